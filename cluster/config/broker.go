@@ -1,0 +1,190 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Broker holds the values that one broker runs with. Build it with Load, New or DefaultBroker
+// and derive others with With; the fields mirror the settings it keeps for Describe, so they are
+// read and not written.
+type Broker struct {
+	NodeID    int32
+	ClusterID string // used when the data directory is new; empty: drawn at random
+	Rack      string
+	DataDir   string
+
+	Listeners  []Listener
+	Advertised []Listener // one per listener, in the same order; port 0 means "the port that was bound"
+
+	Network   Network
+	Creation  Creation
+	Producers Producers
+	Groups    Groups
+
+	RetentionCheckInterval    time.Duration
+	MaxDecompressedBatchBytes int // a compressed batch may decode to this much while it is checked
+
+	Topic Topic // what a topic without overrides runs with
+
+	settings settings
+}
+
+// Network bounds what connections and requests may take.
+type Network struct {
+	RequestMaxBytes       int           // one request frame
+	QueuedMaxRequestBytes int64         // all requests in memory; -1: no limit
+	MaxConnections        int           // at a time
+	MaxConnectionsPerIP   int           // at a time
+	MaxIdle               time.Duration // 0: never closed for idling
+	FetchMaxBytes         int           // one fetch answer
+	FetchSessions         int
+	MaxDescribePartitions int // partitions in one DescribeTopicPartitions answer
+}
+
+// Creation says how topics come and go.
+type Creation struct {
+	AutoCreate               bool
+	DeleteAllowed            bool
+	NumPartitions            int32
+	DefaultReplicationFactor int16
+	MaxPartitions            int // over all topics of the cluster
+}
+
+// Producers bounds what is kept about producers and their transactions.
+type Producers struct {
+	IDExpiration               time.Duration
+	MaxIDsPerPartition         int
+	TransactionMaxTimeout      time.Duration
+	TransactionalIDExpiration  time.Duration
+	TransactionStatePartitions int32
+}
+
+// Groups bounds consumer groups and their offsets.
+type Groups struct {
+	OffsetMetadataMaxBytes int
+	OffsetsRetention       time.Duration
+	OffsetsPartitions      int32
+	InitialRebalanceDelay  time.Duration
+	MinSessionTimeout      time.Duration
+	MaxSessionTimeout      time.Duration
+	MaxSize                int // members of one group
+}
+
+// DefaultBroker returns what a broker with no settings runs with.
+func DefaultBroker() *Broker {
+	b, err := build(settings{})
+	if err != nil {
+		panic("config: the defaults of the key table do not form a broker: " + err.Error())
+	}
+	return b
+}
+
+// New returns a broker with values given by name, as if by flags.
+func New(values map[string]string) (*Broker, error) {
+	var flags []Entry
+	for _, name := range sortedNames(values) {
+		flags = append(flags, Entry{Name: name, Value: values[name]})
+	}
+	b, _, err := Load(Sources{Flags: flags})
+	return b, err
+}
+
+// With returns the broker with the dynamic values that the cluster has stored: cluster for all
+// brokers, node for this one. The receiver is left alone.
+func (b *Broker) With(cluster, node map[string]string) (*Broker, error) {
+	s := b.settings
+	s.cluster, s.node = cluster, node
+	return build(s)
+}
+
+func build(s settings) (*Broker, error) {
+	r := &reader{value: s.broker}
+	b := &Broker{
+		NodeID:    int32(r.long("node.id")),
+		ClusterID: r.str("cluster.id"),
+		Rack:      r.str("broker.rack"),
+		Network: Network{
+			RequestMaxBytes:       r.int("socket.request.max.bytes"),
+			QueuedMaxRequestBytes: r.long("queued.max.request.bytes"),
+			MaxConnections:        r.int("max.connections"),
+			MaxConnectionsPerIP:   r.int("max.connections.per.ip"),
+			MaxIdle:               r.millis("connections.max.idle.ms"),
+			FetchMaxBytes:         r.int("fetch.max.bytes"),
+			FetchSessions:         r.int("max.incremental.fetch.session.cache.slots"),
+			MaxDescribePartitions: r.int("max.request.partition.size.limit"),
+		},
+		Creation: Creation{
+			AutoCreate:               r.bool("auto.create.topics.enable"),
+			DeleteAllowed:            r.bool("delete.topic.enable"),
+			NumPartitions:            int32(r.long("num.partitions")),
+			DefaultReplicationFactor: int16(r.long("default.replication.factor")),
+			MaxPartitions:            r.int("max.partitions"),
+		},
+		Producers: Producers{
+			IDExpiration:               r.millis("producer.id.expiration.ms"),
+			MaxIDsPerPartition:         r.int("max.producer.ids.per.partition"),
+			TransactionMaxTimeout:      r.millis("transaction.max.timeout.ms"),
+			TransactionalIDExpiration:  r.millis("transactional.id.expiration.ms"),
+			TransactionStatePartitions: int32(r.long("transaction.state.log.num.partitions")),
+		},
+		Groups: Groups{
+			OffsetMetadataMaxBytes: r.int("offset.metadata.max.bytes"),
+			OffsetsRetention:       time.Duration(r.long("offsets.retention.minutes")) * time.Minute,
+			OffsetsPartitions:      int32(r.long("offsets.topic.num.partitions")),
+			InitialRebalanceDelay:  r.millis("group.initial.rebalance.delay.ms"),
+			MinSessionTimeout:      r.millis("group.min.session.timeout.ms"),
+			MaxSessionTimeout:      r.millis("group.max.session.timeout.ms"),
+			MaxSize:                r.int("group.max.size"),
+		},
+		RetentionCheckInterval:    r.millis("log.retention.check.interval.ms"),
+		MaxDecompressedBatchBytes: r.int("max.decompressed.batch.bytes"),
+		settings:                  s,
+	}
+	if id, ok := s.explicit("broker.id"); ok {
+		if _, both := s.explicit("node.id"); !both {
+			b.NodeID = int32((&reader{value: func(*Key) (Setting, bool) { return id, true }}).long("broker.id"))
+		}
+	}
+	dirs := r.list("log.dirs")
+	if len(dirs) == 0 {
+		dirs = r.list("log.dir")
+	}
+	if len(dirs) == 1 {
+		b.DataDir = dirs[0]
+	} else {
+		r.fail("log.dirs", fmt.Sprintf("one data directory expected, got %d (several disks are not served yet: put them under one file system)", len(dirs)))
+	}
+	topic, err := resolveTopic(nil, s)
+	if err = errors.Join(r.err, err); err != nil {
+		return nil, err
+	}
+	b.Topic = *topic
+	if err := b.setListeners(r, s.hostname); err != nil {
+		return nil, err
+	}
+	return b, b.Validate()
+}
+
+// Validate checks what the key table cannot: values that must fit one another. It is called by
+// every constructor.
+func (b *Broker) Validate() error {
+	var errs []error
+	if b.Groups.MinSessionTimeout > b.Groups.MaxSessionTimeout {
+		errs = append(errs, &InvalidValueError{Key: "group.min.session.timeout.ms",
+			Value: fmt.Sprint(b.Groups.MinSessionTimeout.Milliseconds()), Allowed: "at most group.max.session.timeout.ms"})
+	}
+	if b.Topic.Compaction.MinLagMillis > b.Topic.Compaction.MaxLagMillis {
+		errs = append(errs, &InvalidValueError{Key: "log.cleaner.min.compaction.lag.ms",
+			Value: fmt.Sprint(b.Topic.Compaction.MinLagMillis), Allowed: "at most log.cleaner.max.compaction.lag.ms"})
+	}
+	if b.Topic.MaxMessageBytes > b.Network.RequestMaxBytes {
+		errs = append(errs, &InvalidValueError{Key: "message.max.bytes", Value: fmt.Sprint(b.Topic.MaxMessageBytes),
+			Allowed: fmt.Sprintf("at most socket.request.max.bytes (%d)", b.Network.RequestMaxBytes)})
+	}
+	if len(b.Listeners) == 0 {
+		errs = append(errs, errors.New("listeners: at least one listener is needed"))
+	}
+	return errors.Join(errs...)
+}
