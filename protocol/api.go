@@ -1,0 +1,107 @@
+// Package protocol holds Kafka's messages as a broker sees them: which APIs and
+// versions are served, request headers, a guard that checks every body before
+// kmsg decodes it, error codes and response encoders. Message types are those of
+// franz-go's kmsg.
+package protocol
+
+import "slices"
+
+// API is one row of the version table.
+type API struct {
+	Key  int16
+	Name string
+	// Min and Max are what ApiVersions answers, both inclusive.
+	Min, Max int16
+	// Floor is the lowest version that is really served. It is above Min for
+	// Produce only: librdkafka up to 2.8 switches compression off when Produce 0
+	// is not in the range (KAFKA-18659), and nothing sends it.
+	Floor int16
+	// MaxRequestBytes bounds a request's frame without its size prefix.
+	MaxRequestBytes int
+}
+
+// Serves reports whether version is decoded and handled.
+func (a API) Serves(version int16) bool { return version >= a.Floor && version <= a.Max }
+
+// Bounds of request frames. ApiVersions can be sent by anyone, so it gets
+// little; only Produce carries records.
+const (
+	maxHandshakeBytes = 16 << 10
+	maxRequestBytes   = 1 << 20
+	maxProduceBytes   = 100 << 20
+)
+
+// Keys of the served APIs.
+const (
+	KeyProduce                 int16 = 0
+	KeyFetch                   int16 = 1
+	KeyListOffsets             int16 = 2
+	KeyMetadata                int16 = 3
+	KeyOffsetCommit            int16 = 8
+	KeyOffsetFetch             int16 = 9
+	KeyFindCoordinator         int16 = 10
+	KeyDescribeGroups          int16 = 15
+	KeyListGroups              int16 = 16
+	KeyApiVersions             int16 = 18
+	KeyCreateTopics            int16 = 19
+	KeyDeleteTopics            int16 = 20
+	KeyDeleteRecords           int16 = 21
+	KeyInitProducerID          int16 = 22
+	KeyOffsetForLeaderEpoch    int16 = 23
+	KeyDescribeConfigs         int16 = 32
+	KeyAlterConfigs            int16 = 33
+	KeyDescribeLogDirs         int16 = 35
+	KeyCreatePartitions        int16 = 37
+	KeyDeleteGroups            int16 = 42
+	KeyIncrementalAlterConfigs int16 = 44
+	KeyOffsetDelete            int16 = 47
+	KeyDescribeCluster         int16 = 60
+	KeyDescribeProducers       int16 = 61
+	KeyListConfigResources     int16 = 74
+	KeyDescribeTopicPartitions int16 = 75
+)
+
+// apiTable is the one list of what is served, by key. A new API also needs its
+// shape in shapes; a test fails without it. What holds a ceiling below Kafka's:
+// OffsetCommit and OffsetFetch 9 carry the member epochs of KIP-848, and
+// InitProducerId 5 the transaction errors of KIP-890.
+var apiTable = []API{
+	{KeyProduce, "Produce", 0, 13, 3, maxProduceBytes},
+	{KeyFetch, "Fetch", 4, 18, 4, maxRequestBytes},
+	{KeyListOffsets, "ListOffsets", 1, 11, 1, maxRequestBytes},
+	{KeyMetadata, "Metadata", 0, 13, 0, maxRequestBytes},
+	{KeyOffsetCommit, "OffsetCommit", 2, 8, 2, maxRequestBytes},
+	{KeyOffsetFetch, "OffsetFetch", 1, 8, 1, maxRequestBytes},
+	{KeyFindCoordinator, "FindCoordinator", 0, 6, 0, maxRequestBytes},
+	{KeyDescribeGroups, "DescribeGroups", 0, 6, 0, maxRequestBytes},
+	{KeyListGroups, "ListGroups", 0, 5, 0, maxRequestBytes},
+	{KeyApiVersions, "ApiVersions", 0, 5, 0, maxHandshakeBytes},
+	{KeyCreateTopics, "CreateTopics", 2, 7, 2, maxRequestBytes},
+	{KeyDeleteTopics, "DeleteTopics", 1, 6, 1, maxRequestBytes},
+	{KeyDeleteRecords, "DeleteRecords", 0, 2, 0, maxRequestBytes},
+	{KeyInitProducerID, "InitProducerId", 0, 4, 0, maxRequestBytes},
+	{KeyOffsetForLeaderEpoch, "OffsetForLeaderEpoch", 2, 4, 2, maxRequestBytes},
+	{KeyDescribeConfigs, "DescribeConfigs", 1, 4, 1, maxRequestBytes},
+	{KeyAlterConfigs, "AlterConfigs", 0, 2, 0, maxRequestBytes},
+	{KeyDescribeLogDirs, "DescribeLogDirs", 1, 5, 1, maxRequestBytes},
+	{KeyCreatePartitions, "CreatePartitions", 0, 3, 0, maxRequestBytes},
+	{KeyDeleteGroups, "DeleteGroups", 0, 3, 0, maxRequestBytes},
+	{KeyIncrementalAlterConfigs, "IncrementalAlterConfigs", 0, 1, 0, maxRequestBytes},
+	{KeyOffsetDelete, "OffsetDelete", 0, 0, 0, maxRequestBytes},
+	{KeyDescribeCluster, "DescribeCluster", 0, 2, 0, maxRequestBytes},
+	{KeyDescribeProducers, "DescribeProducers", 0, 0, 0, maxRequestBytes},
+	{KeyListConfigResources, "ListConfigResources", 0, 1, 0, maxRequestBytes},
+	{KeyDescribeTopicPartitions, "DescribeTopicPartitions", 0, 0, 0, maxRequestBytes},
+}
+
+// APIs is the version table in order of keys; the caller owns the slice.
+func APIs() []API { return slices.Clone(apiTable) }
+
+// Lookup finds the row of a key; false means that the API is not served.
+func Lookup(key int16) (API, bool) {
+	i, ok := slices.BinarySearchFunc(apiTable, key, func(a API, key int16) int { return int(a.Key) - int(key) })
+	if !ok {
+		return API{}, false
+	}
+	return apiTable[i], true
+}

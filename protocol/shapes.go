@@ -1,0 +1,141 @@
+package protocol
+
+// The wire form of every served request, after Kafka's message definitions.
+// Fields that exist only below an API's floor are left out.
+
+// dataShapes are the requests of producers and consumers.
+var dataShapes = []shape{
+	{KeyProduce, 9, []field{
+		str("TransactionalId").orNull(0).since(3),
+		int16s("Acks"), int32s("TimeoutMs"),
+		array("Topics",
+			str("Name").only(0, 12), uuid("TopicId").since(13),
+			array("Partitions", int32s("Index"), records("Records"))),
+	}},
+	{KeyFetch, 12, []field{
+		str("ClusterId").orNull(0).since(12).tagged(0),
+		int32s("ReplicaId").only(0, 14),
+		group("ReplicaState", int32s("Id"), int64s("Epoch")).since(15).tagged(1),
+		int32s("MaxWaitMs"), int32s("MinBytes"), int32s("MaxBytes").since(3), int8s("IsolationLevel").since(4),
+		int32s("SessionId").since(7), int32s("SessionEpoch").since(7),
+		array("Topics",
+			str("Name").only(0, 12), uuid("TopicId").since(13),
+			array("Partitions",
+				int32s("Index"), int32s("CurrentLeaderEpoch").since(9), int64s("FetchOffset"),
+				int32s("LastFetchedEpoch").since(12), int64s("LogStartOffset").since(5), int32s("MaxBytes"),
+				uuid("ReplicaDirectoryId").since(17).tagged(0), int64s("HighWatermark").since(18).tagged(1))),
+		array("ForgottenTopics",
+			str("Name").only(7, 12), uuid("TopicId").since(13), array("Partitions", int32s(""))).since(7),
+		str("RackId").since(11),
+	}},
+	{KeyListOffsets, 6, []field{
+		int32s("ReplicaId"), int8s("IsolationLevel").since(2),
+		array("Topics", str("Name"),
+			array("Partitions", int32s("Index"), int32s("CurrentLeaderEpoch").since(4), int64s("Timestamp"))),
+		int32s("TimeoutMs").since(10),
+	}},
+	{KeyMetadata, 9, []field{
+		array("Topics", uuid("TopicId").since(10), str("Name").orNull(10)).orNull(1),
+		boolean("AllowAutoTopicCreation").since(4),
+		boolean("IncludeClusterAuthorizedOperations").only(8, 10),
+		boolean("IncludeTopicAuthorizedOperations").since(8),
+	}},
+	{KeyApiVersions, 3, []field{
+		str("ClientSoftwareName").since(3), str("ClientSoftwareVersion").since(3),
+		str("ClusterId").orNull(5).since(5), int32s("NodeId").since(5),
+	}},
+	{KeyInitProducerID, 2, []field{
+		str("TransactionalId").orNull(0), int32s("TransactionTimeoutMs"),
+		int64s("ProducerId").since(3), int16s("ProducerEpoch").since(3),
+	}},
+	{KeyOffsetForLeaderEpoch, 4, []field{
+		int32s("ReplicaId").since(3),
+		array("Topics", str("Name"),
+			array("Partitions", int32s("Index"), int32s("CurrentLeaderEpoch").since(2), int32s("LeaderEpoch"))),
+	}},
+}
+
+// groupShapes are the requests to group coordinators.
+var groupShapes = []shape{
+	{KeyOffsetCommit, 8, []field{
+		str("GroupId"), int32s("GenerationId"), str("MemberId"), str("GroupInstanceId").orNull(7).since(7),
+		int64s("RetentionTimeMs").only(2, 4),
+		array("Topics", str("Name"),
+			array("Partitions",
+				int32s("Index"), int64s("Offset"), int32s("LeaderEpoch").since(6), str("Metadata").orNull(0))),
+	}},
+	{KeyOffsetFetch, 6, []field{
+		str("GroupId").only(0, 7),
+		array("Topics", str("Name"), array("Partitions", int32s(""))).orNull(2).only(0, 7),
+		array("Groups", str("GroupId"),
+			array("Topics", str("Name"), array("Partitions", int32s(""))).orNull(8)).since(8),
+		boolean("RequireStable").since(7),
+	}},
+	{KeyFindCoordinator, 3, []field{
+		str("Key").only(0, 3), int8s("KeyType").since(1), array("CoordinatorKeys", str("")).since(4),
+	}},
+	{KeyDescribeGroups, 5, []field{
+		array("Groups", str("")), boolean("IncludeAuthorizedOperations").since(3),
+	}},
+	{KeyListGroups, 3, []field{
+		array("StatesFilter", str("")).since(4), array("TypesFilter", str("")).since(5),
+	}},
+	{KeyDeleteGroups, 2, []field{array("GroupsNames", str(""))}},
+	{KeyOffsetDelete, maxVersion + 1, []field{
+		str("GroupId"),
+		array("Topics", str("Name"), array("Partitions", int32s("Index"))),
+	}},
+}
+
+// adminShapes are the requests of administrators.
+var adminShapes = []shape{
+	{KeyCreateTopics, 5, []field{
+		array("Topics", str("Name"), int32s("NumPartitions"), int16s("ReplicationFactor"),
+			array("Assignments", int32s("Index"), array("BrokerIds", int32s(""))),
+			array("Configs", str("Name"), str("Value").orNull(0))),
+		int32s("TimeoutMs"), boolean("ValidateOnly").since(1),
+	}},
+	{KeyDeleteTopics, 4, []field{
+		array("TopicNames", str("")).only(0, 5),
+		array("Topics", str("Name").orNull(6), uuid("TopicId")).since(6),
+		int32s("TimeoutMs"),
+	}},
+	{KeyDeleteRecords, 2, []field{
+		array("Topics", str("Name"), array("Partitions", int32s("Index"), int64s("Offset"))),
+		int32s("TimeoutMs"),
+	}},
+	{KeyDescribeConfigs, 4, []field{
+		array("Resources", int8s("ResourceType"), str("ResourceName"), array("ConfigurationKeys", str("")).orNull(0)),
+		boolean("IncludeSynonyms").since(1), boolean("IncludeDocumentation").since(3),
+	}},
+	{KeyAlterConfigs, 2, []field{
+		array("Resources", int8s("ResourceType"), str("ResourceName"),
+			array("Configs", str("Name"), str("Value").orNull(0))),
+		boolean("ValidateOnly"),
+	}},
+	{KeyIncrementalAlterConfigs, 1, []field{
+		array("Resources", int8s("ResourceType"), str("ResourceName"),
+			array("Configs", str("Name"), int8s("ConfigOperation"), str("Value").orNull(0))),
+		boolean("ValidateOnly"),
+	}},
+	{KeyDescribeLogDirs, 2, []field{
+		array("Topics", str("Topic"), array("Partitions", int32s(""))).orNull(0),
+	}},
+	{KeyCreatePartitions, 2, []field{
+		array("Topics", str("Name"), int32s("Count"),
+			array("Assignments", array("BrokerIds", int32s(""))).orNull(0)),
+		int32s("TimeoutMs"), boolean("ValidateOnly"),
+	}},
+	{KeyDescribeCluster, 0, []field{
+		boolean("IncludeClusterAuthorizedOperations"), int8s("EndpointType").since(1),
+		boolean("IncludeFencedBrokers").since(2),
+	}},
+	{KeyDescribeProducers, 0, []field{
+		array("Topics", str("Name"), array("PartitionIndexes", int32s(""))),
+	}},
+	{KeyListConfigResources, 0, []field{array("ResourceTypes", int8s("")).since(1)}},
+	{KeyDescribeTopicPartitions, 0, []field{
+		array("Topics", str("Name")), int32s("ResponsePartitionLimit"),
+		group("Cursor", str("TopicName"), int32s("PartitionIndex")).orNull(0),
+	}},
+}
