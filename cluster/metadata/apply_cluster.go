@@ -1,0 +1,128 @@
+package metadata
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Caps on a registration.
+const (
+	MaxEndpoints      = 32
+	MaxHostBytes      = 255
+	MaxClusterIDBytes = 100
+)
+
+// MaxProducerIDBlock is the largest block of producer ids.
+const MaxProducerIDBlock = 1_000_000
+
+func (c SetClusterID) apply(d *draft) (any, error) {
+	if d.clusterID != "" {
+		if d.clusterID != c.ID {
+			return nil, &ClusterIDError{Got: c.ID, Want: d.clusterID}
+		}
+		return nil, nil
+	}
+	if !validClusterID(c.ID) {
+		return nil, &ClusterIDError{Got: c.ID, Want: fmt.Sprintf("1 to %d printable characters without spaces", MaxClusterIDBytes)}
+	}
+	d.clusterID = c.ID
+	return nil, nil
+}
+
+func validClusterID(id string) bool {
+	for i := range len(id) {
+		if id[i] <= ' ' || id[i] > '~' {
+			return false
+		}
+	}
+	return id != "" && len(id) <= MaxClusterIDBytes
+}
+
+func (c RegisterBroker) apply(d *draft) (any, error) {
+	if reason := c.fault(); reason != "" {
+		return nil, &InvalidBrokerError{ID: c.ID, Reason: reason}
+	}
+	if old, ok := d.Broker(c.ID); ok && old.Directory != c.Directory {
+		return nil, &BrokerIDTakenError{ID: c.ID}
+	}
+	b := &Broker{ID: c.ID, Directory: c.Directory, Epoch: d.index, Rack: c.Rack, Endpoints: c.Endpoints}
+	d.setBroker(b)
+	return b, nil
+}
+
+func (c RegisterBroker) fault() string {
+	switch {
+	case c.ID < 0:
+		return "the id is negative"
+	case c.Directory == UUID{}:
+		return "the data directory has no id"
+	case len(c.Rack) > MaxHostBytes:
+		return "the rack's name is too long"
+	case len(c.Endpoints) == 0 || len(c.Endpoints) > MaxEndpoints:
+		return fmt.Sprintf("%d endpoints, want 1 to %d", len(c.Endpoints), MaxEndpoints)
+	}
+	for i, e := range c.Endpoints {
+		if e.Host == "" || len(e.Host) > MaxHostBytes || e.Listener == "" || len(e.Listener) > MaxHostBytes {
+			return fmt.Sprintf("endpoint %d needs a listener name and a host of at most %d bytes", i, MaxHostBytes)
+		}
+		if slices.ContainsFunc(c.Endpoints[:i], func(o Endpoint) bool { return o.Listener == e.Listener }) {
+			return fmt.Sprintf("listener %s appears twice", e.Listener)
+		}
+	}
+	return ""
+}
+
+func (c UnregisterBroker) apply(d *draft) (any, error) {
+	if _, ok := d.Broker(c.ID); !ok {
+		return nil, &UnknownBrokerError{ID: c.ID}
+	}
+	held := 0
+	for _, t := range d.byName {
+		for _, p := range t.Partitions {
+			if slices.Contains(p.Replicas, c.ID) {
+				held++
+			}
+		}
+	}
+	if held > 0 {
+		return nil, &BrokerInUseError{ID: c.ID, Replicas: held}
+	}
+	d.removeBroker(c.ID)
+	return nil, nil
+}
+
+func (c SetBrokerConfigs) apply(d *draft) (any, error) {
+	if c.Broker == AllBrokers {
+		set, err := d.newConfigSet(d.clusterConfigs, c.Expected, c.Values)
+		if err != nil {
+			return nil, err
+		}
+		d.clusterConfigs = set
+		return set, nil
+	}
+	if _, ok := d.Broker(c.Broker); !ok {
+		return nil, &UnknownBrokerError{ID: c.Broker}
+	}
+	set, err := d.newConfigSet(d.BrokerConfigs(c.Broker), c.Expected, c.Values)
+	if err != nil {
+		return nil, err
+	}
+	d.setBrokerConfigs(BrokerConfigs{Broker: c.Broker, ConfigSet: set})
+	return set, nil
+}
+
+func (c AllocateProducerIDs) apply(d *draft) (any, error) {
+	if _, ok := d.Broker(c.Broker); !ok {
+		return nil, &UnknownBrokerError{ID: c.Broker}
+	}
+	if c.Count < 1 || c.Count > MaxProducerIDBlock {
+		return nil, &ProducerIDError{Reason: fmt.Sprintf("a block has 1 to %d, not %d", MaxProducerIDBlock, c.Count)}
+	}
+	if d.nextProducerID > math.MaxInt64-int64(c.Count) {
+		return nil, &ProducerIDError{Reason: "all have been used"}
+	}
+	block := ProducerIDBlock{First: d.nextProducerID, Count: c.Count}
+	d.nextProducerID += int64(c.Count)
+	return block, nil
+}

@@ -1,0 +1,155 @@
+package metadata
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+)
+
+// A snapshot is: "WEIRMETA", version (1 byte), body, CRC-32C over all before it (4 bytes, big
+// endian). The body holds the image's fields by encoder; brokers by id, topics by name.
+const (
+	snapshotMagic   = "WEIRMETA"
+	snapshotVersion = 1
+	snapshotFrame   = len(snapshotMagic) + 1 + 4
+)
+
+// MaxSnapshotBytes bounds what Restore reads.
+const MaxSnapshotBytes = 1 << 30
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Encode returns the image as a snapshot. Equal images give equal bytes.
+func (im *Image) Encode() []byte {
+	e := &encoder{b: make([]byte, 0, 256+64*len(im.byName)+16*im.partitions)}
+	e.b = append(e.b, snapshotMagic...)
+	e.byte(snapshotVersion)
+	e.uint(im.index)
+	e.str(im.clusterID)
+	e.int(im.nextProducerID)
+	list(e, im.brokers, func(b *Broker) {
+		e.int(int64(b.ID))
+		e.uuid(b.Directory)
+		e.uint(b.Epoch)
+		e.str(b.Rack)
+		list(e, b.Endpoints, e.endpoint)
+	})
+	e.configSet(im.clusterConfigs)
+	list(e, im.brokerConfigs, func(c BrokerConfigs) {
+		e.int(int64(c.Broker))
+		e.configSet(c.ConfigSet)
+	})
+	list(e, im.byName, e.topic)
+	return binary.BigEndian.AppendUint32(e.b, crc32.Checksum(e.b, castagnoli))
+}
+
+func (e *encoder) configSet(c ConfigSet) { e.uint(c.Index); e.configs(c.Values) }
+
+func (e *encoder) topic(t *Topic) {
+	e.uuid(t.ID)
+	e.str(t.Name)
+	e.uint(t.CreatedIndex)
+	e.int(t.CreatedMillis)
+	e.configSet(t.Configs)
+	list(e, t.Partitions, func(p Partition) {
+		e.int32s(p.Replicas)
+		e.int32s(p.ISR)
+		e.int(int64(p.Leader))
+		e.int(int64(p.LeaderEpoch))
+	})
+}
+
+// DecodeImage reads what Encode wrote. Errors are VersionError and CorruptError.
+func DecodeImage(b []byte) (*Image, error) {
+	if len(b) < snapshotFrame || string(b[:len(snapshotMagic)]) != snapshotMagic {
+		return nil, &CorruptError{What: "metadata snapshot", Reason: "it does not begin with " + snapshotMagic}
+	}
+	if v := b[len(snapshotMagic)]; v != snapshotVersion {
+		return nil, &VersionError{What: "metadata snapshot", Got: int(v), Want: snapshotVersion}
+	}
+	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
+	if got := crc32.Checksum(body, castagnoli); got != sum {
+		return nil, &CorruptError{What: "metadata snapshot", Reason: fmt.Sprintf("checksum is %08x, want %08x", got, sum)}
+	}
+	d := &decoder{b: body[len(snapshotMagic)+1:]}
+	im := d.image()
+	if d.err == "" && len(d.b) > 0 {
+		d.fail("bytes behind the end")
+	}
+	if d.err != "" {
+		return nil, &CorruptError{What: "metadata snapshot", Reason: d.err}
+	}
+	return im, nil
+}
+
+func (d *decoder) image() *Image {
+	im := &Image{index: d.uint(), clusterID: d.str(), nextProducerID: d.int()}
+	im.brokers = items(d, 20, func() *Broker {
+		return &Broker{ID: d.int32(), Directory: d.uuid(), Epoch: d.uint(), Rack: d.str(), Endpoints: items(d, 3, d.endpoint)}
+	})
+	im.clusterConfigs = d.configSet()
+	im.brokerConfigs = items(d, 3, func() BrokerConfigs {
+		return BrokerConfigs{Broker: d.int32(), ConfigSet: d.configSet()}
+	})
+	im.byName = items(d, 22, d.topic)
+	if d.err == "" {
+		d.index(im)
+	}
+	return im
+}
+
+func (d *decoder) configSet() ConfigSet { return ConfigSet{Index: d.uint(), Values: d.configs()} }
+
+func (d *decoder) topic() *Topic {
+	return &Topic{ID: d.uuid(), Name: d.str(), CreatedIndex: d.uint(), CreatedMillis: d.int(), Configs: d.configSet(),
+		Partitions: items(d, 4, func() Partition {
+			return Partition{Replicas: d.int32s(), ISR: d.int32s(), Leader: d.int32(), LeaderEpoch: d.int32()}
+		})}
+}
+
+// index checks the orders that lookups rely on and builds the other two.
+func (d *decoder) index(im *Image) {
+	for i, b := range im.brokers {
+		if b.ID < 0 || i > 0 && im.brokers[i-1].ID >= b.ID {
+			d.fail("brokers out of order")
+		}
+	}
+	for i, c := range im.brokerConfigs {
+		if i > 0 && im.brokerConfigs[i-1].Broker >= c.Broker {
+			d.fail("broker configurations out of order")
+		}
+	}
+	for i, t := range im.byName {
+		if CheckTopicName(t.Name) != nil || len(t.Partitions) == 0 || i > 0 && im.byName[i-1].Name >= t.Name {
+			d.fail("topics out of order, or not topics")
+		}
+		for _, p := range t.Partitions {
+			if len(p.Replicas) == 0 {
+				d.fail("a partition without replicas")
+			}
+		}
+		im.partitions += len(t.Partitions)
+	}
+	im.byID, im.byFolded = slices.Clone(im.byName), slices.Clone(im.byName)
+	slices.SortFunc(im.byID, func(a, b *Topic) int { return compareID(a, b.ID) })
+	slices.SortFunc(im.byFolded, func(a, b *Topic) int { return compareFolded(a.Name, b.Name) })
+	for i := 1; i < len(im.byName); i++ {
+		if im.byID[i].ID == im.byID[i-1].ID || compareFolded(im.byFolded[i].Name, im.byFolded[i-1].Name) == 0 {
+			d.fail("two topics with one id or one name")
+		}
+	}
+}
+
+// ReadImage reads one snapshot from r, to its end.
+func ReadImage(r io.Reader) (*Image, error) {
+	b, err := io.ReadAll(io.LimitReader(r, MaxSnapshotBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > MaxSnapshotBytes {
+		return nil, &LimitError{What: "bytes in a metadata snapshot", Got: len(b), Want: MaxSnapshotBytes}
+	}
+	return DecodeImage(b)
+}
