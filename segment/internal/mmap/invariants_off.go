@@ -1,0 +1,5 @@
+//go:build !invariants
+
+package mmap
+
+const invariants = false
