@@ -1,0 +1,86 @@
+package segment
+
+import "sync"
+
+// recentFrames is how many of the last frames are remembered, so that readers
+// at the end of the log find their place without index or file.
+const recentFrames = 64
+
+// tail is where a segment ends: written by the writer, read by all.
+type tail struct {
+	mu     sync.Mutex // held for a few loads and stores only
+	state  State
+	recent []recentFrame // ring, nil until the first append
+	first  int           // of the oldest frame in recent
+	count  int
+}
+
+type recentFrame struct {
+	position, end      int64
+	offset, nextOffset int64 // equal for a raft frame
+}
+
+func (t *tail) end() State {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state
+}
+
+// reset forgets the frames and sets the end.
+func (t *tail) reset(end State) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.state = end
+	t.recent, t.first, t.count = nil, 0, 0
+}
+
+// publish makes frames visible; end is the state after the last one.
+func (t *tail) publish(frames []Frame, end State) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.recent == nil {
+		t.recent = make([]recentFrame, recentFrames)
+	}
+	for _, f := range frames {
+		at := (t.first + t.count) % recentFrames
+		t.recent[at] = recentFrame{f.Position, f.End(), f.Offset, f.NextOffset}
+		if t.count < recentFrames {
+			t.count++
+		} else {
+			t.first = (t.first + 1) % recentFrames
+		}
+	}
+	t.state = end
+}
+
+func (t *tail) at(i int) *recentFrame { return &t.recent[(t.first+i)%recentFrames] }
+
+// find answers a read from memory. known is false when the offset lies before
+// the frames remembered. r has no file yet.
+func (t *tail) find(q query) (r Range, known bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := t.count - 1
+	for i >= 0 && (t.at(i).offset > q.offset || t.at(i).offset == t.at(i).nextOffset) {
+		i--
+	}
+	if i < 0 {
+		return Range{}, false
+	}
+	first := t.at(i)
+	r = Range{FirstOffset: first.offset, NextOffset: first.offset, Position: first.position}
+	if q.offset >= first.nextOffset {
+		return r, true // the end of the segment
+	}
+	for ; i < t.count; i++ {
+		f := t.at(i)
+		if f.offset == f.nextOffset || f.nextOffset > q.limit {
+			break
+		}
+		if f.end-r.Position > int64(q.maxBytes) && (f != first || !q.minOne) {
+			break
+		}
+		r.Bytes, r.NextOffset = int(f.end-r.Position), f.nextOffset
+	}
+	return r, true
+}
