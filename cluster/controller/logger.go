@@ -1,0 +1,50 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// expected are warnings of the library that belong to every start of a group.
+var expected = []string{
+	"heartbeat timeout reached, starting election",
+	"found temporary snapshot",
+}
+
+// newRaftLogger passes what the library logs at warn and above to logger, and the expected
+// warnings at debug.
+func newRaftLogger(logger *slog.Logger) hclog.Logger {
+	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Off})
+	l.RegisterSink(&slogSink{logger: logger})
+	return l
+}
+
+type slogSink struct{ logger *slog.Logger }
+
+// Accept implements hclog.SinkAdapter.
+func (s *slogSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
+	to := slog.LevelWarn
+	switch {
+	case level < hclog.Warn:
+		return
+	case level >= hclog.Error:
+		to = slog.LevelError
+	case slices.Contains(expected, msg):
+		to = slog.LevelDebug
+	}
+	ctx := context.Background()
+	if !s.logger.Enabled(ctx, to) {
+		return
+	}
+	for i, a := range args {
+		if f, ok := a.(hclog.Format); ok && len(f) > 0 {
+			args[i] = fmt.Sprintf(fmt.Sprint(f[0]), f[1:]...)
+		}
+	}
+	s.logger.Log(ctx, to, "controller: "+msg, args...)
+}
