@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -302,14 +303,51 @@ func (m *Mem) syncDir(dir *node) {
 		}
 	}
 	var rest []nameOp
+	dirGone := false
 	for i, op := range m.pending {
-		if take[i] {
-			op.apply(durableNames)
-		} else {
+		if !take[i] {
 			rest = append(rest, op)
+			continue
 		}
+		if op.to == nil {
+			gone := op.from.durableNames[op.fromName]
+			dirGone = dirGone || gone != nil && gone.dir
+		}
+		op.apply(durableNames)
 	}
 	m.pending = rest
+	if dirGone {
+		m.forgetUnreachable()
+	}
+}
+
+// forgetUnreachable drops the pending changes in directories that no name leads to, now or after a
+// crash: nobody can sync them or see them.
+func (m *Mem) forgetUnreachable() {
+	reached := map[*node]bool{}
+	var visit func(n *node)
+	visit = func(n *node) {
+		if !n.dir || reached[n] {
+			return
+		}
+		reached[n] = true
+		for _, child := range n.names {
+			visit(child)
+		}
+		for _, child := range n.durableNames {
+			visit(child)
+		}
+	}
+	visit(m.root)
+	for before := -1; before != len(reached); { // a pending name in a directory that is reached leads on
+		before = len(reached)
+		for _, op := range m.pending {
+			if reached[op.to] {
+				visit(op.child)
+			}
+		}
+	}
+	m.pending = slices.DeleteFunc(m.pending, func(op nameOp) bool { return !reached[op.from] && !reached[op.to] })
 }
 
 // Stat is FS.Stat.

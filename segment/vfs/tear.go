@@ -68,7 +68,7 @@ func (o dataOp) sectors(sectorBytes int64) (first, end int64) {
 // Preallocate are kept whole or, from a lost shrinking one on, not at all: the blocks of what is
 // written after it are not the file's before it is out.
 func (t *tearing) apply(c *content, ops []dataOp, keep kept) {
-	tail := c.written
+	tail, sized := c.written, 0
 	for i, op := range ops {
 		if op.kind == opTruncate && !keep(i, 0) {
 			ops = ops[:i]
@@ -82,7 +82,7 @@ func (t *tearing) apply(c *content, ops []dataOp, keep kept) {
 				op.apply(c)
 			}
 			if op.kind == opTruncate {
-				tail = min(tail, op.off)
+				tail, sized = min(tail, op.off), i+1
 			}
 			continue
 		}
@@ -93,7 +93,7 @@ func (t *tearing) apply(c *content, ops []dataOp, keep kept) {
 			}
 		}
 	}
-	t.settle(c, ops, latest, tail)
+	t.settle(c, ops[sized:], latest, tail)
 }
 
 // latest returns for each sector the last write that is out.
@@ -115,7 +115,8 @@ func (o dataOp) within(sector, sectorBytes int64) (from, to int64) {
 }
 
 // settle decides about the sectors that no write reached: how long the file is, and what they hold
-// where they lie after everything that was ever durable (from tail on).
+// where they lie after everything that was ever durable (from tail on). ops are those after the last
+// Truncate, which settled what came before it.
 func (t *tearing) settle(c *content, ops []dataOp, latest map[int64]int, tail int64) {
 	if t.fullSize {
 		for _, op := range ops {
