@@ -1,0 +1,228 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"weir/cluster/config"
+	"weir/cluster/metadata"
+)
+
+// internalReplicas is how many replicas the broker's own topics get where
+// there are brokers enough.
+const internalReplicas = 3
+
+// TopicSpec is a topic to create. Partitions and Replicas of -1 stand for the
+// broker's defaults; both are -1 when Assignment names the replicas.
+type TopicSpec struct {
+	Name       string
+	Partitions int
+	Replicas   int
+	Assignment [][]int32 // by partition, the preferred leader first
+	Configs    map[string]string
+}
+
+// CreateTopics creates topics, each for itself, and returns what became of
+// each in the order of specs. When it returns their partitions are open.
+// validateOnly goes through all checks and creates nothing. The error is one
+// of all: the controller was not reached.
+func (n *Node) CreateTopics(ctx context.Context, specs []TopicSpec, validateOnly bool) ([]metadata.TopicResult, error) {
+	results := make([]metadata.TopicResult, len(specs))
+	cmd := metadata.CreateTopics{NowMillis: time.Now().UnixMilli(), MaxPartitions: int32(n.Config().Creation.MaxPartitions)}
+	var places []int // in results, of the topics in cmd
+	for i, s := range specs {
+		t, err := n.newTopic(s)
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		cmd.Topics = append(cmd.Topics, t)
+		places = append(places, i)
+	}
+	if len(cmd.Topics) == 0 {
+		return results, nil
+	}
+	result, err := n.run(ctx, cmd, validateOnly)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range result.([]metadata.TopicResult) {
+		results[places[i]] = r
+	}
+	return results, nil
+}
+
+// newTopic completes a spec with an id and a placement.
+func (n *Node) newTopic(s TopicSpec) (metadata.NewTopic, error) {
+	t := metadata.NewTopic{Name: s.Name, Configs: s.Configs, Assignment: s.Assignment}
+	rand.Read(t.ID[:])
+	if err := metadata.CheckTopicName(s.Name); err != nil {
+		return t, err
+	}
+	if _, exists := n.Image().Topic(s.Name); exists {
+		return t, &metadata.TopicExistsError{Name: s.Name} // before what is wrong with the rest, as Kafka
+	}
+	if err := config.ValidateTopic(s.Configs); err != nil {
+		return t, err
+	}
+	if t.Assignment != nil {
+		return t, nil
+	}
+	partitions, replicas := s.Partitions, s.Replicas
+	if partitions == -1 {
+		partitions = int(n.Config().Creation.NumPartitions)
+	}
+	if replicas == -1 {
+		replicas = int(n.Config().Creation.DefaultReplicationFactor)
+	}
+	if limit := n.Config().Creation.MaxPartitions; partitions > limit {
+		return t, &metadata.LimitError{What: "partitions", Got: partitions, Want: limit}
+	}
+	var err error
+	t.Assignment, err = n.Image().Place(t.ID, partitions, replicas)
+	return t, err
+}
+
+// run applies a command, or only tries it out.
+func (n *Node) run(ctx context.Context, cmd metadata.Command, validateOnly bool) (any, error) {
+	if !validateOnly {
+		return n.Propose(ctx, cmd)
+	}
+	im := n.controller.Image()
+	_, result, err := im.Apply(im.Index()+1, cmd)
+	return result, err
+}
+
+// EnsureTopic returns the topic of that name and creates it with the broker's
+// defaults when there is none. created tells whether this call did.
+func (n *Node) EnsureTopic(ctx context.Context, name string) (t *Topic, created bool, err error) {
+	return n.ensure(ctx, TopicSpec{Name: name, Partitions: -1, Replicas: -1})
+}
+
+// EnsureInternalTopic is EnsureTopic for a topic that the broker itself keeps
+// state in.
+func (n *Node) EnsureInternalTopic(ctx context.Context, name string) (*Topic, error) {
+	t, _, err := n.ensure(ctx, TopicSpec{
+		Name:       name,
+		Partitions: int(n.Config().Groups.OffsetsPartitions),
+		Replicas:   min(internalReplicas, len(n.Image().Brokers())),
+		Configs:    map[string]string{"cleanup.policy": "compact", "compression.type": "producer"},
+	})
+	return t, err
+}
+
+func (n *Node) ensure(ctx context.Context, s TopicSpec) (*Topic, bool, error) {
+	if t := n.Topic(s.Name); t != nil {
+		return t, false, nil
+	}
+	results, err := n.CreateTopics(ctx, []TopicSpec{s}, false)
+	if err != nil {
+		return nil, false, err
+	}
+	var exists *metadata.TopicExistsError
+	if err := results[0].Err; err != nil && !errors.As(err, &exists) {
+		return nil, false, err
+	}
+	if t := n.Topic(s.Name); t != nil {
+		return t, results[0].Err == nil, nil
+	}
+	return nil, false, &metadata.UnknownTopicError{} // created and deleted again meanwhile
+}
+
+// DeleteTopics deletes topics by id, each for itself. When it returns their
+// data are gone.
+func (n *Node) DeleteTopics(ctx context.Context, ids [][16]byte) ([]metadata.TopicResult, error) {
+	result, err := n.Propose(ctx, metadata.DeleteTopics{IDs: ids})
+	if err != nil {
+		return nil, err
+	}
+	return result.([]metadata.TopicResult), nil
+}
+
+// AddPartitions grows a topic to total partitions. assignment names the
+// replicas of the new ones, or is nil.
+func (n *Node) AddPartitions(ctx context.Context, t *Topic, total int, assignment [][]int32, validateOnly bool) error {
+	mt, ok := n.Image().TopicByID(t.ID)
+	if !ok {
+		return &metadata.UnknownTopicError{ID: t.ID}
+	}
+	current := len(mt.Partitions)
+	if total <= current {
+		return &metadata.InvalidPartitionsError{Reason: "a topic can only grow"}
+	}
+	if limit := n.Config().Creation.MaxPartitions; total > limit {
+		return &metadata.LimitError{What: "partitions", Got: total, Want: limit}
+	}
+	if assignment == nil {
+		var err error
+		if assignment, err = n.Image().Place(t.ID, total-current, len(mt.Partitions[0].Replicas)); err != nil {
+			return err
+		}
+	} else if len(assignment) != total-current {
+		return &metadata.InvalidAssignmentError{Partition: current, Reason: "one list of replicas is needed for each new partition"}
+	}
+	result, err := n.run(ctx, metadata.CreatePartitions{
+		Topics:        []metadata.NewPartitions{{ID: t.ID, Current: int32(current), Assignment: assignment}},
+		MaxPartitions: int32(n.Config().Creation.MaxPartitions),
+	}, validateOnly)
+	if err != nil {
+		return err
+	}
+	return result.([]metadata.TopicResult)[0].Err
+}
+
+// AlterTopicConfigs replaces a topic's overrides by what change makes of them.
+// Should somebody else change them meanwhile, change is asked again.
+func (n *Node) AlterTopicConfigs(ctx context.Context, t *Topic, validateOnly bool, change func(old map[string]string) (map[string]string, error)) error {
+	for {
+		mt, ok := n.controller.Image().TopicByID(t.ID)
+		if !ok {
+			return &metadata.UnknownTopicError{ID: t.ID}
+		}
+		values, err := change(mt.Configs.Values)
+		if err != nil {
+			return err
+		}
+		if err := config.ValidateTopic(values); err != nil {
+			return err
+		}
+		result, err := n.run(ctx, metadata.SetTopicConfigs{
+			Changes: []metadata.TopicConfigs{{ID: t.ID, Expected: mt.Configs.Index, Values: values}},
+		}, validateOnly)
+		if err != nil {
+			return err
+		}
+		if err = result.([]metadata.TopicResult)[0].Err; !isConfigChanged(err) {
+			return err
+		}
+	}
+}
+
+// AlterBrokerConfigs is AlterTopicConfigs for the dynamic values of one broker
+// or, with metadata.AllBrokers, of all.
+func (n *Node) AlterBrokerConfigs(ctx context.Context, broker int32, validateOnly bool, change func(old map[string]string) (map[string]string, error)) error {
+	for {
+		set := n.controller.Image().ClusterConfigs()
+		if broker != metadata.AllBrokers {
+			set = n.controller.Image().BrokerConfigs(broker)
+		}
+		values, err := change(set.Values)
+		if err != nil {
+			return err
+		}
+		if err := config.ValidateBroker(values); err != nil {
+			return err
+		}
+		_, err = n.run(ctx, metadata.SetBrokerConfigs{Broker: broker, Expected: set.Index, Values: values}, validateOnly)
+		if !isConfigChanged(err) {
+			return err
+		}
+	}
+}
+
+func isConfigChanged(err error) bool {
+	var changed *metadata.ConfigChangedError
+	return errors.As(err, &changed)
+}

@@ -1,0 +1,112 @@
+package broker
+
+// AlterConfigs (key 33), versions 0-2, replaces all of a resource's values;
+// IncrementalAlterConfigs (key 44), versions 0-1 (KIP-339), sets, deletes,
+// appends and subtracts. Both serve topics and brokers ("" is the cluster's
+// default), and validate_only.
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/cluster/config"
+	"weir/protocol"
+)
+
+// configResource names what is altered; a request may name each once.
+type configResource struct {
+	kind kmsg.ConfigResourceType
+	name string
+}
+
+func (b *Broker) alterConfigs(ctx context.Context, _ *call, req *kmsg.AlterConfigsRequest) (*kmsg.AlterConfigsResponse, error) {
+	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
+	named := make(map[configResource]int)
+	for _, r := range req.Resources {
+		named[configResource{r.ResourceType, r.ResourceName}]++
+	}
+	for _, r := range req.Resources {
+		resource := configResource{r.ResourceType, r.ResourceName}
+		err := b.alter(ctx, resource, named[resource] > 1, req.ValidateOnly, func(map[string]string) (map[string]string, error) {
+			values := make(map[string]string, len(r.Configs))
+			for _, c := range r.Configs {
+				if c.Value == nil {
+					return nil, &config.InvalidValueError{Key: c.Name, Value: "null", Allowed: "a value"}
+				}
+				values[c.Name] = *c.Value
+			}
+			return values, nil
+		})
+		out := kmsg.NewAlterConfigsResponseResource()
+		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+		out.ErrorCode, out.ErrorMessage = codeAndMessage(err)
+		resp.Resources = append(resp.Resources, out)
+	}
+	return resp, nil
+}
+
+func (b *Broker) incrementalAlterConfigs(ctx context.Context, _ *call, req *kmsg.IncrementalAlterConfigsRequest) (*kmsg.IncrementalAlterConfigsResponse, error) {
+	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
+	named := make(map[configResource]int)
+	for _, r := range req.Resources {
+		named[configResource{r.ResourceType, r.ResourceName}]++
+	}
+	for _, r := range req.Resources {
+		resource := configResource{r.ResourceType, r.ResourceName}
+		ops, err := configOps(r.Configs)
+		if err == nil {
+			err = b.alter(ctx, resource, named[resource] > 1, req.ValidateOnly, func(old map[string]string) (map[string]string, error) {
+				if r.ResourceType == kmsg.ConfigResourceTypeTopic {
+					return config.AlterTopic(old, ops, b.node.Config())
+				}
+				return config.AlterBroker(old, ops, b.node.Config())
+			})
+		}
+		out := kmsg.NewIncrementalAlterConfigsResponseResource()
+		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+		out.ErrorCode, out.ErrorMessage = codeAndMessage(err)
+		resp.Resources = append(resp.Resources, out)
+	}
+	return resp, nil
+}
+
+func configOps(in []kmsg.IncrementalAlterConfigsRequestResourceConfig) ([]config.Op, error) {
+	ops := make([]config.Op, 0, len(in))
+	seen := make(map[string]bool, len(in))
+	for _, c := range in {
+		if seen[c.Name] {
+			return nil, invalidRequest("config %q is named twice", c.Name)
+		}
+		seen[c.Name] = true
+		op := config.Op{Name: c.Name, Kind: config.OpKind(c.Op)}
+		if c.Value != nil {
+			op.Value = *c.Value
+		} else if op.Kind != config.OpDelete {
+			return nil, invalidRequest("config %q has a null value", c.Name)
+		}
+		ops = append(ops, op)
+	}
+	return ops, nil
+}
+
+func (b *Broker) alter(ctx context.Context, r configResource, twice, validateOnly bool, change func(map[string]string) (map[string]string, error)) error {
+	if twice {
+		return invalidRequest("resource %q is named twice", r.name)
+	}
+	switch r.kind {
+	case kmsg.ConfigResourceTypeTopic:
+		t, code := b.topicOf(false, r.name, [16]byte{})
+		if code != protocol.CodeNone {
+			return code
+		}
+		return b.node.AlterTopicConfigs(ctx, t, validateOnly, change)
+	case kmsg.ConfigResourceTypeBroker:
+		target, err := b.brokerResource(r.name)
+		if err != nil {
+			return err
+		}
+		return b.node.AlterBrokerConfigs(ctx, target, validateOnly, change)
+	}
+	return invalidRequest("resource type %d is not served", r.kind)
+}

@@ -1,0 +1,153 @@
+// Package broker speaks Kafka for a node: one file for each API, one table of
+// error codes, and the server that carries both.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"weir/cluster"
+	"weir/cluster/config"
+	"weir/cluster/metadata"
+	"weir/protocol"
+	"weir/protocol/wire"
+)
+
+// Broker is a running broker. Its methods may be called side by side.
+type Broker struct {
+	cfg         *config.Broker
+	logger      *slog.Logger
+	node        *cluster.Node
+	server      *wire.Server
+	sessions    *fetchSessions
+	offsets     *offsetStore
+	producerIDs producerIDs
+	now         func() time.Time
+
+	listeners map[string]string // bound address to listener name
+	addr      string
+	stopping  chan struct{} // closed when parked fetches are to be answered
+	stopOnce  sync.Once
+	serving   sync.WaitGroup
+}
+
+// Start opens the node that cfg describes and serves Kafka on its listeners.
+// It returns once they answer. Addresses with port 0 are bound to free ports.
+func Start(cfg *config.Broker, logger *slog.Logger) (*Broker, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	b := &Broker{
+		cfg: cfg, logger: logger, now: time.Now,
+		listeners: make(map[string]string), stopping: make(chan struct{}),
+	}
+	lns, endpoints, err := b.listen()
+	if err == nil {
+		b.node, err = cluster.Open(cfg, endpoints, logger)
+	}
+	if err == nil {
+		err = b.serve(lns)
+	}
+	if err != nil {
+		for _, ln := range lns {
+			err = errors.Join(err, ignoreClosed(ln.Close()))
+		}
+		return nil, err
+	}
+	return b, nil
+}
+
+// listen binds every address before the data directory is touched: a port
+// that is taken shows at once.
+func (b *Broker) listen() (lns []net.Listener, endpoints []metadata.Endpoint, err error) {
+	for i, l := range b.cfg.Listeners {
+		ln, err := net.Listen("tcp", l.Address())
+		if err != nil {
+			return lns, nil, fmt.Errorf("listener %s: %w", l, err)
+		}
+		lns = append(lns, ln)
+		b.listeners[ln.Addr().String()] = l.Name
+		if b.addr == "" {
+			b.addr = ln.Addr().String()
+		}
+		advertised := b.cfg.Advertised[i]
+		if advertised.Port == 0 {
+			advertised.Port = ln.Addr().(*net.TCPAddr).Port
+		}
+		endpoints = append(endpoints, metadata.Endpoint{Listener: l.Name, Host: advertised.Host, Port: uint16(advertised.Port)})
+	}
+	return lns, endpoints, nil
+}
+
+func (b *Broker) serve(lns []net.Listener) error {
+	b.sessions = newFetchSessions(b.cfg.Network.FetchSessions, b.now)
+	b.offsets = newOffsetStore(b.node)
+	b.producerIDs.node = b.node
+	if err := b.offsets.load(); err != nil {
+		return errors.Join(err, b.node.Close())
+	}
+	wireCfg := wire.Config{
+		MaxRequestBytes: b.cfg.Network.RequestMaxBytes,
+		RequestLimit: func(_ *wire.Conn, key int16) int {
+			api, _ := protocol.Lookup(key)
+			return min(api.MaxRequestBytes, b.cfg.Network.RequestMaxBytes)
+		},
+		MemoryBytes:         max(b.cfg.Network.QueuedMaxRequestBytes, 0),
+		MaxConnections:      b.cfg.Network.MaxConnections,
+		MaxConnectionsPerIP: b.cfg.Network.MaxConnectionsPerIP,
+		IdleTimeout:         b.cfg.Network.MaxIdle,
+	}
+	if err := wireCfg.Validate(); err != nil {
+		return errors.Join(err, b.node.Close())
+	}
+	b.server = wire.NewServer(wireCfg, b, b.logger)
+	for _, ln := range lns {
+		b.serving.Go(func() {
+			if err := b.server.Serve(ln); err != nil && !errors.Is(err, wire.ErrServerClosed) {
+				b.logger.Error("a listener ended", "addr", ln.Addr().String(), "err", err)
+			}
+		})
+	}
+	return nil
+}
+
+// Addr is the address of the first listener, as bound.
+func (b *Broker) Addr() string { return b.addr }
+
+// Node is what the broker serves.
+func (b *Broker) Node() *cluster.Node { return b.node }
+
+// Stats are the live counters of the server.
+func (b *Broker) Stats() *wire.Stats { return b.server.Stats() }
+
+// Fatal receives the error after which the process has to end at once; see
+// cluster.Node.Fatal.
+func (b *Broker) Fatal() <-chan error { return b.node.Fatal() }
+
+// Shutdown stops in order: no new requests; those that began are answered,
+// parked fetches with what they have; then the node closes and marks its data
+// clean. When ctx ends first, connections are cut. It is idempotent.
+func (b *Broker) Shutdown(ctx context.Context) error {
+	b.stopOnce.Do(func() { close(b.stopping) })
+	err := b.server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, b.server.Close())
+	}
+	b.serving.Wait()
+	return errors.Join(err, b.node.Close())
+}
+
+// listenerOf names the listener that a connection came in by.
+func (b *Broker) listenerOf(c *wire.Conn) string { return b.listeners[c.ListenerAddr().String()] }
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

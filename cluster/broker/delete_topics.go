@@ -1,0 +1,80 @@
+package broker
+
+// DeleteTopics (key 20), versions 1-6; by name, from v6 on also by id. The data
+// are gone when the answer comes, and with them what groups had committed for
+// the topic: a new topic of that name begins afresh.
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/cluster"
+	"weir/cluster/group"
+	"weir/protocol"
+)
+
+func (b *Broker) deleteTopics(ctx context.Context, _ *call, req *kmsg.DeleteTopicsRequest) (*kmsg.DeleteTopicsResponse, error) {
+	resp := req.ResponseKind().(*kmsg.DeleteTopicsResponse)
+	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)
+	defer cancel()
+	topics := req.Topics
+	for _, name := range req.TopicNames {
+		t := kmsg.NewDeleteTopicsRequestTopic()
+		t.Topic = &name
+		topics = append(topics, t)
+	}
+	for _, in := range topics {
+		out := kmsg.NewDeleteTopicsResponseTopic()
+		out.Topic, out.TopicID = in.Topic, in.TopicID
+		t, err := b.deletable(in)
+		if err == nil {
+			out.Topic, out.TopicID = &t.Name, t.ID
+			err = b.deleteTopic(ctx, t)
+		}
+		out.ErrorCode, out.ErrorMessage = codeAndMessage(err)
+		resp.Topics = append(resp.Topics, out)
+	}
+	return resp, nil
+}
+
+func (b *Broker) deletable(in kmsg.DeleteTopicsRequestTopic) (*cluster.Topic, error) {
+	if !b.node.Config().Creation.DeleteAllowed {
+		return nil, protocol.CodeTopicDeletionDisabled
+	}
+	byID := in.Topic == nil
+	if !byID && in.TopicID != [16]byte{} {
+		return nil, invalidRequest("name a topic or its id, not both")
+	}
+	name := ""
+	if !byID {
+		name = *in.Topic
+	}
+	t, code := b.topicOf(byID, name, in.TopicID)
+	if code != protocol.CodeNone {
+		return nil, code
+	}
+	if t.Internal {
+		return nil, invalidRequest("topic %q is the broker's own", t.Name)
+	}
+	return t, nil
+}
+
+func (b *Broker) deleteTopic(ctx context.Context, t *cluster.Topic) error {
+	results, err := b.node.DeleteTopics(ctx, [][16]byte{t.ID})
+	if err != nil {
+		return err
+	}
+	if results[0].Err != nil {
+		return results[0].Err
+	}
+	var committed map[string][]group.TopicPartition
+	b.offsets.read(func(o *group.Offsets) { committed = o.OfTopic(t.Name) })
+	for name, tps := range committed {
+		if err := b.offsets.remove(ctx, name, tps, b.now().UnixMilli()); err != nil {
+			// The topic is gone all the same; a stale offset is the smaller evil.
+			b.logger.Warn("committed offsets of a deleted topic remain", "topic", t.Name, "group", name, "err", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package broker
+
+// DescribeConfigs (key 32), versions 1-4, of topics and brokers. A broker is
+// named by its id, the cluster's defaults by "". Null names ask for all keys.
+// v3 adds type and documentation.
+// Left out: broker loggers, client metrics and groups, INVALID_REQUEST.
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/cluster/config"
+	"weir/cluster/metadata"
+	"weir/protocol"
+)
+
+func (b *Broker) describeConfigs(_ context.Context, _ *call, req *kmsg.DescribeConfigsRequest) (*kmsg.DescribeConfigsResponse, error) {
+	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+	for _, in := range req.Resources {
+		out := kmsg.NewDescribeConfigsResponseResource()
+		out.ResourceType, out.ResourceName = in.ResourceType, in.ResourceName
+		described, err := b.describeResource(in)
+		out.ErrorCode, out.ErrorMessage = codeAndMessage(err)
+		for _, d := range described {
+			if in.ConfigNames == nil || slices.Contains(in.ConfigNames, d.Name) {
+				out.Configs = append(out.Configs, configEntry(d, req))
+			}
+		}
+		resp.Resources = append(resp.Resources, out)
+	}
+	return resp, nil
+}
+
+func (b *Broker) describeResource(in kmsg.DescribeConfigsRequestResource) ([]config.Description, error) {
+	switch in.ResourceType {
+	case kmsg.ConfigResourceTypeTopic:
+		if err := metadata.CheckTopicName(in.ResourceName); err != nil {
+			return nil, err
+		}
+		t, code := b.topicOf(false, in.ResourceName, [16]byte{})
+		if code != protocol.CodeNone {
+			return nil, code
+		}
+		return config.DescribeTopic(t.Overrides, b.node.Config()), nil
+	case kmsg.ConfigResourceTypeBroker:
+		target, err := b.brokerResource(in.ResourceName)
+		if err != nil {
+			return nil, err
+		}
+		described := b.node.Config().Describe()
+		if target == metadata.AllBrokers { // only what has been set for all
+			set := b.node.Image().ClusterConfigs().Values
+			described = slices.DeleteFunc(described, func(d config.Description) bool { _, ok := set[d.Name]; return !ok })
+		}
+		return described, nil
+	}
+	return nil, invalidRequest("resource type %d is not served", in.ResourceType)
+}
+
+// brokerResource reads the name of a broker resource.
+func (b *Broker) brokerResource(name string) (int32, error) {
+	if name == "" {
+		return metadata.AllBrokers, nil
+	}
+	id, err := strconv.ParseInt(name, 10, 32)
+	if err != nil || int32(id) != b.node.ID() {
+		return 0, invalidRequest("got broker %q, this is broker %d", name, b.node.ID())
+	}
+	return int32(id), nil
+}
+
+func configEntry(d config.Description, req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfigsResponseResourceConfig {
+	c := kmsg.NewDescribeConfigsResponseResourceConfig()
+	c.Name, c.Value, c.ReadOnly, c.IsSensitive = d.Name, nullable(d.Value, d.Null), d.ReadOnly, d.Sensitive
+	c.Source, c.ConfigType = kmsg.ConfigSource(d.Source.ConfigSource()), kmsg.ConfigType(d.Type)
+	if req.IncludeDocumentation {
+		c.Documentation = kmsg.StringPtr(d.Doc)
+	}
+	if !req.IncludeSynonyms {
+		return c
+	}
+	for _, s := range d.Synonyms {
+		cs := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
+		cs.Name, cs.Source, cs.Value = s.Name, kmsg.ConfigSource(s.Source.ConfigSource()), nullable(s.Value, s.Null || d.Sensitive)
+		c.ConfigSynonyms = append(c.ConfigSynonyms, cs)
+	}
+	return c
+}

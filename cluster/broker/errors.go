@@ -1,0 +1,85 @@
+package broker
+
+import (
+	"context"
+	"errors"
+
+	"weir/cluster"
+	"weir/cluster/config"
+	"weir/cluster/metadata"
+	"weir/log"
+	"weir/partition"
+	"weir/protocol"
+	"weir/protocol/recordbatch"
+)
+
+// errorCode is the one place where errors of the layers below become Kafka's
+// codes. What has no entry is a fault of ours: UNKNOWN_SERVER_ERROR.
+func errorCode(err error) protocol.ErrorCode {
+	if err == nil {
+		return protocol.CodeNone
+	}
+	var code protocol.ErrorCode
+	if errors.As(err, &code) {
+		return code
+	}
+	for _, e := range errorTable {
+		if e.is(err) {
+			return e.code
+		}
+	}
+	return protocol.CodeUnknownServerError
+}
+
+type errorEntry struct {
+	is   func(error) bool
+	code protocol.ErrorCode
+}
+
+func typed[E error](err error) bool {
+	var target E
+	return errors.As(err, &target)
+}
+
+func sentinel(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+var errorTable = []errorEntry{
+	{typed[*recordbatch.TooLargeError], protocol.CodeMessageTooLarge},
+	{typed[*recordbatch.CorruptError], protocol.CodeCorruptMessage},
+	{typed[*recordbatch.InvalidRecordError], protocol.CodeInvalidRecord},
+	{typed[*recordbatch.TimestampError], protocol.CodeInvalidTimestamp},
+	{typed[*recordbatch.UnsupportedCodecError], protocol.CodeUnsupportedCompressionType},
+	{typed[*partition.SequenceError], protocol.CodeOutOfOrderSequenceNumber},
+	{typed[*partition.ProducerEpochError], protocol.CodeInvalidProducerEpoch},
+	{sentinel(partition.ErrTransactional), protocol.CodeInvalidTxnState},
+	{sentinel(partition.ErrClosed), protocol.CodeNotLeaderOrFollower}, // retriable: outcome unknown
+	{typed[*partition.StorageError], protocol.CodeKafkaStorageError},
+	{typed[*log.OffsetOutOfRangeError], protocol.CodeOffsetOutOfRange},
+	{typed[*log.CorruptError], protocol.CodeKafkaStorageError},
+	{sentinel(context.DeadlineExceeded), protocol.CodeRequestTimedOut},
+	{func(err error) bool {
+		var e *partition.LeaderEpochError
+		return errors.As(err, &e) && e.Got < e.Want
+	}, protocol.CodeFencedLeaderEpoch},
+	{typed[*partition.LeaderEpochError], protocol.CodeUnknownLeaderEpoch},
+
+	{sentinel(cluster.ErrUnknownPartition), protocol.CodeUnknownTopicOrPartition},
+	{typed[*cluster.OfflineError], protocol.CodeKafkaStorageError},
+	{typed[*requestError], protocol.CodeInvalidRequest},
+
+	{typed[*config.UnknownKeyError], protocol.CodeInvalidConfig},
+	{typed[*config.InvalidValueError], protocol.CodeInvalidConfig},
+	{typed[*config.NotAllowedError], protocol.CodeInvalidConfig},
+	{typed[*metadata.InvalidConfigError], protocol.CodeInvalidConfig},
+	{typed[*metadata.InvalidNameError], protocol.CodeInvalidTopicException},
+	{typed[*metadata.NameCollisionError], protocol.CodeInvalidTopicException},
+	{typed[*metadata.TopicExistsError], protocol.CodeTopicAlreadyExists},
+	{typed[*metadata.UnknownTopicError], protocol.CodeUnknownTopicOrPartition},
+	{typed[*metadata.UnknownPartitionError], protocol.CodeUnknownTopicOrPartition},
+	{typed[*metadata.InvalidPartitionsError], protocol.CodeInvalidPartitions},
+	{typed[*metadata.InvalidReplicationFactorError], protocol.CodeInvalidReplicationFactor},
+	{typed[*metadata.InvalidAssignmentError], protocol.CodeInvalidReplicaAssignment},
+	{typed[*metadata.LimitError], protocol.CodePolicyViolation},
+}

@@ -1,0 +1,193 @@
+package broker
+
+// Fetch (key 1), versions 4-18.
+//
+// Record bytes go from the segment file to the socket; the answer holds
+// ranges of files. The first partition with data gives at least one whole
+// batch, however small the limits (KIP-74); later ones keep to them. A fetch
+// that finds too little parks: it attaches one waiter to its partitions and
+// looks again when one of them wakes it, the deadline passes, or the
+// connection ends.
+//
+// Added by version: 7 sessions (KIP-227), 9 leader epoch, 10 zstd, 12
+// diverging epochs, flexible, 13 topic ids, 15 replica state, 17 directory
+// id, 18 high watermark.
+// Left out: serving followers (replication is not over Fetch), preferred read
+// replicas, aborted transactions (there are none), throttling.
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/log"
+	"weir/partition"
+	"weir/protocol"
+	"weir/protocol/recordbatch"
+	"weir/protocol/wire"
+)
+
+// fetching is one fetch request under way.
+type fetching struct {
+	call     *call
+	req      *kmsg.FetchRequest
+	scope    fetchScope
+	results  []fetchResult // one for each of scope.parts
+	maxBytes int
+	deadline time.Time
+}
+
+// fetchResult is what one look at one partition gave.
+type fetchResult struct {
+	code      protocol.ErrorCode
+	partition *partition.Partition // nil when it is not here
+	high      int64                // -1 with an error, as are the next two
+	stable    int64
+	start     int64
+	diverging bool
+	divEpoch  int32
+	divEnd    int64
+	records   log.Range // empty without records
+}
+
+func (c *call) fetch(r kmsg.Request) wire.Reply {
+	req := r.(*kmsg.FetchRequest)
+	f := &fetching{call: c, req: req}
+	f.maxBytes = min(int(max(req.MaxBytes, 0)), c.broker.node.Config().Network.FetchMaxBytes)
+	var code protocol.ErrorCode
+	if f.scope, code = c.broker.sessions.open(req); code != protocol.CodeNone {
+		return wire.Ready(f.encode(code))
+	}
+	f.results = make([]fetchResult, len(f.scope.parts))
+	if f.look() {
+		return wire.Ready(f.encode(protocol.CodeNone))
+	}
+	f.deadline = time.Now().Add(time.Duration(req.MaxWaitMillis) * time.Millisecond)
+	return lazy(f.park)
+}
+
+// park waits until there is something to say. The partitions are looked at
+// once more after the waiter is attached: what moved in between is not missed.
+func (f *fetching) park(ctx context.Context) (wire.Response, error) {
+	w := partition.NewWaiter()
+	for i := range f.results {
+		p := f.results[i].partition // never nil: an error does not park
+		p.Attach(w)
+		defer p.Detach(w)
+	}
+	timer := time.NewTimer(time.Until(f.deadline))
+	defer timer.Stop()
+	for !f.look() {
+		select {
+		case <-w.C():
+			f.release()
+		case <-timer.C:
+			return f.encode(protocol.CodeNone), nil
+		case <-f.call.broker.stopping:
+			return f.encode(protocol.CodeNone), nil
+		case <-ctx.Done():
+			f.release()
+			return wire.Response{}, ctx.Err()
+		}
+	}
+	return f.encode(protocol.CodeNone), nil
+}
+
+// look reads every partition and says whether the answer should go out now.
+// Unless it does, there is no error in any of them.
+func (f *fetching) look() bool {
+	left, found, now := f.maxBytes, 0, false
+	for i := range f.scope.parts {
+		part, res := &f.scope.parts[i], &f.results[i]
+		f.read(&part.fetchPart, res, left, found == 0)
+		left -= res.records.Bytes
+		found += res.records.Bytes
+		now = now || res.code != protocol.CodeNone || res.diverging
+	}
+	return now || len(f.scope.parts) == 0 || f.req.MaxWaitMillis <= 0 || found >= int(f.req.MinBytes)
+}
+
+// read looks at one partition: epoch before position, as KIP-320 has it.
+func (f *fetching) read(part *fetchPart, res *fetchResult, maxBytes int, minOne bool) {
+	*res = fetchResult{high: -1, stable: -1, start: -1}
+	topic, code := f.call.broker.topicOf(f.req.Version >= 13, part.name, part.id)
+	if code != protocol.CodeNone {
+		res.code = code
+		return
+	}
+	p, err := topic.Partition(part.partition)
+	if err != nil {
+		res.code = errorCode(err)
+		return
+	}
+	res.partition = p
+	if err := f.readPartition(p, part, res, maxBytes, minOne); err != nil {
+		res.code = errorCode(err)
+		if res.code == protocol.CodeKafkaStorageError && f.req.Version <= 5 {
+			res.code = protocol.CodeNotLeaderOrFollower // the older clients' word for it
+		}
+	}
+}
+
+func (f *fetching) readPartition(p *partition.Partition, part *fetchPart, res *fetchResult, maxBytes int, minOne bool) error {
+	if err := p.CheckLeaderEpoch(part.leaderEpoch); err != nil {
+		return err
+	}
+	res.high, res.stable, res.start = p.HighWatermark(), p.LastStableOffset(), p.LogStartOffset()
+	if part.lastEpoch >= 0 {
+		epoch, end := p.EndOffsetFor(part.lastEpoch)
+		if end < 0 {
+			return &log.OffsetOutOfRangeError{Offset: part.offset, Start: res.start, End: res.high}
+		}
+		if epoch < part.lastEpoch || end < part.offset {
+			res.diverging, res.divEpoch, res.divEnd = true, epoch, end
+			return nil
+		}
+	}
+	iso := partition.Isolation(f.req.IsolationLevel)
+	if part.offset >= p.Limit(iso) && part.offset <= p.LogEndOffset() {
+		return nil // at the end, or above what is committed: nothing yet
+	}
+	records, err := p.Read(part.offset, min(int(part.maxBytes), maxBytes), minOne, iso)
+	if err != nil {
+		return err
+	}
+	if f.req.Version < 10 && records.Bytes > 0 {
+		if err := refuseZstd(p, records); err != nil {
+			records.Release()
+			return err
+		}
+	}
+	res.records = records
+	return nil
+}
+
+// refuseZstd: a client below Fetch v10 cannot read such batches (KIP-110).
+func refuseZstd(p *partition.Partition, r log.Range) error {
+	for h, err := range p.Batches(r.FirstOffset, r.NextOffset) {
+		if err != nil {
+			return err
+		}
+		if h.Codec() == recordbatch.CodecZstd {
+			return &recordbatch.UnsupportedCodecError{Codec: h.Codec()}
+		}
+	}
+	return nil
+}
+
+// release gives back what look holds, so that it can look again.
+func (f *fetching) release() {
+	for i := range f.results {
+		f.results[i].records.Release()
+		f.results[i].records = log.Range{}
+	}
+}
+
+// worthTelling says whether partition i belongs into the answer: in an
+// incremental one only what has data, failed, or moved.
+func (f *fetching) worthTelling(i int) bool {
+	part, res := &f.scope.parts[i], &f.results[i]
+	return !f.scope.incremental || !part.told || res.records.Bytes > 0 || res.code != protocol.CodeNone || res.diverging ||
+		res.high != part.toldHigh || res.start != part.toldLogStart
+}

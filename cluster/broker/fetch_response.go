@@ -1,0 +1,99 @@
+package broker
+
+import (
+	"sync"
+
+	"weir/protocol"
+	"weir/protocol/wire"
+)
+
+// encoders are reused: what they hold is small and lives until the response
+// is written.
+var encoders = sync.Pool{New: func() any { return new(protocol.FetchEncoder) }}
+
+// encode makes the response of what look found. The records stay in their
+// files; their ranges are released when they have been sent.
+func (f *fetching) encode(code protocol.ErrorCode) wire.Response {
+	told := make([]int, 0, len(f.results))
+	for i := range f.results {
+		if f.worthTelling(i) {
+			told = append(told, i)
+		}
+	}
+	e := encoders.Get().(*protocol.FetchEncoder)
+	e.Begin(f.call.Header, protocol.FetchResponseHead{
+		ErrorCode: code, SessionID: f.scope.sessionID(), Topics: f.countTopics(told),
+	})
+	for n := 0; n < len(told); {
+		first := &f.scope.parts[told[n]]
+		end := n + 1
+		for end < len(told) && f.sameTopic(told[n], told[end]) {
+			end++
+		}
+		e.Topic(first.name, first.id, end-n)
+		for ; n < end; n++ {
+			e.Partition(f.describe(told[n]), n == end-1)
+		}
+	}
+	segments := e.Finish(nil)
+	f.settleSession()
+	return wire.Response{Parts: f.parts(e, segments, told)}
+}
+
+// describe words one result and notes in the scope what is told.
+func (f *fetching) describe(i int) protocol.FetchPartition {
+	res := &f.results[i]
+	part := &f.scope.parts[i]
+	part.told, part.toldHigh, part.toldLogStart = true, res.high, res.start
+	out := protocol.FetchPartition{
+		Partition: part.partition, ErrorCode: res.code,
+		HighWatermark: res.high, LastStableOffset: res.stable, LogStartOffset: res.start,
+		PreferredReadReplica: -1, RecordsBytes: res.records.Bytes,
+	}
+	if res.diverging {
+		out.DivergingEpoch = &protocol.EpochEndOffset{Epoch: res.divEpoch, EndOffset: res.divEnd}
+	}
+	if f.req.IsolationLevel == 1 {
+		out.Aborted = []protocol.AbortedTransaction{} // there are no transactions yet; null is for the other level
+	}
+	return out
+}
+
+// parts joins the encoded segments with the file ranges between them. The
+// encoder goes back to its pool with the last part.
+func (f *fetching) parts(e *protocol.FetchEncoder, segments [][]byte, told []int) []wire.Part {
+	parts := make([]wire.Part, 0, len(segments))
+	for _, i := range told {
+		r := &f.results[i].records
+		if r.Bytes == 0 {
+			continue
+		}
+		part := wire.Part{Bytes: segments[len(parts)], Release: r.Release}
+		part.File = wire.FileRange{Reader: r.File, Position: r.Position, Length: int64(r.Bytes)}
+		part.File.Fd, part.File.HasFd = r.File.Fd()
+		parts = append(parts, part)
+	}
+	return append(parts, wire.Part{Bytes: segments[len(parts)], Release: func() { encoders.Put(e) }})
+}
+
+func (f *fetching) settleSession() {
+	if f.scope.session != nil {
+		f.scope.session.answered(&f.scope, func(i int) bool { return f.results[i].records.Bytes > 0 })
+	}
+}
+
+// countTopics counts the runs of partitions of one topic.
+func (f *fetching) countTopics(told []int) int {
+	n := 0
+	for i := range told {
+		if i == 0 || !f.sameTopic(told[i-1], told[i]) {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *fetching) sameTopic(i, j int) bool {
+	a, b := &f.scope.parts[i], &f.scope.parts[j]
+	return a.name == b.name && a.id == b.id
+}

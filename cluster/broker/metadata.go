@@ -1,0 +1,161 @@
+package broker
+
+// Metadata (key 3), versions 0-13: brokers, and topics with their leaders.
+//
+// Null topics ask for all (version 0: empty ones do), an empty list for none.
+// A topic that does not exist is created with the broker's defaults if both
+// the request and auto.create.topics.enable allow it, and is answered with its
+// leaders at once. From v10 on topics have ids, from v12 on they can be asked
+// for by id. A partition without a leader is listed with
+// LEADER_NOT_AVAILABLE, never left out.
+// Left out: authorized operations (there is no authorizer).
+
+import (
+	"context"
+	"math"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/cluster"
+	"weir/cluster/metadata"
+	"weir/protocol"
+	"weir/protocol/wire"
+)
+
+func (b *Broker) metadata(ctx context.Context, c *call, req *kmsg.MetadataRequest) (*kmsg.MetadataResponse, error) {
+	resp := req.ResponseKind().(*kmsg.MetadataResponse)
+	clusterID := b.node.ClusterID()
+	resp.ClusterID, resp.ControllerID, resp.AuthorizedOperations = &clusterID, b.node.ID(), math.MinInt32
+	for _, e := range b.brokersFor(c.Conn) {
+		mb := kmsg.NewMetadataResponseBroker()
+		mb.NodeID, mb.Host, mb.Port, mb.Rack = e.id, e.host, e.port, e.rack
+		resp.Brokers = append(resp.Brokers, mb)
+	}
+	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
+		for _, t := range b.node.Topics() {
+			resp.Topics = append(resp.Topics, b.describeForMetadata(t))
+		}
+		return resp, nil
+	}
+	create := b.node.Config().Creation.AutoCreate && (req.Version < 4 || req.AllowAutoTopicCreation)
+	for _, in := range req.Topics {
+		resp.Topics = append(resp.Topics, b.metadataTopic(ctx, in, create))
+	}
+	return resp, nil
+}
+
+func (b *Broker) metadataTopic(ctx context.Context, in kmsg.MetadataRequestTopic, create bool) kmsg.MetadataResponseTopic {
+	out := kmsg.NewMetadataResponseTopic()
+	out.Topic, out.TopicID, out.AuthorizedOperations = in.Topic, in.TopicID, math.MinInt32
+	var t *cluster.Topic
+	var err error
+	switch {
+	case in.Topic == nil:
+		if t = b.node.TopicByID(in.TopicID); t == nil {
+			err = protocol.CodeUnknownTopicID
+		}
+	default:
+		t, err = b.topicOrCreate(ctx, *in.Topic, create)
+	}
+	if err != nil {
+		out.ErrorCode = int16(errorCode(err))
+		return out
+	}
+	return b.describeForMetadata(t)
+}
+
+func (b *Broker) topicOrCreate(ctx context.Context, name string, create bool) (*cluster.Topic, error) {
+	if t := b.node.Topic(name); t != nil {
+		return t, nil
+	}
+	if err := metadata.CheckTopicName(name); err != nil {
+		return nil, err
+	}
+	if metadata.IsInternal(name) && create {
+		return b.node.EnsureInternalTopic(ctx, name)
+	}
+	if !create {
+		return nil, protocol.CodeUnknownTopicOrPartition
+	}
+	t, created, err := b.node.EnsureTopic(ctx, name)
+	if created {
+		b.logger.Info("topic created because a client asked for it", "topic", name, "partitions", t.NumPartitions())
+	}
+	return t, err
+}
+
+func (b *Broker) describeForMetadata(t *cluster.Topic) kmsg.MetadataResponseTopic {
+	out := kmsg.NewMetadataResponseTopic()
+	name := t.Name
+	out.Topic, out.TopicID, out.IsInternal, out.AuthorizedOperations = &name, t.ID, t.Internal, math.MinInt32
+	for i := range t.NumPartitions() {
+		s := b.partitionState(t, int32(i))
+		po := kmsg.NewMetadataResponseTopicPartition()
+		po.Partition, po.ErrorCode, po.Leader, po.LeaderEpoch = int32(i), int16(s.code), s.leader, s.epoch
+		po.Replicas, po.ISR, po.OfflineReplicas = s.replicas, s.isr, s.offline
+		out.Partitions = append(out.Partitions, po)
+	}
+	return out
+}
+
+// partitionState is what Metadata and DescribeTopicPartitions tell of a partition.
+type partitionState struct {
+	code                   protocol.ErrorCode
+	leader, epoch          int32
+	replicas, isr, offline []int32
+}
+
+func (b *Broker) partitionState(t *cluster.Topic, index int32) partitionState {
+	s := partitionState{leader: metadata.NoLeader, epoch: -1, replicas: []int32{}, isr: []int32{}, offline: []int32{}}
+	if mt, ok := b.node.Image().TopicByID(t.ID); ok {
+		if mp, ok := mt.Partition(index); ok {
+			s.replicas, s.isr, s.leader = mp.Replicas, mp.ISR, mp.Leader
+		}
+	}
+	p, err := t.Partition(index)
+	if err != nil {
+		s.code, s.leader = protocol.CodeLeaderNotAvailable, metadata.NoLeader
+		s.isr, s.offline = []int32{}, s.replicas
+		return s
+	}
+	s.epoch = p.LeaderEpoch()
+	return s
+}
+
+// endpoint is a broker as one client reaches it.
+type endpoint struct {
+	id   int32
+	host string
+	port int32
+	rack *string
+}
+
+// brokersFor lists the brokers under the addresses of the listener that the
+// connection came in by.
+func (b *Broker) brokersFor(conn *wire.Conn) []endpoint {
+	listener := b.listenerOf(conn)
+	var out []endpoint
+	for _, mb := range b.node.Image().Brokers() {
+		for _, e := range mb.Endpoints {
+			if e.Listener != listener {
+				continue
+			}
+			ep := endpoint{id: mb.ID, host: e.Host, port: int32(e.Port)}
+			if mb.Rack != "" {
+				ep.rack = &mb.Rack
+			}
+			out = append(out, ep)
+		}
+	}
+	return out
+}
+
+// advertisedTo is this broker's own address for a client.
+func (b *Broker) advertisedTo(conn *wire.Conn) (host string, port int32) {
+	for _, e := range b.brokersFor(conn) {
+		if e.id == b.node.ID() {
+			return e.host, e.port
+		}
+	}
+	return "", -1
+}

@@ -1,0 +1,85 @@
+package broker
+
+// OffsetCommit (key 8), versions 2-8: offsets of consumers that assign their
+// partitions themselves (no member, generation -1). Answered when the commit
+// is on disk.
+//
+// Added by version: 6 leader epoch, 7 instance id, 8 flexible.
+// Left out: members and generations (no group has any: UNKNOWN_MEMBER_ID),
+// retention by request (v2-4; the broker's own applies).
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/cluster/group"
+	"weir/protocol"
+)
+
+func (b *Broker) offsetCommit(ctx context.Context, _ *call, req *kmsg.OffsetCommitRequest) (*kmsg.OffsetCommitResponse, error) {
+	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
+	var all protocol.ErrorCode // for every partition
+	if req.MemberID != "" || req.Generation >= 0 {
+		all = protocol.CodeUnknownMemberID
+	}
+	now := b.now().UnixMilli()
+	commits := make(map[group.TopicPartition]group.Commit)
+	codes := make(map[group.TopicPartition]protocol.ErrorCode)
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			tp := group.TopicPartition{Topic: t.Topic, Partition: p.Partition}
+			c := group.Commit{Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Timestamp: now}
+			if p.Metadata != nil {
+				c.Metadata = *p.Metadata
+			}
+			codes[tp] = all
+			if all == protocol.CodeNone {
+				codes[tp] = b.checkCommit(tp, c)
+			}
+			if codes[tp] == protocol.CodeNone {
+				commits[tp] = c
+			}
+		}
+	}
+	if len(commits) > 0 {
+		if err := b.offsets.commit(ctx, req.Group, commits, now); err != nil {
+			for tp := range commits {
+				codes[tp] = commitCode(err)
+			}
+		}
+	}
+	for _, t := range req.Topics {
+		out := kmsg.NewOffsetCommitResponseTopic()
+		out.Topic = t.Topic
+		for _, p := range t.Partitions {
+			po := kmsg.NewOffsetCommitResponseTopicPartition()
+			po.Partition = p.Partition
+			po.ErrorCode = int16(codes[group.TopicPartition{Topic: t.Topic, Partition: p.Partition}])
+			out.Partitions = append(out.Partitions, po)
+		}
+		resp.Topics = append(resp.Topics, out)
+	}
+	return resp, nil
+}
+
+func (b *Broker) checkCommit(tp group.TopicPartition, c group.Commit) protocol.ErrorCode {
+	if len(c.Metadata) > b.cfg.Groups.OffsetMetadataMaxBytes {
+		return protocol.CodeOffsetMetadataTooLarge
+	}
+	_, err := b.partitionOf(tp.Topic, tp.Partition)
+	return errorCode(err)
+}
+
+// commitCode words a failed write of the offsets topic for consumers, who
+// retry these.
+func commitCode(err error) protocol.ErrorCode {
+	switch code := errorCode(err); code {
+	case protocol.CodeNotLeaderOrFollower, protocol.CodeKafkaStorageError:
+		return protocol.CodeNotCoordinator
+	case protocol.CodeRequestTimedOut, protocol.CodeNotEnoughReplicas:
+		return protocol.CodeCoordinatorNotAvailable
+	default:
+		return code
+	}
+}

@@ -1,0 +1,95 @@
+package broker
+
+// OffsetFetch (key 9), versions 1-8: committed offsets. An unknown group or
+// partition has offset -1 and no error. Null topics ask for all.
+//
+// Added by version: 2 top-level error, 5 leader epoch, 6 flexible, 7 require
+// stable (nothing here is ever unstable), 8 many groups.
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/cluster/group"
+)
+
+func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRequest) (*kmsg.OffsetFetchResponse, error) {
+	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
+	if req.Version < 8 {
+		for _, t := range b.committed(req.Group, oldTopics(req)) {
+			resp.Topics = append(resp.Topics, oldTopic(t))
+		}
+		return resp, nil
+	}
+	for _, g := range req.Groups {
+		out := kmsg.NewOffsetFetchResponseGroup()
+		out.Group = g.Group
+		out.Topics = b.committed(g.Group, g.Topics)
+		resp.Groups = append(resp.Groups, out)
+	}
+	return resp, nil
+}
+
+// committed answers for one group in the newer form, which the older one is
+// made from.
+func (b *Broker) committed(name string, topics []kmsg.OffsetFetchRequestGroupTopic) []kmsg.OffsetFetchResponseGroupTopic {
+	var out []kmsg.OffsetFetchResponseGroupTopic
+	b.offsets.read(func(table *group.Offsets) {
+		if topics == nil {
+			topics = allCommitted(table, name)
+		}
+		for _, t := range topics {
+			to := kmsg.NewOffsetFetchResponseGroupTopic()
+			to.Topic = t.Topic
+			for _, index := range t.Partitions {
+				po := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+				po.Partition, po.Offset, po.LeaderEpoch, po.Metadata = index, -1, -1, kmsg.StringPtr("")
+				if c, ok := table.Get(name, group.TopicPartition{Topic: t.Topic, Partition: index}); ok {
+					po.Offset, po.LeaderEpoch, po.Metadata = c.Offset, c.LeaderEpoch, kmsg.StringPtr(c.Metadata)
+				}
+				to.Partitions = append(to.Partitions, po)
+			}
+			out = append(out, to)
+		}
+	})
+	return out
+}
+
+func allCommitted(table *group.Offsets, name string) []kmsg.OffsetFetchRequestGroupTopic {
+	var topics []kmsg.OffsetFetchRequestGroupTopic
+	for _, tp := range table.Partitions(name) { // sorted by topic
+		if n := len(topics); n == 0 || topics[n-1].Topic != tp.Topic {
+			t := kmsg.NewOffsetFetchRequestGroupTopic()
+			t.Topic = tp.Topic
+			topics = append(topics, t)
+		}
+		last := &topics[len(topics)-1]
+		last.Partitions = append(last.Partitions, tp.Partition)
+	}
+	return topics
+}
+
+func oldTopics(req *kmsg.OffsetFetchRequest) []kmsg.OffsetFetchRequestGroupTopic {
+	if req.Topics == nil && req.Version >= 2 {
+		return nil // all; version 1 could not ask for that
+	}
+	topics := make([]kmsg.OffsetFetchRequestGroupTopic, 0, len(req.Topics))
+	for _, t := range req.Topics {
+		nt := kmsg.NewOffsetFetchRequestGroupTopic()
+		nt.Topic, nt.Partitions = t.Topic, t.Partitions
+		topics = append(topics, nt)
+	}
+	return topics
+}
+
+func oldTopic(t kmsg.OffsetFetchResponseGroupTopic) kmsg.OffsetFetchResponseTopic {
+	out := kmsg.NewOffsetFetchResponseTopic()
+	out.Topic = t.Topic
+	for _, p := range t.Partitions {
+		po := kmsg.NewOffsetFetchResponseTopicPartition()
+		po.Partition, po.Offset, po.LeaderEpoch, po.Metadata = p.Partition, p.Offset, p.LeaderEpoch, p.Metadata
+		out.Partitions = append(out.Partitions, po)
+	}
+	return out
+}

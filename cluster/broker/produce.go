@@ -1,0 +1,174 @@
+package broker
+
+// Produce (key 0), versions 3-13; 0-2 are advertised and refused.
+//
+// Checked, in this order: acks; per partition topic and partition, then the
+// batch as recordbatch.Validate does, then the producer's sequence. All
+// batches of a request are in their partitions' order before the next request
+// of the connection is read; the answer waits for the event that acks asks
+// for (partition/DESIGN.md).
+//
+// Added by version: 5 log start offset, 7 zstd, 8 record errors, 9 flexible,
+// 10 leader hints, 13 topic ids.
+// Left out: transactional batches (refused), throttling.
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/cluster"
+	"weir/partition"
+	"weir/protocol"
+	"weir/protocol/recordbatch"
+	"weir/protocol/wire"
+)
+
+// produced is one partition's part of a produce request under way.
+type produced struct {
+	out           *kmsg.ProduceResponseTopicPartition
+	append        *partition.Append
+	logAppendTime int64
+}
+
+func (c *call) produce(r kmsg.Request) wire.Reply {
+	req := r.(*kmsg.ProduceRequest)
+	acks := partition.Acks(req.Acks)
+	resp := req.ResponseKind().(*kmsg.ProduceResponse)
+	pending := make([]produced, 0, len(req.Topics))
+	resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
+	for i := range req.Topics {
+		in, out := &req.Topics[i], &resp.Topics[i]
+		*out = kmsg.NewProduceResponseTopic()
+		out.Topic, out.TopicID = in.Topic, in.TopicID
+		topic, code := c.broker.topicOf(req.Version >= 13, in.Topic, in.TopicID)
+		out.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(in.Partitions))
+		for j := range in.Partitions {
+			po := &out.Partitions[j]
+			*po = kmsg.NewProduceResponseTopicPartition()
+			po.Partition, po.BaseOffset, po.LogAppendTime, po.LogStartOffset = in.Partitions[j].Partition, -1, -1, -1
+			if topic != nil {
+				code = c.produceOne(topic, acks, req.Version, &in.Partitions[j], po, &pending)
+			}
+			po.ErrorCode = int16(code)
+		}
+	}
+	if acks == partition.AcksNone {
+		return c.produceUnanswered(resp)
+	}
+	return c.produceReply(req, resp, pending)
+}
+
+// produceOne brings one partition's batch into its partition's order.
+func (c *call) produceOne(t *cluster.Topic, acks partition.Acks, version int16, in *kmsg.ProduceRequestTopicPartition,
+	out *kmsg.ProduceResponseTopicPartition, pending *[]produced) protocol.ErrorCode {
+	if acks < partition.AcksAll || acks > partition.AcksLeader {
+		return protocol.CodeInvalidRequiredAcks
+	}
+	if t.Internal && c.Header.ClientID != adminClientID {
+		return protocol.CodeInvalidTopicException
+	}
+	p, err := t.Partition(in.Partition)
+	if err != nil {
+		return errorCode(err)
+	}
+	batch, logAppendTime, err := prepare(t, version, in.Records, c.broker.now())
+	if err != nil {
+		describeProduceError(err, out)
+		return errorCode(err)
+	}
+	*pending = append(*pending, produced{out: out, append: p.Propose(batch, acks), logAppendTime: logAppendTime})
+	return protocol.CodeNone
+}
+
+// prepare checks a batch by its topic's rules and makes of it what is stored.
+func prepare(t *cluster.Topic, version int16, records []byte, now time.Time) (partition.Batch, int64, error) {
+	rules := t.Rules(now)
+	rules.RefuseZstd = version < 7
+	h, err := recordbatch.Validate(records, rules)
+	if err != nil {
+		return partition.Batch{}, -1, err
+	}
+	if h.SizeBytes() > int(t.Config.SegmentBytes) {
+		return partition.Batch{}, -1, protocol.CodeRecordListTooLarge
+	}
+	if want, ok := topicCodec(t.Config.Compression.Type); ok && want != h.Codec() {
+		if records, h, err = recompress(records, h, want, t.MaxDecodedBytes()); err != nil {
+			return partition.Batch{}, -1, err
+		}
+	}
+	logAppendTime := int64(-1)
+	if t.Config.LogAppendTime {
+		logAppendTime = rules.NowMillis
+	}
+	return partition.Batch{Header: h, Data: records}, logAppendTime, nil
+}
+
+// produceUnanswered ends an acks=0 request: silence, or, since that is the
+// only way to tell, the end of the connection.
+func (c *call) produceUnanswered(resp *kmsg.ProduceResponse) wire.Reply {
+	for i := range resp.Topics {
+		for j := range resp.Topics[i].Partitions {
+			if code := resp.Topics[i].Partitions[j].ErrorCode; code != 0 {
+				return wire.Closed(protocol.ErrorCode(code))
+			}
+		}
+	}
+	return wire.NoReply
+}
+
+// produceReply answers now if every append is settled, else when the last one is.
+func (c *call) produceReply(req *kmsg.ProduceRequest, resp *kmsg.ProduceResponse, pending []produced) wire.Reply {
+	settled := true
+	for i := range pending {
+		settled = settled && pending[i].append.Settled()
+	}
+	if settled {
+		c.collect(context.Background(), resp, pending)
+		return c.ready(resp)
+	}
+	timeout := time.Duration(max(req.TimeoutMillis, 0)) * time.Millisecond
+	return lazy(func(ctx context.Context) (wire.Response, error) {
+		wait, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		c.collect(wait, resp, pending)
+		if err := ctx.Err(); err != nil {
+			return wire.Response{}, err // nobody is there to hear it
+		}
+		return c.encode(resp), nil
+	})
+}
+
+func (c *call) collect(ctx context.Context, resp *kmsg.ProduceResponse, pending []produced) {
+	for _, p := range pending {
+		err := p.append.Wait(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			p.out.ErrorCode = int16(protocol.CodeRequestTimedOut) // unknown: it may yet commit
+			continue
+		}
+		if err != nil {
+			p.out.ErrorCode = int16(errorCode(err))
+			describeProduceError(err, p.out)
+			continue
+		}
+		p.out.BaseOffset = p.append.BaseOffset
+		p.out.LogStartOffset = p.append.LogStartOffset
+		p.out.LogAppendTime = p.logAppendTime
+	}
+}
+
+// describeProduceError adds what v8+ clients can read beside the code.
+func describeProduceError(err error, out *kmsg.ProduceResponseTopicPartition) {
+	out.ErrorMessage = kmsg.StringPtr(err.Error())
+	var invalid *recordbatch.InvalidRecordError
+	if !errors.As(err, &invalid) {
+		return
+	}
+	for _, e := range invalid.RecordErrors {
+		re := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+		re.RelativeOffset, re.ErrorMessage = e.BatchIndex, kmsg.StringPtr(e.Message)
+		out.ErrorRecords = append(out.ErrorRecords, re)
+	}
+}

@@ -1,0 +1,73 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/cluster"
+	"weir/partition"
+	"weir/protocol"
+)
+
+// adminClientID may write to the broker's own topics, as in Kafka.
+const adminClientID = "__admin_client"
+
+// topicOf finds a topic as a request names it: by id or by name.
+func (b *Broker) topicOf(byID bool, name string, id [16]byte) (*cluster.Topic, protocol.ErrorCode) {
+	if byID {
+		if t := b.node.TopicByID(id); t != nil {
+			return t, protocol.CodeNone
+		}
+		return nil, protocol.CodeUnknownTopicID
+	}
+	if t := b.node.Topic(name); t != nil {
+		return t, protocol.CodeNone
+	}
+	return nil, protocol.CodeUnknownTopicOrPartition
+}
+
+// partitionOf finds a partition by its topic's name.
+func (b *Broker) partitionOf(topic string, index int32) (*partition.Partition, error) {
+	t, code := b.topicOf(false, topic, [16]byte{})
+	if code != protocol.CodeNone {
+		return nil, code
+	}
+	return t.Partition(index)
+}
+
+// requestError is a request that contradicts itself: INVALID_REQUEST, and in
+// words what is wrong.
+type requestError struct{ reason string }
+
+func (e *requestError) Error() string { return e.reason }
+
+func invalidRequest(format string, args ...any) error {
+	return &requestError{reason: fmt.Sprintf(format, args...)}
+}
+
+// codeAndMessage words an error for the APIs that carry a message.
+func codeAndMessage(err error) (int16, *string) {
+	if err == nil {
+		return 0, nil
+	}
+	return int16(errorCode(err)), kmsg.StringPtr(err.Error())
+}
+
+func nullable(s string, null bool) *string {
+	if null {
+		return nil
+	}
+	return &s
+}
+
+// withTimeout bounds a request by the time that its client gives it; none or
+// less means that the client does not say.
+func withTimeout(ctx context.Context, millis int32) (context.Context, context.CancelFunc) {
+	if millis <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Duration(millis)*time.Millisecond)
+}

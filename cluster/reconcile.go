@@ -1,0 +1,169 @@
+package cluster
+
+import (
+	"maps"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"weir/cluster/config"
+	"weir/cluster/metadata"
+	"weir/partition"
+)
+
+// openers is how many partitions are opened side by side. Opening waits for
+// the disk more than for a core.
+const openers = 8
+
+// reconcile opens what image has and the node lacks, closes what it has no
+// more, and puts changed configuration in force. What cannot be opened stays
+// offline and is tried again the next time.
+func (n *Node) reconcile(image *metadata.Image) {
+	n.reconciling.Lock()
+	defer n.reconciling.Unlock()
+	cfg, err := n.static.With(image.ClusterConfigs().Values, image.BrokerConfigs(n.ID()).Values)
+	if err != nil {
+		// The controller let no such value in; an older release may not know one.
+		n.logger.Error("dynamic broker configuration is not in force", "err", err)
+		cfg = n.Config()
+	}
+	n.config.Store(cfg)
+	old := n.topics.Load()
+	topics := make([]*Topic, 0, len(image.Topics()))
+	var work []func()
+	for _, mt := range image.Topics() {
+		t, todo := n.topicFor(mt, old.byID[mt.ID], cfg)
+		topics = append(topics, t)
+		work = append(work, todo...)
+	}
+	side(openers, work)
+	set := newTopicSet(image, topics...)
+	n.topics.Store(set)
+	for _, t := range old.byName {
+		if set.byID[t.ID] == nil {
+			n.drop(t)
+		}
+	}
+}
+
+// topicFor returns the topic as image has it, around the partitions that are
+// open, and what is to be done to open the rest.
+func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker) (*Topic, []func()) {
+	resolved, err := config.ResolveTopic(mt.Configs.Values, cfg)
+	if err != nil {
+		n.logger.Error("topic configuration is not in force, defaults are", "topic", mt.Name, "err", err)
+		resolved = &cfg.Topic
+	}
+	if old != nil && *resolved == old.Config && cfg.MaxDecompressedBatchBytes == old.maxDecodedBytes &&
+		len(mt.Partitions) == len(old.partitions) && maps.Equal(mt.Configs.Values, old.Overrides) && !old.anyOffline() {
+		return old, nil
+	}
+	t := &Topic{
+		Name: mt.Name, ID: mt.ID, Internal: metadata.IsInternal(mt.Name), Config: *resolved, Overrides: mt.Configs.Values,
+		maxDecodedBytes: cfg.MaxDecompressedBatchBytes,
+		partitions:      make([]*partition.Partition, len(mt.Partitions)), offline: make([]error, len(mt.Partitions)),
+	}
+	if old != nil {
+		copy(t.partitions, old.partitions)
+	}
+	s := settings(t.Config, cfg)
+	missing := 0
+	var todo []func()
+	for i, p := range t.partitions {
+		if p != nil {
+			p.SetSettings(s)
+			continue
+		}
+		missing++
+		todo = append(todo, func() { t.partitions[i], t.offline[i] = n.openPartition(t, int32(i), s) })
+	}
+	if missing > 0 {
+		if err := n.makeFolders(t); err != nil {
+			return t, []func(){func() {
+				for i := range t.partitions {
+					if t.partitions[i] == nil {
+						t.offline[i] = err
+					}
+				}
+				n.logger.Error("topic is offline", "topic", t.Name, "err", err)
+			}}
+		}
+	}
+	return t, todo
+}
+
+func (t *Topic) anyOffline() bool {
+	for _, p := range t.partitions {
+		if p == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// makeFolders makes the folders of a topic's missing partitions, durably: a
+// record is only as safe as the names that lead to it.
+func (n *Node) makeFolders(t *Topic) error {
+	root := n.dir.topic(t.ID)
+	for i, p := range t.partitions {
+		if p == nil {
+			if err := n.fs.MkdirAll(n.dir.partition(t.ID, int32(i)), 0o755); err != nil {
+				return err
+			}
+		}
+	}
+	if err := n.fs.SyncDir(root); err != nil {
+		return err
+	}
+	return n.fs.SyncDir(filepath.Dir(root))
+}
+
+func (n *Node) openPartition(t *Topic, index int32, s partition.Settings) (*partition.Partition, error) {
+	p, err := partition.Open(partition.Config{
+		Dir: n.dir.partition(t.ID, index), FS: n.fs,
+		Topic: t.Name, TopicID: t.ID, Partition: index,
+		Recovery: n.dir.recovery, Syncer: n.syncer, Logger: n.logger, Now: time.Now, Settings: s,
+	})
+	if err != nil {
+		n.logger.Error("partition is offline", "topic", t.Name, "partition", index, "err", err)
+		return nil, err
+	}
+	return p, nil
+}
+
+// drop closes a topic that was deleted and removes its data.
+func (n *Node) drop(t *Topic) {
+	for _, p := range t.partitions {
+		if p == nil {
+			continue
+		}
+		if err := p.Abandon(); err != nil {
+			n.logger.Warn("deleted partition did not close cleanly", "topic", t.Name, "partition", p.Index(), "err", err)
+		}
+	}
+	if err := n.dir.discard(t.ID); err != nil {
+		n.logger.Error("data of a deleted topic are not removed", "topic", t.Name, "folder", n.dir.topic(t.ID), "err", err)
+	}
+}
+
+// side runs all of work, at most width at a time, and waits.
+
+func side(width int, work []func()) {
+	if len(work) == 0 {
+		return
+	}
+	next := make(chan func())
+	var wg sync.WaitGroup
+	for range min(width, len(work)) {
+		wg.Go(func() {
+			for f := range next {
+				f()
+			}
+		})
+	}
+	for _, f := range work {
+		next <- f
+	}
+	close(next)
+	wg.Wait()
+}

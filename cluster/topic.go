@@ -1,0 +1,177 @@
+package cluster
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/cluster/config"
+	"weir/cluster/metadata"
+	"weir/log"
+	"weir/partition"
+	"weir/protocol/recordbatch"
+)
+
+// ErrUnknownPartition says that a topic has no partition of that number.
+var ErrUnknownPartition = errors.New("cluster: no such partition")
+
+// OfflineError says that a partition belongs here and could not be opened, or
+// has been closed. It is retried when the node next looks after its data.
+type OfflineError struct {
+	Topic     string
+	Partition int32
+	Err       error
+}
+
+func (e *OfflineError) Error() string {
+	return fmt.Sprintf("cluster: %s-%d is offline: %v", e.Topic, e.Partition, e.Err)
+}
+func (e *OfflineError) Unwrap() error { return e.Err }
+
+// Topic is a topic as this node hosts it. It is immutable; a change makes a
+// new one around the same partitions.
+type Topic struct {
+	Name      string
+	ID        [16]byte
+	Internal  bool
+	Config    config.Topic
+	Overrides map[string]string
+
+	maxDecodedBytes int
+	partitions      []*partition.Partition // nil where offline
+	offline         []error                // why
+}
+
+// Partition returns the partition of that number: ErrUnknownPartition or
+// *OfflineError when it is not to be had.
+func (t *Topic) Partition(index int32) (*partition.Partition, error) {
+	if index < 0 || int(index) >= len(t.partitions) {
+		return nil, ErrUnknownPartition
+	}
+	if p := t.partitions[index]; p != nil {
+		return p, nil
+	}
+	return nil, &OfflineError{Topic: t.Name, Partition: index, Err: t.offline[index]}
+}
+
+// NumPartitions counts the partitions, the offline ones too.
+func (t *Topic) NumPartitions() int { return len(t.partitions) }
+
+// MaxDecodedBytes is what a batch of the topic may decompress to.
+func (t *Topic) MaxDecodedBytes() int { return t.maxDecodedBytes }
+
+// Rules are what a batch must keep to at this time.
+func (t *Topic) Rules(now time.Time) recordbatch.Rules {
+	return recordbatch.Rules{
+		MaxBytes:                 t.Config.MaxMessageBytes,
+		MaxDecodedBytes:          t.maxDecodedBytes,
+		RequireKeys:              t.Config.Compact,
+		LogAppendTime:            t.Config.LogAppendTime,
+		TimestampBeforeMaxMillis: t.Config.TimestampBeforeMaxMillis,
+		TimestampAfterMaxMillis:  t.Config.TimestampAfterMaxMillis,
+		NowMillis:                now.UnixMilli(),
+	}
+}
+
+func (t *Topic) maintain(now time.Time, logger *slog.Logger) {
+	for _, p := range t.partitions {
+		if p == nil {
+			continue
+		}
+		segments, err := p.Maintain(now)
+		if err != nil && !errors.Is(err, partition.ErrClosed) {
+			logger.Error("retention failed", "topic", t.Name, "partition", p.Index(), "err", err)
+		} else if segments > 0 {
+			logger.Info("retention removed segments", "topic", t.Name, "partition", p.Index(),
+				"segments", segments, "start", p.LogStartOffset())
+		}
+	}
+}
+
+// settings turns a topic's configuration into what its partitions run with.
+func settings(c config.Topic, b *config.Broker) partition.Settings {
+	s := partition.Settings{
+		Log: log.Settings{
+			SegmentBytes:       c.SegmentBytes,
+			SegmentAge:         limitedMillis(c.SegmentMillis),
+			IndexIntervalBytes: c.IndexIntervalBytes,
+			RetentionBytes:     c.RetentionBytes,
+			RetentionAge:       -1,
+			DeleteByRetention:  c.Delete,
+		},
+		WriteCaching:   c.WriteCaching,
+		FlushInterval:  limitedMillis(c.FlushMillis),
+		MaxProducers:   b.Producers.MaxIDsPerPartition,
+		ProducerExpiry: b.Producers.IDExpiration,
+	}
+	if c.RetentionMillis >= 0 {
+		s.Log.RetentionAge = max(limitedMillis(c.RetentionMillis), 0)
+		if s.Log.RetentionAge == 0 && c.RetentionMillis > 0 {
+			s.Log.RetentionAge = -1 // longer than time can say: for ever
+		}
+	}
+	if c.FlushMessages < math.MaxInt64 {
+		s.FlushRecords = c.FlushMessages
+	}
+	return s
+}
+
+// limitedMillis turns Kafka's milliseconds into a duration; what a duration
+// cannot hold, Kafka's way to say never, is 0.
+func limitedMillis(ms int64) time.Duration {
+	if ms > math.MaxInt64/int64(time.Millisecond) {
+		return 0
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+// topicSet is all topics of one image, as this node hosts them. Immutable.
+type topicSet struct {
+	image  *metadata.Image
+	byName []*Topic
+	byID   map[[16]byte]*Topic
+}
+
+// newTopicSet takes over topics, which it sorts.
+func newTopicSet(image *metadata.Image, topics ...*Topic) *topicSet {
+	slices.SortFunc(topics, func(a, b *Topic) int { return cmp.Compare(a.Name, b.Name) })
+	s := &topicSet{image: image, byName: topics, byID: make(map[[16]byte]*Topic, len(topics))}
+	for _, t := range topics {
+		s.byID[t.ID] = t
+	}
+	return s
+}
+
+// Topic returns the topic of that name, nil when there is none.
+func (n *Node) Topic(name string) *Topic {
+	topics := n.topics.Load().byName
+	i, ok := slices.BinarySearchFunc(topics, name, func(t *Topic, name string) int { return strings.Compare(t.Name, name) })
+	if !ok {
+		return nil
+	}
+	return topics[i]
+}
+
+// TopicByID returns the topic of that id, nil when there is none.
+func (n *Node) TopicByID(id [16]byte) *Topic { return n.topics.Load().byID[id] }
+
+// Topics returns all topics by name. The slice must not be changed.
+func (n *Node) Topics() []*Topic { return n.topics.Load().byName }
+
+// closeAll closes every partition.
+func (s *topicSet) closeAll() error {
+	var errs []error
+	for _, t := range s.byName {
+		for _, p := range t.partitions {
+			if p != nil {
+				errs = append(errs, p.Close())
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,66 @@
+package partition
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrClosed is returned by every operation once Close or Delete began.
+	// What was proposed before and is not settled ends with it as well: its
+	// outcome is unknown to the caller.
+	ErrClosed = errors.New("partition: closed")
+
+	// ErrTransactional refuses a batch of a transaction. Transactions need a
+	// coordinator, and this release has none.
+	ErrTransactional = errors.New("partition: transactional batches are not served")
+)
+
+// StorageError says that the log could not take or give bytes: the disk is
+// full or failed. Nothing of the batch it refused is in the log.
+type StorageError struct {
+	Topic     string
+	Partition int32
+	Err       error
+}
+
+func (e *StorageError) Error() string {
+	return fmt.Sprintf("partition: %s-%d: storage: %v", e.Topic, e.Partition, e.Err)
+}
+
+func (e *StorageError) Unwrap() error { return e.Err }
+
+// SequenceError refuses a batch whose base sequence does not follow the last
+// one of its producer: records are missing before it.
+type SequenceError struct {
+	ProducerID int64
+	Epoch      int16
+	Got, Want  int32 // base sequences
+}
+
+func (e *SequenceError) Error() string {
+	return fmt.Sprintf("partition: producer %d epoch %d: got base sequence %d, want %d",
+		e.ProducerID, e.Epoch, e.Got, e.Want)
+}
+
+// ProducerEpochError refuses a batch of a producer that a later instance of
+// itself has fenced.
+type ProducerEpochError struct {
+	ProducerID int64
+	Got, Want  int16 // producer epochs
+}
+
+func (e *ProducerEpochError) Error() string {
+	return fmt.Sprintf("partition: producer %d: got epoch %d, want at least %d", e.ProducerID, e.Got, e.Want)
+}
+
+// LeaderEpochError refuses a request that names another leader epoch than
+// this partition's (KIP-320). Got < Want: the client's metadata is old. Got >
+// Want: ours is.
+type LeaderEpochError struct {
+	Got, Want int32
+}
+
+func (e *LeaderEpochError) Error() string {
+	return fmt.Sprintf("partition: got leader epoch %d, current is %d", e.Got, e.Want)
+}

@@ -1,0 +1,142 @@
+package partition
+
+import (
+	"iter"
+
+	"weir/log"
+	"weir/protocol/recordbatch"
+)
+
+// Isolation bounds what a reader sees.
+type Isolation int8
+
+const (
+	ReadUncommitted Isolation = 0 // below the high watermark
+	ReadCommitted   Isolation = 1 // below the last stable offset
+)
+
+// Found is a record that a search by time came to.
+type Found = log.Found
+
+// Limit is the first offset that a reader at this isolation may not see.
+func (p *Partition) Limit(iso Isolation) int64 {
+	if iso == ReadCommitted {
+		return p.LastStableOffset()
+	}
+	return p.HighWatermark()
+}
+
+// Read returns whole committed batches from the one that holds offset on, at
+// most maxBytes of them; with minOne the first one however large. The range
+// is empty at the end. It holds its file until Release. Errors:
+// *log.OffsetOutOfRangeError, ErrClosed, *StorageError.
+func (p *Partition) Read(offset int64, maxBytes int, minOne bool, iso Isolation) (log.Range, error) {
+	if err := p.usable(); err != nil {
+		return log.Range{}, err
+	}
+	return p.log.Read(offset, maxBytes, p.Limit(iso), minOne)
+}
+
+// OffsetForTimestamp finds the first committed record at or after ts (unix
+// ms); false when there is none.
+func (p *Partition) OffsetForTimestamp(ts int64, iso Isolation) (Found, bool, error) {
+	if err := p.usable(); err != nil {
+		return log.Found{}, false, err
+	}
+	return p.log.OffsetForTimestamp(ts, p.Limit(iso))
+}
+
+// MaxTimestamp finds the first committed record with the largest timestamp;
+// false in an empty partition.
+func (p *Partition) MaxTimestamp(iso Isolation) (Found, bool, error) {
+	if err := p.usable(); err != nil {
+		return log.Found{}, false, err
+	}
+	return p.log.MaxTimestamp(p.Limit(iso))
+}
+
+// EpochAt is the leader epoch of the record at offset; of the log end, the
+// current one.
+func (p *Partition) EpochAt(offset int64) int32 {
+	if offset >= p.LogEndOffset() {
+		return p.epoch
+	}
+	return p.log.EpochAt(offset)
+}
+
+// EndOffsetFor answers OffsetForLeaderEpoch (KIP-101, KIP-320): the largest
+// epoch known at or below the one asked for and the offset where it ends; for
+// the current epoch the log end; (-1, -1) for one that is yet to come.
+func (p *Partition) EndOffsetFor(epoch int32) (int32, int64) {
+	switch {
+	case epoch == p.epoch:
+		return epoch, p.LogEndOffset()
+	case epoch > p.epoch:
+		return -1, -1
+	}
+	return p.log.EndOffsetFor(epoch)
+}
+
+// DeleteRecords moves the log start to offset; -1 stands for the high
+// watermark. The new start is durable on return. Errors:
+// *log.OffsetOutOfRangeError above the high watermark, ErrClosed,
+// *StorageError.
+func (p *Partition) DeleteRecords(offset int64) (start int64, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed.Load() {
+		return 0, ErrClosed
+	}
+	highWatermark := p.highWatermark.Load()
+	if offset == -1 {
+		offset = highWatermark
+	}
+	start = p.log.LogStartOffset()
+	if offset < 0 || offset > highWatermark {
+		return start, &log.OffsetOutOfRangeError{Offset: offset, Start: start, End: highWatermark}
+	}
+	if offset <= start {
+		return start, nil
+	}
+	if err := p.log.AdvanceStart(offset); err != nil {
+		return start, &StorageError{Topic: p.cfg.Topic, Partition: p.cfg.Partition, Err: err}
+	}
+	p.waiters.wakeAll()
+	_, err = p.log.DeleteSegments()
+	return offset, err
+}
+
+// Batches iterates over the headers of the batches in [from, limit).
+func (p *Partition) Batches(from, limit int64) iter.Seq2[recordbatch.Header, error] {
+	return p.log.Batches(from, limit)
+}
+
+func (p *Partition) usable() error {
+	if p.closed.Load() {
+		return ErrClosed
+	}
+	return nil
+}
+
+// ProducerState is what is known of one idempotent producer, for
+// DescribeProducers.
+type ProducerState struct {
+	ID            int64
+	Epoch         int16
+	LastSequence  int32
+	LastTimestamp int64 // unix ms, when its last batch was appended
+}
+
+// Producers lists the producers remembered, the least recently seen first.
+func (p *Partition) Producers() []ProducerState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	states := make([]ProducerState, 0, len(p.producers.byID))
+	for e := p.producers.lru.Front(); e != nil; e = e.Next() {
+		x := e.Value.(*producer)
+		states = append(states, ProducerState{
+			ID: x.id, Epoch: x.epoch, LastSequence: x.last().lastSequence, LastTimestamp: x.lastSeen.UnixMilli(),
+		})
+	}
+	return states
+}
