@@ -65,6 +65,7 @@ type FetchEncoder struct {
 	cuts         []int    // positions in buf where records are inserted
 	segments     [][]byte // reused by Finish
 	recordsBytes int
+	left         int // partitions of the topic still to come
 }
 
 // FetchResponseHead is what stands before the topics of a Fetch response.
@@ -97,15 +98,15 @@ func (e *FetchEncoder) Topic(name string, id [16]byte, partitions int) {
 		e.string(name)
 	}
 	e.count(partitions)
-	if partitions == 0 {
+	if e.left = partitions; partitions == 0 {
 		e.noTags()
 	}
 }
 
-// Partition adds a partition of the current topic; last ends the topic. When it
-// has records, the segment ends where they belong. No records are written as
-// length 0 and not as null, which librdkafka takes for a broken response.
-func (e *FetchEncoder) Partition(p FetchPartition, last bool) {
+// Partition adds a partition of the current topic. When it has records, a segment
+// ends where they belong. No records are written as length 0 and not as null,
+// which librdkafka takes for a broken response.
+func (e *FetchEncoder) Partition(p FetchPartition) {
 	e.int32(p.Partition)
 	e.int16(int16(p.ErrorCode))
 	e.int64(p.HighWatermark)
@@ -122,8 +123,8 @@ func (e *FetchEncoder) Partition(p FetchPartition, last bool) {
 		e.cuts = append(e.cuts, len(e.buf))
 		e.recordsBytes += p.RecordsBytes
 	}
-	e.partitionTags(p)
-	if last {
+	e.partitionTags(&p)
+	if e.left--; e.left == 0 {
 		e.noTags()
 	}
 }
@@ -166,7 +167,7 @@ func (e *FetchEncoder) aborted(transactions []AbortedTransaction) {
 
 // partitionTags writes the tagged fields of a partition; the structs in them end
 // in an empty tag section of their own, which their sizes count.
-func (e *FetchEncoder) partitionTags(p FetchPartition) {
+func (e *FetchEncoder) partitionTags(p *FetchPartition) {
 	if !e.flexible {
 		return
 	}

@@ -14,26 +14,28 @@ const (
 	tagEntryBytes  = 128 // an entry of it, with the map's growth
 )
 
-// walker is one walk over a body. budget is what kmsg may still allocate.
+// walker is one walk over a body. budget is what kmsg may still allocate; steps
+// counts fields, structs and tags, which tests hold against the size of the body.
 type walker struct {
 	reader
 	budget int64
+	steps  int
 }
 
 // checkBody walks a body by the shape of its message before kmsg decodes it and
-// returns how many bytes the message takes. kmsg trusts its peer (PROTOCOL in
+// returns how many bytes the message takes. kmsg trusts its peer (see
 // DESIGN.md): only after this walk are its loops bounded by the body's bytes and
 // its allocations by decodedPerByte times as many.
 func checkBody(key, version int16, body []byte) (int, error) {
-	versions := plans[key]
-	if version < 0 || int(version) >= len(versions) || versions[version] == nil {
-		return 0, malformedf("api key %d version %d has no shape", key, version)
+	p := planOf(key, version)
+	if p == nil {
+		return 0, malformedf("api key %d version %d is not served", key, version)
 	}
 	w := walker{
 		reader: reader{src: body},
 		budget: int64(len(body))*decodedPerByte + decodedExtra,
 	}
-	err := w.structure(versions[version])
+	err := w.structure(p)
 	return w.pos, err
 }
 
@@ -45,6 +47,7 @@ func (w *walker) spend(n int64) error {
 }
 
 func (w *walker) structure(p *plan) error {
+	w.steps++
 	for i := range p.steps {
 		if err := w.field(&p.steps[i], p.flexible); err != nil {
 			return err
@@ -57,6 +60,7 @@ func (w *walker) structure(p *plan) error {
 }
 
 func (w *walker) field(s *step, flexible bool) error {
+	w.steps++
 	switch s.kind {
 	case kindFixed:
 		return w.skip(s.size)
@@ -156,6 +160,7 @@ func (w *walker) tagSection(p *plan) error {
 	}
 	unknown := false
 	for ; n > 0; n-- {
+		w.steps++
 		number, value, err := w.tag()
 		if err != nil {
 			return err
@@ -192,7 +197,7 @@ func (w *walker) taggedField(s *step, number uint32, size int) error {
 	if err := inner.field(s, true); err != nil {
 		return err
 	}
-	w.budget = inner.budget
+	w.budget, w.steps = inner.budget, w.steps+inner.steps
 	if inner.left() != 0 {
 		return malformedf("tag %d (%s) has %d bytes too many", number, s.name, inner.left())
 	}

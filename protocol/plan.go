@@ -46,6 +46,15 @@ func flexible(key, version int16) bool {
 	return ok && version >= first
 }
 
+// planOf is the plan of a served version, else nil.
+func planOf(key, version int16) *plan {
+	versions := plans[key]
+	if version < 0 || int(version) >= len(versions) {
+		return nil
+	}
+	return versions[version]
+}
+
 func allShapes() []shape { return slices.Concat(dataShapes, groupShapes, adminShapes) }
 
 func compilePlans() map[int16][]*plan {

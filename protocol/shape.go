@@ -36,8 +36,8 @@ type shape struct {
 
 // Bytes that kmsg's structs hold per kind of field on a 64-bit machine; a test
 // compares what they add up to with the real types. structBytes is what every
-// struct may hold besides the fields here: its tag map and a field of a version
-// that is not served.
+// struct may hold besides the fields here: its tag map and a field from below the
+// API's floor.
 const (
 	stringBytes  = 16
 	pointerBytes = 8

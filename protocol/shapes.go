@@ -15,7 +15,7 @@ var dataShapes = []shape{
 	{KeyFetch, 12, []field{
 		str("ClusterId").orNull(0).since(12).tagged(0),
 		int32s("ReplicaId").only(0, 14),
-		group("ReplicaState", int32s("Id"), int64s("Epoch")).since(15).tagged(1),
+		group("ReplicaState", int32s("Id"), int64s("Epoch")).since(12).tagged(1),
 		int32s("MaxWaitMs"), int32s("MinBytes"), int32s("MaxBytes").since(3), int8s("IsolationLevel").since(4),
 		int32s("SessionId").since(7), int32s("SessionEpoch").since(7),
 		array("Topics",
@@ -23,7 +23,7 @@ var dataShapes = []shape{
 			array("Partitions",
 				int32s("Index"), int32s("CurrentLeaderEpoch").since(9), int64s("FetchOffset"),
 				int32s("LastFetchedEpoch").since(12), int64s("LogStartOffset").since(5), int32s("MaxBytes"),
-				uuid("ReplicaDirectoryId").since(17).tagged(0), int64s("HighWatermark").since(18).tagged(1))),
+				uuid("ReplicaDirectoryId").since(12).tagged(0), int64s("HighWatermark").since(12).tagged(1))),
 		array("ForgottenTopics",
 			str("Name").only(7, 12), uuid("TopicId").since(13), array("Partitions", int32s(""))).since(7),
 		str("RackId").since(11),
@@ -60,15 +60,16 @@ var groupShapes = []shape{
 	{KeyOffsetCommit, 8, []field{
 		str("GroupId"), int32s("GenerationId"), str("MemberId"), str("GroupInstanceId").orNull(7).since(7),
 		int64s("RetentionTimeMs").only(2, 4),
-		array("Topics", str("Name"),
+		array("Topics", str("Name").only(0, 9), uuid("TopicId").since(10),
 			array("Partitions",
 				int32s("Index"), int64s("Offset"), int32s("LeaderEpoch").since(6), str("Metadata").orNull(0))),
 	}},
 	{KeyOffsetFetch, 6, []field{
 		str("GroupId").only(0, 7),
 		array("Topics", str("Name"), array("Partitions", int32s(""))).orNull(2).only(0, 7),
-		array("Groups", str("GroupId"),
-			array("Topics", str("Name"), array("Partitions", int32s(""))).orNull(8)).since(8),
+		array("Groups", str("GroupId"), str("MemberId").orNull(9).since(9), int32s("MemberEpoch").since(9),
+			array("Topics", str("Name").only(0, 9), uuid("TopicId").since(10),
+				array("Partitions", int32s(""))).orNull(8)).since(8),
 		boolean("RequireStable").since(7),
 	}},
 	{KeyFindCoordinator, 3, []field{
@@ -91,7 +92,7 @@ var groupShapes = []shape{
 var adminShapes = []shape{
 	{KeyCreateTopics, 5, []field{
 		array("Topics", str("Name"), int32s("NumPartitions"), int16s("ReplicationFactor"),
-			array("Assignments", int32s("Index"), array("BrokerIds", int32s(""))),
+			array("ReplicaAssignment", int32s("Index"), array("BrokerIds", int32s(""))),
 			array("Configs", str("Name"), str("Value").orNull(0))),
 		int32s("TimeoutMs"), boolean("ValidateOnly").since(1),
 	}},
@@ -123,7 +124,7 @@ var adminShapes = []shape{
 	}},
 	{KeyCreatePartitions, 2, []field{
 		array("Topics", str("Name"), int32s("Count"),
-			array("Assignments", array("BrokerIds", int32s(""))).orNull(0)),
+			array("Assignment", array("BrokerIds", int32s(""))).orNull(0)),
 		int32s("TimeoutMs"), boolean("ValidateOnly"),
 	}},
 	{KeyDescribeCluster, 0, []field{

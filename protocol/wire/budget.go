@@ -42,7 +42,7 @@ func (b *budget) take(l *lease, n int64, gone, draining <-chan struct{}) bool {
 	if l.bytes > 0 {
 		queue = &b.growing
 	}
-	if queue.Len() == 0 && b.grantable(l, n) {
+	if (queue.Len() == 0 || l.overdraft) && b.grantable(l, n) {
 		b.grant(l, n)
 		b.mu.Unlock()
 		return true
