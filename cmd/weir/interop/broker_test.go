@@ -1,0 +1,130 @@
+//go:build interop
+
+package interop
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// broker is the server under test: bin/weir, or whatever WEIR_INTEROP_BROKERS names.
+type broker struct {
+	address string
+	binary  string // empty for a broker that somebody else runs
+	data    string
+	logFile string
+	command *exec.Cmd
+	exited  chan error
+}
+
+// startBroker starts bin/weir on a free loopback port with its data in a temporary folder, and ends it
+// with the test. With WEIR_INTEROP_BROKERS set it only checks that that broker answers: the way to prove
+// the tests themselves against Apache Kafka.
+func startBroker(t *testing.T) *broker {
+	t.Helper()
+	if address := os.Getenv("WEIR_INTEROP_BROKERS"); address != "" {
+		b := &broker{address: address}
+		b.await(t)
+		return b
+	}
+	b := &broker{
+		address: freeAddress(t),
+		binary:  filepath.Join(repository(t), "bin", "weir"),
+		data:    filepath.Join(t.TempDir(), "data"),
+		logFile: filepath.Join(t.TempDir(), "weir.log"),
+	}
+	b.start(t)
+	t.Cleanup(func() {
+		b.stop(t)
+		if log, err := os.ReadFile(b.logFile); err == nil && t.Failed() {
+			t.Logf("the broker said:\n%s", tail(log, 8000))
+		}
+	})
+	return b
+}
+
+func (b *broker) start(t *testing.T) {
+	t.Helper()
+	log, err := os.OpenFile(b.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	b.command = exec.Command(b.binary, "start", "--data", b.data, "--listen", b.address)
+	b.command.Stdout, b.command.Stderr = log, log
+	if err := b.command.Start(); err != nil {
+		t.Fatalf("start the broker (make build first): %v", err)
+	}
+	b.exited = make(chan error, 1)
+	go func(command *exec.Cmd, exited chan<- error) { exited <- command.Wait() }(b.command, b.exited)
+	b.await(t)
+}
+
+// await asks until the broker answers.
+func (b *broker) await(t *testing.T) {
+	t.Helper()
+	kafka, err := kgo.NewClient(kgo.SeedBrokers(b.address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kafka.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for {
+		if kafka.Ping(ctx) == nil {
+			return
+		}
+		select {
+		case err := <-b.exited:
+			log, _ := os.ReadFile(b.logFile)
+			t.Fatalf("the broker ended: %v\n%s", err, tail(log, 8000))
+		case <-ctx.Done():
+			t.Fatalf("no answer from %s", b.address)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// stop ends the broker by SIGTERM and wants a clean end.
+func (b *broker) stop(t *testing.T) {
+	t.Helper()
+	if b.command == nil {
+		return
+	}
+	if err := b.command.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("signal the broker: %v", err)
+	}
+	select {
+	case err := <-b.exited:
+		if err != nil {
+			t.Errorf("the broker ended with %v after SIGTERM", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("the broker did not end within 30 s of SIGTERM")
+		b.command.Process.Kill()
+		<-b.exited
+	}
+	b.command = nil
+}
+
+// freeAddress picks a port that was free a moment ago.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+func tail(b []byte, most int) []byte { return b[max(0, len(b)-most):] }

@@ -1,0 +1,46 @@
+"""Reads an interop job and writes its result: the shapes of job/job.go, for the Python clients."""
+
+import base64
+import json
+import sys
+
+
+def to_bytes(text):
+    """Base64 to bytes; null stays None."""
+    return None if text is None else base64.b64decode(text)
+
+
+def to_text(data):
+    return None if data is None else base64.b64encode(data).decode("ascii")
+
+
+def headers_of(record):
+    return [(h["name"], to_bytes(h["value"])) for h in record["headers"] or []]
+
+
+def record(partition, offset, timestamp, key, value, headers):
+    return {
+        "partition": partition,
+        "offset": offset,
+        "timestamp": timestamp,
+        "key": to_text(key),
+        "value": to_text(value),
+        "headers": [{"name": name, "value": to_text(data)} for name, data in headers or []],
+    }
+
+
+def main(name, produce, consume, admin):
+    """Runs the one part that the job asks for, by the function of that name."""
+    job = json.load(sys.stdin)
+    result = {"client": name}
+    if job.get("produce"):
+        result["produced"] = [
+            {"partition": partition, "offset": offset}
+            for run in job["produce"]["runs"]
+            for partition, offset in produce(job["brokers"], job["produce"]["topic"], run)
+        ]
+    elif job.get("consume"):
+        result["consumed"] = consume(job["brokers"], job["consume"])
+    else:
+        result["admin"] = admin(job["brokers"], job["admin"])
+    json.dump(result, sys.stdout)

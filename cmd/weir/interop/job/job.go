@@ -1,0 +1,157 @@
+// Package job is what the driver of the interop tests and the client programs say to each other: one
+// JSON job on a program's standard input, one JSON result on its standard output. Programs in other
+// languages follow the same shapes. Bytes are base64; null is null and "" is empty, for keys, values and
+// header values alike.
+package job
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Job asks for exactly one of Produce, Consume and Admin.
+type Job struct {
+	Brokers string   `json:"brokers"`
+	Produce *Produce `json:"produce,omitempty"`
+	Consume []Read   `json:"consume,omitempty"`
+	Admin   *Admin   `json:"admin,omitempty"`
+}
+
+// Header is one record header. The order of headers and repeated names matter.
+type Header struct {
+	Name  string `json:"name"`
+	Value []byte `json:"value"`
+}
+
+// Record is one record, to be produced or as it was read. Key and Value are nil for null.
+type Record struct {
+	Partition int32    `json:"partition"`
+	Offset    int64    `json:"offset"`
+	Timestamp int64    `json:"timestamp"` // milliseconds
+	Key       []byte   `json:"key"`
+	Value     []byte   `json:"value"`
+	Headers   []Header `json:"headers"`
+	// HeaderText stands in for Headers when the client can print headers but not hand them over:
+	// name=value, joined by commas, NULL for null.
+	HeaderText *string `json:"headerText,omitempty"`
+}
+
+// Produce sends the records of each run, in order, with the client's own default partitioner.
+type Produce struct {
+	Topic string `json:"topic"`
+	Runs  []Run  `json:"runs"`
+}
+
+// Run is one producer: all its records are sent with one codec and are acknowledged by acks=all.
+type Run struct {
+	Codec      string   `json:"codec"` // none, gzip, snappy, lz4 or zstd
+	Idempotent bool     `json:"idempotent"`
+	Records    []Record `json:"records"`
+}
+
+// Read reads one partition, assigned rather than subscribed to, up to End.
+type Read struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	From      string `json:"from"` // start, offset or timestamp
+	At        int64  `json:"at"`   // the offset, or milliseconds; 0 for start
+	End       int64  `json:"end"`  // exclusive
+}
+
+// Admin walks through the client's admin calls on Topic, which does not exist yet: create it with 3
+// partitions and Configs, look at it, alter it, add partitions up to 5, put 10 records on partition 0 and
+// delete those below offset 4, delete it, and try what must be refused.
+type Admin struct {
+	Topic   string            `json:"topic"`
+	Illegal string            `json:"illegal"` // a name no broker may accept
+	Unknown string            `json:"unknown"` // a topic that does not exist
+	Configs map[string]string `json:"configs"`
+	// Alter is set incrementally where the client can, and then Replace takes the place of every
+	// setting by the older call.
+	Alter   map[string]string `json:"alter"`
+	Replace map[string]string `json:"replace"`
+}
+
+// Result answers a job.
+type Result struct {
+	Client   string       `json:"client"` // name and version of the client library
+	Produced []Position   `json:"produced,omitempty"`
+	Consumed []ReadResult `json:"consumed,omitempty"`
+	Admin    *AdminResult `json:"admin,omitempty"`
+}
+
+// Position says where a record went: one for each record of a Produce, in its order over all runs. A
+// client that cannot tell leaves Produced empty.
+type Position struct {
+	Partition int32 `json:"partition"`
+	Offset    int64 `json:"offset"`
+}
+
+// ReadResult answers one Read.
+type ReadResult struct {
+	Start   int64    `json:"start"` // where reading began by the client's own look-up; -1 for no such offset
+	High    int64    `json:"high"`  // end of the partition as the client sees it
+	Records []Record `json:"records"`
+}
+
+// AdminResult holds what each call said; a call that the client does not have leaves its field out.
+// Error codes are Kafka's numbers.
+type AdminResult struct {
+	ClusterID       *string           `json:"clusterId,omitempty"`
+	Brokers         *int              `json:"brokers,omitempty"`
+	Listed          *bool             `json:"listed,omitempty"`
+	Partitions      *int              `json:"partitions,omitempty"`
+	Configs         map[string]string `json:"configs,omitempty"`
+	Altered         map[string]string `json:"altered,omitempty"`
+	Replaced        map[string]string `json:"replaced,omitempty"`
+	PartitionsAfter *int              `json:"partitionsAfter,omitempty"`
+	LowWatermark    *int64            `json:"lowWatermark,omitempty"`
+	StartAfter      *int64            `json:"startAfter,omitempty"`
+	LogDirBytes     *int64            `json:"logDirBytes,omitempty"`
+	Deleted         *bool             `json:"deleted,omitempty"`
+	CreateExisting  *int16            `json:"createExisting,omitempty"`
+	CreateIllegal   *int16            `json:"createIllegal,omitempty"`
+	DescribeUnknown *int16            `json:"describeUnknown,omitempty"`
+}
+
+// Client is what a program in Go implements; Main does the rest.
+type Client interface {
+	Name() string
+	Produce(brokers string, p *Produce) ([]Position, error)
+	Consume(brokers string, reads []Read) ([]ReadResult, error)
+	Admin(brokers string, a *Admin) (*AdminResult, error)
+}
+
+// Main runs the job on standard input and ends the process: 0 with a result on standard output, or 1
+// with the error on standard error.
+func Main(c Client) {
+	if err := run(c, os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(c Client, in io.Reader, out io.Writer) error {
+	var j Job
+	if err := json.NewDecoder(in).Decode(&j); err != nil {
+		return fmt.Errorf("read the job: %w", err)
+	}
+	result := Result{Client: c.Name()}
+	var err error
+	switch {
+	case j.Produce != nil:
+		result.Produced, err = c.Produce(j.Brokers, j.Produce)
+	case j.Consume != nil:
+		result.Consumed, err = c.Consume(j.Brokers, j.Consume)
+	case j.Admin != nil:
+		result.Admin, err = c.Admin(j.Brokers, j.Admin)
+	default:
+		err = fmt.Errorf("the job asks for nothing")
+	}
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(result)
+}
