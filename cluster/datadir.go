@@ -83,7 +83,7 @@ type dataDir struct {
 	fs       vfs.FS
 	root     string
 	meta     dataMeta
-	fresh    bool // nothing was ever stored in it
+	fresh    bool // no topic is in it: the controller may begin from nothing
 	recovery log.RecoveryMode
 	logger   *slog.Logger
 	lock     io.Closer
@@ -104,7 +104,7 @@ func openDataDir(fsys vfs.FS, cfg *config.Broker, logger *slog.Logger) (_ *dataD
 			err = errors.Join(err, d.lock.Close())
 		}
 	}()
-	if d.fresh, err = d.isEmpty(); err != nil {
+	if d.fresh, err = d.isEmpty(d.topics()); err != nil {
 		return nil, err
 	}
 	if err := d.loadMeta(cfg); err != nil {
@@ -113,16 +113,9 @@ func openDataDir(fsys vfs.FS, cfg *config.Broker, logger *slog.Logger) (_ *dataD
 	return d, d.begin()
 }
 
-// isEmpty says whether neither the controller nor a topic has stored anything.
-// It is also true when the very first start was cut off half-way.
-func (d *dataDir) isEmpty() (bool, error) {
-	for _, dir := range []string{d.topics(), d.controller()} {
-		entries, err := d.fs.ReadDir(dir)
-		if err != nil || len(entries) > 0 {
-			return false, err
-		}
-	}
-	return true, nil
+func (d *dataDir) isEmpty(dir string) (bool, error) {
+	entries, err := d.fs.ReadDir(dir)
+	return len(entries) == 0, err
 }
 
 func (d *dataDir) path(name string) string { return filepath.Join(d.root, name) }
@@ -166,7 +159,11 @@ func (d *dataDir) loadMeta(cfg *config.Broker) error {
 // makeMeta begins a new data directory. One that lost its meta.json is not
 // new: beginning afresh there would hide everything in it.
 func (d *dataDir) makeMeta(cfg *config.Broker) error {
-	if !d.fresh {
+	empty, err := d.isEmpty(d.controller())
+	if err != nil {
+		return err
+	}
+	if !empty || !d.fresh {
 		return &MetaError{Path: d.root, Reason: metaFile + " is missing but there are data beside it; refusing to begin afresh over them"}
 	}
 	var id [16]byte

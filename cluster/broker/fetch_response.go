@@ -32,7 +32,7 @@ func (f *fetching) encode(code protocol.ErrorCode) wire.Response {
 		}
 		e.Topic(first.name, first.id, end-n)
 		for ; n < end; n++ {
-			e.Partition(f.describe(told[n]), n == end-1)
+			e.Partition(f.describe(told[n]))
 		}
 	}
 	segments := e.Finish(nil)
