@@ -103,7 +103,7 @@ func scopeParts(parts []*fetchPart) []scopePart {
 }
 
 // sessionID is what the answer carries.
-func (s *fetchScope) sessionID() int32 {
+func (s fetchScope) sessionID() int32 {
 	if s.session == nil {
 		return sessionless
 	}

@@ -1,0 +1,99 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"weir/cluster"
+	"weir/cluster/config"
+	"weir/cluster/metadata"
+	"weir/log"
+	"weir/partition"
+	"weir/protocol"
+	"weir/protocol/recordbatch"
+)
+
+// TestErrorCodes pins every row of the table, also when the error is wrapped.
+func TestErrorCodes(t *testing.T) {
+	cases := []struct {
+		err  error
+		want protocol.ErrorCode
+	}{
+		{nil, protocol.CodeNone},
+		{errors.New("a fault of ours"), protocol.CodeUnknownServerError},
+		{protocol.CodePolicyViolation, protocol.CodePolicyViolation},
+		{&recordbatch.TooLargeError{}, protocol.CodeMessageTooLarge},
+		{&recordbatch.CorruptError{}, protocol.CodeCorruptMessage},
+		{&recordbatch.InvalidRecordError{}, protocol.CodeInvalidRecord},
+		{&recordbatch.TimestampError{}, protocol.CodeInvalidTimestamp},
+		{&recordbatch.UnsupportedCodecError{}, protocol.CodeUnsupportedCompressionType},
+		{&partition.SequenceError{}, protocol.CodeOutOfOrderSequenceNumber},
+		{&partition.ProducerEpochError{}, protocol.CodeInvalidProducerEpoch},
+		{partition.ErrTransactional, protocol.CodeInvalidTxnState},
+		{partition.ErrClosed, protocol.CodeNotLeaderOrFollower},
+		{&partition.StorageError{Err: errors.New("disk")}, protocol.CodeKafkaStorageError},
+		{&partition.LeaderEpochError{Got: 1, Want: 2}, protocol.CodeFencedLeaderEpoch},
+		{&partition.LeaderEpochError{Got: 3, Want: 2}, protocol.CodeUnknownLeaderEpoch},
+		{&log.OffsetOutOfRangeError{}, protocol.CodeOffsetOutOfRange},
+		{&log.CorruptError{}, protocol.CodeKafkaStorageError},
+		{context.DeadlineExceeded, protocol.CodeRequestTimedOut},
+		{cluster.ErrUnknownPartition, protocol.CodeUnknownTopicOrPartition},
+		{&cluster.OfflineError{Err: errors.New("why")}, protocol.CodeKafkaStorageError},
+		{invalidRequest("twice"), protocol.CodeInvalidRequest},
+		{&config.UnknownKeyError{}, protocol.CodeInvalidConfig},
+		{&config.InvalidValueError{}, protocol.CodeInvalidConfig},
+		{&config.NotAllowedError{}, protocol.CodeInvalidConfig},
+		{&metadata.InvalidConfigError{}, protocol.CodeInvalidConfig},
+		{&metadata.InvalidNameError{}, protocol.CodeInvalidTopicException},
+		{&metadata.NameCollisionError{}, protocol.CodeInvalidTopicException},
+		{&metadata.TopicExistsError{}, protocol.CodeTopicAlreadyExists},
+		{&metadata.UnknownTopicError{}, protocol.CodeUnknownTopicOrPartition},
+		{&metadata.UnknownPartitionError{}, protocol.CodeUnknownTopicOrPartition},
+		{&metadata.InvalidPartitionsError{}, protocol.CodeInvalidPartitions},
+		{&metadata.InvalidReplicationFactorError{}, protocol.CodeInvalidReplicationFactor},
+		{&metadata.InvalidAssignmentError{}, protocol.CodeInvalidReplicaAssignment},
+		{&metadata.LimitError{}, protocol.CodePolicyViolation},
+	}
+	hit := make(map[int]bool)
+	for _, c := range cases {
+		if got := errorCode(c.err); got != c.want {
+			t.Errorf("%T: got %v, want %v", c.err, got, c.want)
+		}
+		if c.err == nil {
+			continue
+		}
+		wrapped := fmt.Errorf("while appending: %w", c.err)
+		if got := errorCode(wrapped); got != c.want {
+			t.Errorf("%T wrapped: got %v, want %v", c.err, got, c.want)
+		}
+		for i, e := range errorTable {
+			if e.is(wrapped) {
+				hit[i] = true
+				break
+			}
+		}
+	}
+	for i, e := range errorTable {
+		if !hit[i] {
+			t.Errorf("row %d (%v) has no case here", i, e.code)
+		}
+	}
+}
+
+// TestHandlers: what ApiVersions promises has a handler, and nothing else has.
+func TestHandlers(t *testing.T) {
+	promised := make(map[int16]bool)
+	for _, api := range protocol.APIs() {
+		promised[api.Key] = true
+		if handlers[api.Key] == nil {
+			t.Errorf("%s (key %d) is advertised and has no handler", api.Name, api.Key)
+		}
+	}
+	for key := range handlers {
+		if !promised[key] {
+			t.Errorf("key %d has a handler and is not advertised", key)
+		}
+	}
+}
