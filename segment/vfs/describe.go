@@ -1,6 +1,9 @@
 package vfs
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // describe says what the state is, for the message of a failed test. m is the running system.
 func (a plan) describe(m *Mem) string {
@@ -18,20 +21,16 @@ func (a plan) describe(m *Mem) string {
 	case planOmitName:
 		return "everything is out but " + m.pending[a.op].describe(m)
 	}
-	for _, n := range m.files() {
-		if n.id != a.file {
-			continue
-		}
-		op := n.pending[a.op].describe(m.path(n))
-		if a.kind == planOmitData {
-			return "everything is out but " + op
-		}
-		rest := [...]string{
-			tornShort: "the file ends at", tornZeroes: "nothing is out from", tornGarbage: "garbage from", tornHead: "nothing is out before",
-		}
-		return fmt.Sprintf("%s is torn: %s position %d (sectors of %d)", op, rest[a.rest], a.border*a.sector, a.sector)
+	files := m.files()
+	n := files[slices.IndexFunc(files, func(n *node) bool { return n.id == a.file })]
+	op := n.pending[a.op].describe(m.path(n))
+	if a.kind == planOmitData {
+		return "everything is out but " + op
 	}
-	return "a file that no name leads to is not out"
+	rest := [...]string{
+		tornShort: "the file ends at", tornZeroes: "nothing is out from", tornGarbage: "garbage from", tornHead: "nothing is out before",
+	}
+	return fmt.Sprintf("%s is torn: %s position %d (sectors of %d)", op, rest[a.rest], a.border*a.sector, a.sector)
 }
 
 func (o dataOp) describe(path string) string {

@@ -174,6 +174,9 @@ func (p *replay) appendTorn(plans []plan, e event, step int, zeroTails bool) []p
 		return plans
 	}
 	n := p.node(e.file)
+	if !slices.Contains(p.mem.files(), n) {
+		return plans // no name leads to it
+	}
 	for _, sector := range sectorSizes {
 		first, end := e.data.sectors(sector)
 		stride := max(1, (end-first+maxBorders-1)/maxBorders)

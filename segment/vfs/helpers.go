@@ -3,6 +3,7 @@ package vfs
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -46,4 +47,32 @@ func ReplaceFile(fsys FS, name string, data []byte) error {
 		return err
 	}
 	return fsys.SyncDir(filepath.Dir(name))
+}
+
+// MkdirAllSync is MkdirAll with every name in the path durable on return, also those that an earlier
+// process made and did not live to sync.
+func MkdirAllSync(fsys FS, dir string, perm fs.FileMode) error {
+	dir = filepath.Clean(dir)
+	parent := filepath.Dir(dir)
+	_, err := fsys.Stat(dir)
+	switch {
+	case parent == dir:
+		return err
+	case err == nil:
+		// Names are made and synced from the top down, so of those that are there only the last
+		// can be unsynced. One in a directory that we may not read is not ours.
+		if err := fsys.SyncDir(parent); !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := MkdirAllSync(fsys, parent, perm); err != nil {
+		return err
+	}
+	if err := fsys.MkdirAll(dir, perm); err != nil {
+		return err
+	}
+	return fsys.SyncDir(parent)
 }

@@ -140,10 +140,15 @@ func (f *injectedFile) Sync() error {
 	if fault == nil {
 		return f.File.Sync()
 	}
+	f.failSync()
+	return fault
+}
+
+// failSync is that of the Mem at the bottom, if there is one.
+func (f *injectedFile) failSync() {
 	if lossy, ok := f.File.(interface{ failSync() }); ok {
 		lossy.failSync()
 	}
-	return fault
 }
 
 func (f *injectedFile) Truncate(size int64) error {

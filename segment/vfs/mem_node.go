@@ -64,8 +64,6 @@ type nameOp struct {
 	child    *node
 }
 
-func (o nameOp) touches(dir *node) bool { return o.from == dir || o.to == dir }
-
 func (o nameOp) apply(names func(dir *node) map[string]*node) {
 	if o.from != nil {
 		delete(names(o.from), o.fromName)

@@ -18,9 +18,11 @@ type checked struct {
 const mangled = 0xDB
 
 func (c *checked) View(pos int64, n int) ([]byte, func(), error) {
-	// The size is not known any more when the file is closed, which the region may outlive.
-	if size, err := c.file.Size(); err == nil && c.Mode() == ModeMap && pos+int64(n) > size && pos+int64(n) <= c.Len() {
-		panic(fmt.Sprintf("mmap: view of %d bytes at %d past the end, %d, of %s", n, pos, size, c.file.Name()))
+	if c.Mode() == ModeMap && pos+int64(n) <= c.Len() {
+		// The size is not known any more when the file is closed, which the region may outlive.
+		if size, err := c.file.Size(); err == nil && pos+int64(n) > size {
+			panic(fmt.Sprintf("mmap: view of %d bytes at %d past the end, %d, of %s", n, pos, size, c.file.Name()))
+		}
 	}
 	b, release, err := c.Region.View(pos, n)
 	if err != nil {
