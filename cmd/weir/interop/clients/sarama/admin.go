@@ -94,12 +94,16 @@ func (w *walk) configure() (err error) {
 }
 
 func (w *walk) describe() (map[string]string, error) {
-	entries, err := w.admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: w.job.Topic})
+	resource := &sarama.ConfigResource{Type: sarama.TopicResource, Name: w.job.Topic}
+	results, err := w.admin.DescribeConfigs([]*sarama.ConfigResource{resource}, sarama.DescribeConfigsOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("describe configs: %w", err)
 	}
+	if len(results) != 1 || results[0].ErrorCode != sarama.ErrNoError {
+		return nil, fmt.Errorf("describe configs: %+v", results)
+	}
 	values := map[string]string{}
-	for _, entry := range entries {
+	for _, entry := range results[0].Configs {
 		values[entry.Name] = entry.Value
 	}
 	return values, nil
