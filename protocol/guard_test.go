@@ -140,7 +140,9 @@ func FuzzDecodeRequest(f *testing.F) {
 		f.Add(api.Key, api.Max, req.AppendTo(nil))
 	}
 	for _, c := range hostileBodies() {
-		f.Add(c.key, c.version, c.body)
+		if len(c.body) < 1<<10 { // the fuzzer changes large seeds for seconds
+			f.Add(c.key, c.version, c.body)
+		}
 	}
 	f.Fuzz(func(t *testing.T, key, version int16, body []byte) {
 		h := RequestHeader{Key: key, Version: version}

@@ -1,7 +1,9 @@
 package protocol
 
-// The wire form of every served request, after Kafka's message definitions.
-// Fields that exist only below an API's floor are left out.
+// The wire form of every served request, after Kafka's message definitions;
+// arrays of structs have kmsg's names. Fields that exist only below an API's floor
+// are left out. Tagged fields stand from the first flexible version on even where
+// Kafka added them later, since kmsg decodes them in all of those.
 
 // dataShapes are the requests of producers and consumers.
 var dataShapes = []shape{

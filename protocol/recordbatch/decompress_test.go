@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
@@ -162,7 +163,7 @@ func TestSnappyBlockThatLies(t *testing.T) {
 	block = append(block, 0, 'a')
 	b := compressedBatch(t, CodecSnappy, 1, block)
 	var err error
-	got := allocated(func() { _, err = Validate(b, Rules{MaxDecodedBytes: 1 << 32}) })
+	got := allocated(func() { _, err = Validate(b, Rules{MaxDecodedBytes: 1 << 30}) })
 	var invalid *InvalidRecordError
 	if !errors.As(err, &invalid) || got > 1<<20 {
 		t.Errorf("%v, %d bytes", err, got)
@@ -210,6 +211,29 @@ func TestRecordLargerThanTheWindow(t *testing.T) {
 			t.Errorf("%s: %v", codec, err)
 		}
 	}
+}
+
+// Decoders are shared through pools; no goroutine sees another's records.
+func TestConcurrentReaders(t *testing.T) {
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			value := bytes.Repeat([]byte{byte(i)}, 1000*i)
+			for _, codec := range allCodecs {
+				b := mustAppend(t, noProducer(0), codec, Record{Value: value}, Record{Value: value})
+				for range 20 {
+					if _, err := Validate(b, Rules{}); err != nil {
+						t.Error(err)
+					}
+					got, err := collect(b, 0)
+					if err != nil || len(got) != 2 || !bytes.Equal(got[1].Value, value) {
+						t.Errorf("%s: %d records, %v", codec, len(got), err)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 // After warm-up a compressed batch is validated without allocating.

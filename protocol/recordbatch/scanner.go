@@ -116,7 +116,7 @@ func (s *scanner) more(n int) error {
 	s.end -= s.pos
 	s.pos = 0
 	if n > len(s.buf) {
-		if s.discarded+n > s.limit {
+		if n > s.limit-s.discarded {
 			return errTooMuch
 		}
 		grown := make([]byte, max(n, 2*len(s.buf)))
