@@ -330,6 +330,27 @@ func TestSeededPowerLossAroundTruncate(t *testing.T) {
 	}
 }
 
+// What is written after a Truncate proves it, and with it that the size from before is gone.
+func TestSizesFromBeforeATruncateDoNotComeBack(t *testing.T) {
+	m := NewMem()
+	put(t, m, "/a", strings.Repeat("1", 5000))
+	run(t, m, "syncdir /\n cut a 10\n write a BB")
+	seen := 0
+	for seed := uint64(1); seed <= 100; seed++ {
+		got, err := ReadFile(m.CrashClone(CrashOptions{Seed: seed}), "/a")
+		check(t, err)
+		if bytes.Contains(got, []byte("B")) {
+			seen++
+			if len(got) > 12 {
+				t.Fatalf("seed %d: %d bytes, 12 were left of 5000", seed, len(got))
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no seed leaves the last write")
+	}
+}
+
 func TestCrashCloneBesideWriters(t *testing.T) {
 	m := NewMem()
 	var writers, cloners sync.WaitGroup
