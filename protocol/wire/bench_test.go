@@ -21,6 +21,7 @@ func roundTrips(b *testing.B, addr string, request []byte, responseBytes, window
 	b.SetBytes(int64(len(request) + responseBytes))
 	b.ReportAllocs()
 	b.ResetTimer()
+	used := cpuTime(b)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for range b.N {
@@ -42,6 +43,17 @@ func roundTrips(b *testing.B, addr string, request []byte, responseBytes, window
 		<-ahead
 	}
 	wg.Wait()
+	b.ReportMetric(float64(cpuTime(b)-used)/float64(b.N), "cpu-ns/op")
+}
+
+// cpuTime is what both ends have used, in ns: steadier than elapsed time where
+// other programs run beside.
+func cpuTime(b *testing.B) int64 {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
 }
 
 // BenchmarkEcho is one connection whose 64 KiB requests come back.
@@ -90,7 +102,9 @@ func BenchmarkProduce(b *testing.B) {
 // queuedReply is a readyReply that does not say so.
 type queuedReply readyReply
 
-func (q *queuedReply) Await(ctx context.Context) (Response, error) { return (*readyReply)(q).Await(ctx) }
+func (q *queuedReply) Await(ctx context.Context) (Response, error) {
+	return (*readyReply)(q).Await(ctx)
+}
 
 // BenchmarkSmall is the request of a heartbeat's size.
 func BenchmarkSmall(b *testing.B) {

@@ -31,6 +31,7 @@ type Conn struct {
 	waits    waits
 	reader   frameReader
 	gone     atomic.Bool // no more reading or writing
+	writer   func()      // writeReplies, bound once: it starts often
 
 	mu              sync.Mutex // guards the rest; a leaf
 	changed         sync.Cond  // the queue became shorter, or the connection is gone or draining
@@ -38,12 +39,14 @@ type Conn struct {
 	unanswered      int        // those, and the one that the writer answers
 	unansweredBytes int64
 	writing         bool // the writer goroutine runs
+	lingering       bool // the read deadline is linger's
 	reason          error
 }
 
 func newConn(s *Server, nc net.Conn, listener net.Addr, ip netip.Addr) *Conn {
 	c := &Conn{id: s.nextID.Add(1), srv: s, nc: nc, ip: ip, listener: listener, raw: rawConnOf(nc)}
 	c.changed.L = &c.mu
+	c.writer = c.writeReplies
 	c.ctx, c.cancel = context.WithCancelCause(s.ctx)
 	c.reader.src, c.reader.arena = nc, &s.arena
 	return c
@@ -196,10 +199,12 @@ func (c *Conn) endReason() error {
 
 // drain makes the reading goroutine stop before its next request.
 func (c *Conn) drain() {
-	c.nc.SetReadDeadline(time.Unix(1, 0))
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.lingering {
+		c.nc.SetReadDeadline(time.Unix(1, 0))
+	}
 	c.changed.Broadcast()
-	c.mu.Unlock()
 }
 
 // Bounds of linger.
@@ -216,7 +221,10 @@ func (c *Conn) linger() {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
+	c.mu.Lock()
+	c.lingering = true
 	c.nc.SetReadDeadline(time.Now().Add(lingerTime))
+	c.mu.Unlock()
 	io.CopyN(io.Discard, c.nc, lingerBytes)
 }
 

@@ -65,15 +65,18 @@ func TestShutdownUnderLoad(t *testing.T) {
 	var answered counter
 	for range 4 {
 		c := dial(t, addr)
+		c.send(metadata(0, nil)) // accepted: Shutdown resets what is not
+		c.expect(0, nil)
+		answered.add()
 		wg.Go(func() {
-			defer c.Close()
-			for i := int32(0); ; i++ {
+			for i := int32(1); ; i++ {
 				if _, err := c.Write(metadata(i, nil)); err != nil {
 					return
 				}
 			}
 		})
 		wg.Go(func() {
+			defer c.Close()
 			var b [8 << 10]byte
 			for {
 				n, err := c.Read(b[:])

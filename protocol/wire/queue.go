@@ -40,7 +40,7 @@ func (c *Conn) enqueue(r *Request) {
 	if !c.writing {
 		c.writing = true
 		c.srv.served.Add(1)
-		go c.writeReplies()
+		go c.writer()
 	}
 }
 

@@ -190,9 +190,11 @@ func (r *Request) Respond(p Part) Reply {
 func (r *Request) parse() error {
 	var err error
 	r.Header, r.Body, err = protocol.ParseRequestHeader(r.frame.b[:r.frameSize])
-	var version *protocol.UnsupportedVersionError
-	if r.Header.Key == protocol.KeyApiVersions && errors.As(err, &version) {
-		return nil
+	if err != nil && r.Header.Key == protocol.KeyApiVersions {
+		var version *protocol.UnsupportedVersionError
+		if errors.As(err, &version) {
+			return nil
+		}
 	}
 	return err
 }
