@@ -335,9 +335,9 @@ func TestSizesFromBeforeATruncateDoNotComeBack(t *testing.T) {
 	m := NewMem()
 	put(t, m, "/a", strings.Repeat("1", 5000))
 	run(t, m, "syncdir /\n cut a 10\n write a BB")
-	seen := 0
+	seen := 0 // without garbage, which may look like the last write
 	for seed := uint64(1); seed <= 100; seed++ {
-		got, err := ReadFile(m.CrashClone(CrashOptions{Seed: seed}), "/a")
+		got, err := ReadFile(m.CrashClone(CrashOptions{Seed: seed, ZeroTails: true}), "/a")
 		check(t, err)
 		if bytes.Contains(got, []byte("B")) {
 			seen++
