@@ -1,11 +1,13 @@
 package controller
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"os"
+	"slices"
 )
 
 // The layout of a bbolt file, version 2, as far as a walk over its pages needs it. Numbers are in
@@ -34,7 +36,9 @@ func checkBolt(path string) error {
 	meta, err := newestMeta(data)
 	if err == nil {
 		w := &boltWalk{data: data, pageBytes: meta.pageBytes, end: meta.end, seen: map[uint64]bool{}}
-		err = w.tree(meta.root)
+		if err = w.tree(meta.root, keys{}); err == nil {
+			err = w.buckets(meta.root)
+		}
 	}
 	if err != nil {
 		return &CorruptError{Path: path, Reason: "pages", Err: err}
@@ -94,8 +98,31 @@ type boltWalk struct {
 	seen      map[uint64]bool
 }
 
+// buckets checks the names at the top: a missing one would be made anew, empty. A file that was
+// never opened by its owner has none.
+func (w *boltWalk) buckets(root uint64) error {
+	page := w.data[root*w.pageBytes:]
+	var names []string
+	for i := range int(binary.NativeEndian.Uint16(page[10:])) {
+		if e, ok := viewElement(page, boltPageHeader+i*boltElement, false); ok {
+			names = append(names, string(e.key))
+		}
+	}
+	if len(names) > 0 && !slices.Equal(names, []string{"conf", "logs"}) {
+		return fmt.Errorf("buckets are %q", names)
+	}
+	return nil
+}
+
+// keys are the bounds of a page's keys: min ≤ key < max, where nil is no bound.
+type keys struct{ min, max []byte }
+
+func (k keys) hold(key []byte) bool {
+	return (k.min == nil || bytes.Compare(key, k.min) >= 0) && (k.max == nil || bytes.Compare(key, k.max) < 0)
+}
+
 // tree checks the page of that id and all below it.
-func (w *boltWalk) tree(id uint64) error {
+func (w *boltWalk) tree(id uint64, bounds keys) error {
 	if id < 2 || id >= w.end || w.seen[id] {
 		return fmt.Errorf("page %d is out of range or reached twice", id)
 	}
@@ -105,68 +132,94 @@ func (w *boltWalk) tree(id uint64) error {
 		return fmt.Errorf("page %d says it is page %d with %d more", id, got, overflow)
 	}
 	for i := id; i <= id+overflow; i++ {
+		if w.seen[i] {
+			return fmt.Errorf("page %d is reached twice", i)
+		}
 		w.seen[i] = true
 	}
-	if err := w.page(page[:(overflow+1)*w.pageBytes]); err != nil {
+	if err := w.page(page[:(overflow+1)*w.pageBytes], bounds); err != nil {
 		return fmt.Errorf("page %d: %w", id, err)
 	}
 	return nil
 }
 
 // page checks one page, or a bucket kept inside a leaf, which looks the same.
-func (w *boltWalk) page(page []byte) error {
+func (w *boltWalk) page(page []byte, bounds keys) error {
 	if len(page) < boltPageHeader {
 		return errors.New("too short")
 	}
 	flags, count := binary.NativeEndian.Uint16(page[8:]), int(binary.NativeEndian.Uint16(page[10:]))
-	if boltPageHeader+count*boltElement > len(page) {
-		return fmt.Errorf("%d elements do not fit", count)
+	if flags != boltBranch && flags != boltLeaf {
+		return fmt.Errorf("flags %#x", flags)
 	}
-	for i := range count {
-		at := boltPageHeader + i*boltElement
+	if boltPageHeader+count*boltElement > len(page) || (flags == boltBranch && count == 0) {
+		return fmt.Errorf("%d elements", count)
+	}
+	elements := make([]boltElementView, count)
+	for i := range elements {
+		var ok bool
+		if elements[i], ok = viewElement(page, boltPageHeader+i*boltElement, flags == boltBranch); !ok {
+			return fmt.Errorf("element %d lies outside the page", i)
+		}
+		if key := elements[i].key; !bounds.hold(key) || (i > 0 && bytes.Compare(elements[i-1].key, key) >= 0) {
+			return fmt.Errorf("element %d is out of order", i)
+		}
+	}
+	return w.below(elements, bounds.max)
+}
+
+// below checks what the elements of a page point to.
+func (w *boltWalk) below(elements []boltElementView, max []byte) error {
+	for i, e := range elements {
 		var err error
-		switch flags {
-		case boltBranch:
-			err = w.branchElement(page, at)
-		case boltLeaf:
-			err = w.leafElement(page, at)
+		switch {
+		case e.branch:
+			bounds := keys{min: e.key, max: max}
+			if i+1 < len(elements) {
+				bounds.max = elements[i+1].key
+			}
+			err = w.tree(e.page, bounds)
+		case e.bucket && len(e.value) < boltInBucket:
+			err = errors.New("bucket too short")
+		case e.bucket:
+			if root := binary.NativeEndian.Uint64(e.value); root != 0 {
+				err = w.tree(root, keys{})
+			} else {
+				err = w.page(e.value[boltInBucket:], keys{})
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("element %d: %w", i, err)
 		}
 	}
-	if flags != boltBranch && flags != boltLeaf {
-		return fmt.Errorf("flags %#x", flags)
-	}
 	return nil
 }
 
-// branchElement is: position of the key from the element 4, key size 4, page 8.
-func (w *boltWalk) branchElement(page []byte, at int) error {
-	order := binary.NativeEndian
-	if uint64(at)+uint64(order.Uint32(page[at:]))+uint64(order.Uint32(page[at+4:])) > uint64(len(page)) {
-		return errors.New("key outside the page")
-	}
-	return w.tree(order.Uint64(page[at+8:]))
+// boltElementView is one element of a page: a child page in a branch, a value in a leaf.
+type boltElementView struct {
+	key    []byte
+	branch bool
+	page   uint64
+	bucket bool
+	value  []byte
 }
 
-// leafElement is: flags 4, position of the key from the element 4, key size 4, value size 4; the
-// value follows the key.
-func (w *boltWalk) leafElement(page []byte, at int) error {
-	order := binary.NativeEndian
-	value := uint64(at) + uint64(order.Uint32(page[at+4:])) + uint64(order.Uint32(page[at+8:]))
-	end := value + uint64(order.Uint32(page[at+12:]))
-	if end > uint64(len(page)) {
-		return errors.New("value outside the page")
+// viewElement reads an element. In a branch it is: position of the key from the element 4, key
+// size 4, page 8. In a leaf: flags 4, position of the key from the element 4, key size 4, value
+// size 4; the value follows the key.
+func viewElement(page []byte, at int, branch bool) (v boltElementView, ok bool) {
+	u32 := func(i int) uint64 { return uint64(binary.NativeEndian.Uint32(page[at+i:])) }
+	key, keyBytes, valueBytes := u32(4), u32(8), u32(12)
+	if branch {
+		key, keyBytes, valueBytes = u32(0), u32(4), 0
+		v.branch, v.page = true, binary.NativeEndian.Uint64(page[at+8:])
+	} else {
+		v.bucket = u32(0)&boltIsBucket != 0
 	}
-	if order.Uint32(page[at:])&boltIsBucket == 0 {
-		return nil
+	key += uint64(at)
+	if key+keyBytes+valueBytes > uint64(len(page)) {
+		return v, false
 	}
-	if end-value < boltInBucket {
-		return errors.New("bucket too short")
-	}
-	if root := order.Uint64(page[value:]); root != 0 {
-		return w.tree(root)
-	}
-	return w.page(page[value+boltInBucket : end])
+	v.key, v.value = page[key:][:keyBytes], page[key+keyBytes:][:valueBytes]
+	return v, true
 }

@@ -89,8 +89,7 @@ type Controller struct {
 // Open opens the group, and waits until its leader is known; when that is this broker, until all
 // of history has been applied. Everything that Propose acknowledged before is in the image.
 //
-// Damaged files are refused with CorruptError, missing ones with ErrEmpty, and are left as they
-// are. ctx bounds the wait.
+// Damaged files are refused with CorruptError, missing ones with ErrEmpty. ctx bounds the wait.
 func Open(ctx context.Context, config Config) (c *Controller, err error) {
 	c = &Controller{
 		config: config.withDefaults(), machine: metadata.NewMachine(), fault: newFault(),

@@ -41,7 +41,7 @@ func (e *UnknownOutcomeError) Error() string {
 
 func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 
-// CorruptError: the controller's files are damaged. Nothing was changed in them.
+// CorruptError: the controller's files are damaged. Nothing in them was repaired, dropped or replaced.
 type CorruptError struct {
 	Path   string
 	Reason string

@@ -99,16 +99,29 @@ func (c *Controller) restoreNewest() (*raft.SnapshotMeta, error) {
 		return nil, nil
 	}
 	newest := slices.MaxFunc(names, compareSnapshots)
-	meta, state, err := c.snapshots.Open(newest)
+	meta, image, err := c.readSnapshot(newest)
 	if err != nil {
-		return nil, &CorruptError{Path: filepath.Join(dir, newest), Reason: "newest snapshot", Err: err}
-	}
-	image, err := metadata.ReadImage(state)
-	if err = errors.Join(err, state.Close()); err != nil {
 		return nil, &CorruptError{Path: filepath.Join(dir, newest), Reason: "newest snapshot", Err: err}
 	}
 	c.machine.Restore(image)
 	return meta, nil
+}
+
+// readSnapshot reads a snapshot whole. Its state has a checksum, its metadata have none: they are
+// held against the name.
+func (c *Controller) readSnapshot(name string) (*raft.SnapshotMeta, *metadata.Image, error) {
+	meta, state, err := c.snapshots.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	image, err := metadata.ReadImage(state)
+	if err = errors.Join(err, state.Close()); err != nil {
+		return nil, nil, err
+	}
+	if n := numbers(name); len(n) != 3 || n[0] != meta.Term || n[1] != meta.Index || image.Index() > meta.Index {
+		return nil, nil, fmt.Errorf("metadata say term %d and index %d, state says index %d", meta.Term, meta.Index, image.Index())
+	}
+	return meta, image, nil
 }
 
 // compareSnapshots orders names of the form term-index-milliseconds.
