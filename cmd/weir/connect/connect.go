@@ -105,9 +105,12 @@ func address(s string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// Open connects and waits for one answer, at most o.Timeout. more comes after what the flags say, and
-// so wins. log takes what --verbose tells. The caller closes the client.
-func (o *Options) Open(ctx context.Context, getenv func(string) string, log io.Writer, more ...kgo.Opt) (*Client, error) {
+// Set adds a property as -X would, after those that were given: it wins over them.
+func (o *Options) Set(name, value string) { o.Properties = append(o.Properties, name+"="+value) }
+
+// Open connects and waits for one answer, at most o.Timeout. defaults come before what the properties
+// say, which so win. log takes what --verbose tells. The caller closes the client.
+func (o *Options) Open(ctx context.Context, getenv func(string) string, log io.Writer, defaults ...kgo.Opt) (*Client, error) {
 	seeds, err := o.Addresses(getenv)
 	if err != nil {
 		return nil, err
@@ -135,7 +138,7 @@ func (o *Options) Open(ctx context.Context, getenv func(string) string, log io.W
 	if err != nil {
 		return nil, err
 	}
-	opts = append(append(opts, fromProps...), more...)
+	opts = append(append(opts, defaults...), fromProps...)
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, &fault.Error{What: "the client's settings do not fit together", Why: err.Error(), Exit: fault.WrongUsage, Err: err}

@@ -65,6 +65,16 @@ func Partly(failed, total int, noun string) error {
 	return &Error{What: fmt.Sprintf("%d of %d %s failed", failed, total, noun), Exit: exit}
 }
 
+// Partial gives err the exit code of something of which a part was done.
+func Partial(err error) error {
+	e := Error{What: err.Error(), Err: err}
+	if known := (*Error)(nil); errors.As(err, &known) {
+		e = *known
+	}
+	e.Exit = PartlyDone
+	return &e
+}
+
 // Explain turns what the client or the broker returned into an Error about what. It returns nil for nil
 // and leaves an Error, wherever in the chain, as it is.
 func Explain(what string, err error) error {

@@ -51,7 +51,7 @@ func TestExitCode(t *testing.T) {
 		err  error
 		want int
 	}{
-		{nil, 0}, {errors.New("x"), 1}, {Usage("x"), 2}, {Partly(1, 2, "topics"), 3}, {Partly(2, 2, "topics"), 1},
+		{nil, 0}, {Partial(errors.New("x")), 3}, {Partial(Usage("x")), 3}, {errors.New("x"), 1}, {Usage("x"), 2}, {Partly(1, 2, "topics"), 3}, {Partly(2, 2, "topics"), 1},
 		{context.DeadlineExceeded, 4}, {context.Canceled, 130}, {fmt.Errorf("w: %w", &Error{What: "x"}), 1},
 	} {
 		if got := ExitCode(c.err); got != c.want {

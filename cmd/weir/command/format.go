@@ -1,0 +1,40 @@
+package command
+
+import (
+	"github.com/spf13/cobra"
+
+	"weir/cmd/weir/output"
+)
+
+// Formats that every command which reads something offers.
+var listFormats = []output.Format{output.Table, output.Wide, output.JSON, output.JSONL, output.Name}
+var objectFormats = []output.Format{output.Table, output.JSON, output.JSONL}
+
+// formatFlag adds -o with the first of allowed as its default, unless f already holds another.
+func formatFlag(cmd *cobra.Command, f *output.Format, allowed []output.Format) {
+	if *f == "" {
+		*f = allowed[0]
+	}
+	v := &formatValue{f, allowed}
+	cmd.Flags().VarP(v, "output", "o", "output format: "+output.Join(allowed))
+	_ = cmd.RegisterFlagCompletionFunc("output", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		names := make([]string, len(allowed))
+		for i, a := range allowed {
+			names[i] = string(a)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+// formatValue is a pflag.Value that takes one of a few words.
+type formatValue struct {
+	f       *output.Format
+	allowed []output.Format
+}
+
+func (v *formatValue) String() string { return string(*v.f) }
+func (v *formatValue) Type() string   { return "FORMAT" }
+func (v *formatValue) Set(s string) (err error) {
+	*v.f, err = output.ParseFormat(s, v.allowed)
+	return err
+}
