@@ -16,13 +16,14 @@ const (
 	// HeaderBytes is the size of the segment header, and so the position of
 	// the first entry in a `.log` file.
 	HeaderBytes = 96
+	// RaftFrameBytes is the size of a raft frame without its data.
+	RaftFrameBytes = 36
 
-	prefixBytes    = 21 // what every frame begins with
-	lengthEnd      = 12 // the length field counts from here
-	ownMagic       = 0x57
-	raftFrameBytes = 36 // a raft frame without its data
-	minHeadBytes   = recordbatch.HeaderBytes
-	noTimestamp    = -1
+	prefixBytes  = 21 // what every frame begins with
+	lengthEnd    = 12 // the length field counts from here
+	ownMagic     = 0x57
+	minHeadBytes = recordbatch.HeaderBytes
+	noTimestamp  = -1
 )
 
 // Kind tells frames apart.
@@ -142,7 +143,7 @@ func ParseHeader(b []byte) (Header, error) {
 // offset at that place.
 func AppendRaftFrame(dst []byte, kind Kind, offset int64, epoch int32, raftIndex uint64, data []byte) []byte {
 	start := len(dst)
-	dst = appendPrefix(dst, offset, raftFrameBytes+len(data), epoch)
+	dst = appendPrefix(dst, offset, RaftFrameBytes+len(data), epoch)
 	dst = append(dst, byte(kind), 0, 0)
 	dst = binary.BigEndian.AppendUint64(dst, raftIndex)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(epoch))
@@ -151,7 +152,7 @@ func AppendRaftFrame(dst []byte, kind Kind, offset int64, epoch int32, raftIndex
 }
 
 // RaftFrameData is the data within a whole raft frame. It shares its memory.
-func RaftFrameData(frame []byte) []byte { return frame[raftFrameBytes:] }
+func RaftFrameData(frame []byte) []byte { return frame[RaftFrameBytes:] }
 
 func appendPrefix(dst []byte, offset int64, size int, epoch int32) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(offset))
@@ -206,10 +207,10 @@ func parseFrame(b []byte, position int64) (f Frame, reason string) {
 }
 
 func parseRaftFrame(b []byte, f Frame) (Frame, string) {
-	if f.Bytes < raftFrameBytes {
+	if f.Bytes < RaftFrameBytes {
 		return f, "length too small for a raft frame"
 	}
-	if len(b) < raftFrameBytes {
+	if len(b) < RaftFrameBytes {
 		return f, "raft frame cut short"
 	}
 	f.Kind = Kind(b[21])

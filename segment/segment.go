@@ -40,7 +40,8 @@ type Segment struct {
 
 	lastUse atomic.Int64
 	sealed  atomic.Bool
-	files   atomic.Pointer[files] // nil while closed
+	files   atomic.Pointer[files]  // nil while closed
+	header  atomic.Pointer[Header] // nil until the files have been open once
 
 	mu      sync.Mutex // guards opening and closing; taken before the locks of the index
 	dropped bool
@@ -111,24 +112,33 @@ func (s *Segment) SizeBytes() int64 {
 	return s.tail.state.Position
 }
 
-// Header returns the segment header, for which a sealed segment is opened.
+// Header returns the segment header. A sealed segment is opened for it once.
 func (s *Segment) Header() (Header, error) {
-	f, err := s.acquire()
-	if err != nil {
+	if err := s.know(); err != nil {
 		return Header{}, err
 	}
-	h := f.header
-	return h, f.release()
+	return *s.header.Load(), nil
 }
 
-// End returns where the segment ends, for which a sealed segment is opened. The
-// epoch of a sealed segment's end is not known here, and -1.
+// End returns where the segment ends. A sealed segment is opened for it once;
+// the epoch of its end may be -1, not known.
 func (s *Segment) End() (State, error) {
-	f, err := s.acquire()
-	if err != nil {
+	if err := s.know(); err != nil {
 		return State{}, err
 	}
-	return s.tail.end(), f.release()
+	return s.tail.end(), nil
+}
+
+// know sees to it that header and end have been read.
+func (s *Segment) know() error {
+	if s.header.Load() != nil {
+		return nil
+	}
+	f, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	return f.release()
 }
 
 // acquire takes a hold on the files and opens them if need be. It returns
@@ -174,7 +184,9 @@ func (s *Segment) openLocked() error {
 		return err
 	}
 	f.holds.Store(1)
-	s.tail.reset(end)
+	if s.header.Swap(&f.header) == nil {
+		s.tail.reset(end)
+	}
 	s.files.Store(f)
 	return nil
 }

@@ -53,6 +53,7 @@ func (s *Segment) activate(f *files, end State, allocated int64) {
 	s.w = writer{files: f, allocated: allocated}
 	s.tail.reset(end)
 	s.sealed.Store(false)
+	s.header.Store(&f.header)
 	s.files.Store(f)
 }
 
@@ -197,14 +198,12 @@ func (s *Segment) Seal() error {
 // durable on return. Readers must have been kept from what goes by the caller;
 // one that still reads there finds its range cut short.
 func (s *Segment) TruncateSuffix(to State) error {
-	f, err := s.acquire()
+	f, err := s.unseal()
 	if err != nil {
 		return err
 	}
 	s.tail.reset(to)
-	s.w.files = f
-	s.sealed.Store(false) // keeps the files open from here on
-	s.w.dirty = true
+	s.w = writer{files: f, dirty: true}
 	err = s.clean(to.Position)
 	if err == nil {
 		err = syncFile(f.log)
@@ -215,5 +214,18 @@ func (s *Segment) TruncateSuffix(to State) error {
 	if errors.Is(err, errBadIndex) {
 		err = s.refillIndex(f, to.Position)
 	}
-	return errors.Join(err, f.release())
+	return err
+}
+
+// unseal opens the files for good.
+func (s *Segment) unseal() (*files, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.files.Load() == nil {
+		if err := s.openLocked(); err != nil {
+			return nil, err
+		}
+	}
+	s.sealed.Store(false)
+	return s.files.Load(), nil
 }

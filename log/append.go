@@ -1,0 +1,252 @@
+package log
+
+import (
+	"fmt"
+
+	"weir/protocol/recordbatch"
+	"weir/segment"
+)
+
+// EntryKind says what an entry is.
+type EntryKind = segment.Kind
+
+// The kinds of entries. Only a batch takes offsets.
+const (
+	KindBatch         = segment.KindBatch
+	KindNoop          = segment.KindNoop
+	KindConfiguration = segment.KindConfiguration
+	KindBarrier       = segment.KindBarrier
+)
+
+// Entry is one Raft entry.
+type Entry struct {
+	Kind  EntryKind
+	Epoch int32 // leader epoch (Raft term); never below that of the entry before
+	// Data of a batch is one whole record batch of magic 2, into which Append
+	// stamps base offset and epoch. Otherwise it is Raft's, and may be empty.
+	Data []byte
+}
+
+// AppendResult says where entries went.
+type AppendResult struct {
+	BaseOffset     int64 // of the first batch; the log end when there is none
+	NextOffset     int64 // the log end after them
+	FirstRaftIndex uint64
+	LastRaftIndex  uint64
+}
+
+// Append adds entries at the end, all or none. On return readers see them and
+// they are in the page cache; they are durable after the next Sync. Data is not
+// kept. After an error (a full disk, for example) the log is as before and
+// takes further appends, unless it is a *FailedError.
+//
+// Errors: *EntryError, *segment.TooLargeError, ErrClosed, ErrReadOnly,
+// *FailedError, and those of the file system.
+func (l *Log) Append(entries []Entry) (AppendResult, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.writable(); err != nil {
+		return AppendResult{}, err
+	}
+	offset, raft := l.logEnd.Load(), l.nextRaft.Load()
+	res := AppendResult{BaseOffset: offset, FirstRaftIndex: raft, LastRaftIndex: raft + uint64(len(entries)) - 1}
+	total, next, err := l.plan(entries, offset, raft)
+	if err != nil {
+		return AppendResult{}, err
+	}
+	res.NextOffset = next
+	if len(entries) == 0 {
+		return res, nil
+	}
+	if err := l.rollFor(total, next, raft+uint64(len(entries))); err != nil {
+		return AppendResult{}, l.failIfSync(err)
+	}
+	if err := l.write(entries); err != nil {
+		return AppendResult{}, err
+	}
+	l.publish(next)
+	return res, nil
+}
+
+// plan checks the entries and counts them into the writer's frames, positions
+// left out.
+func (l *Log) plan(entries []Entry, offset int64, raft uint64) (total, next int64, err error) {
+	l.w.frames = l.w.frames[:0]
+	epoch := l.LastEpoch()
+	next = offset
+	for i, e := range entries {
+		f := segment.Frame{Kind: e.Kind, Offset: next, NextOffset: next, RaftIndex: raft + uint64(i), Epoch: e.Epoch, MaxTimestamp: -1}
+		switch {
+		case e.Epoch < max(epoch, 0):
+			return 0, 0, &EntryError{Index: i, Reason: fmt.Sprintf("epoch %d after %d", e.Epoch, epoch)}
+		case e.Kind == KindBatch:
+			h, err := recordbatch.ParseHeader(e.Data)
+			if err != nil {
+				return 0, 0, &EntryError{Index: i, Reason: err.Error()}
+			}
+			if h.Magic != recordbatch.Magic || h.SizeBytes() != len(e.Data) || h.LastOffsetDelta < 0 {
+				return 0, 0, &EntryError{Index: i, Reason: fmt.Sprintf(
+					"not one whole batch: magic %d, %d bytes of %d, last offset delta %d", h.Magic, len(e.Data), h.SizeBytes(), h.LastOffsetDelta)}
+			}
+			f.Bytes, f.MaxTimestamp = int64(len(e.Data)), h.MaxTimestamp
+			next += int64(h.LastOffsetDelta) + 1
+			f.NextOffset = next
+		case e.Kind.Raft():
+			f.Bytes = segment.RaftFrameBytes + int64(len(e.Data))
+		default:
+			return 0, 0, &EntryError{Index: i, Reason: "kind " + e.Kind.String()}
+		}
+		epoch = e.Epoch
+		total += f.Bytes
+		l.w.frames = append(l.w.frames, f)
+	}
+	if total > maxAppendBytes {
+		return 0, 0, &segment.TooLargeError{Bytes: total, Max: maxAppendBytes}
+	}
+	return total, next, nil
+}
+
+// write stamps the planned entries and hands them to the active segment.
+func (l *Log) write(entries []Entry) error {
+	active := l.active()
+	position := active.SizeBytes()
+	l.w.bufs, l.w.scratch = l.w.bufs[:0], l.w.scratch[:0]
+	for i, e := range entries {
+		f := &l.w.frames[i]
+		f.Position = position
+		position += f.Bytes
+		if e.Kind == KindBatch {
+			recordbatch.SetBaseOffset(e.Data, f.Offset)
+			recordbatch.SetPartitionLeaderEpoch(e.Data, e.Epoch)
+			l.w.bufs = append(l.w.bufs, e.Data)
+			continue
+		}
+		// scratch may move when it grows; what was cut from it stays valid.
+		start := len(l.w.scratch)
+		l.w.scratch = segment.AppendRaftFrame(l.w.scratch, e.Kind, f.Offset, e.Epoch, f.RaftIndex, e.Data)
+		l.w.bufs = append(l.w.bufs, l.w.scratch[start:])
+	}
+	l.w.changed = true
+	err := active.Append(l.w.bufs, l.w.frames, l.settings.Load().SegmentBytes)
+	clear(l.w.bufs) // the bytes are the caller's
+	return err
+}
+
+// publish makes the written frames part of the log.
+func (l *Log) publish(next int64) {
+	epochs := *l.epochs.Load()
+	grown := epochs
+	for _, f := range l.w.frames {
+		grown = grown.add(epochStart{epoch: f.Epoch, offset: f.Offset, raftIndex: f.RaftIndex})
+		if l.w.firstTimestamp < 0 && f.Kind == KindBatch {
+			l.w.firstTimestamp = f.MaxTimestamp
+		}
+	}
+	if len(grown) != len(epochs) || len(grown) > 0 && grown[len(grown)-1] != epochs[len(epochs)-1] {
+		l.epochs.Store(&grown)
+	}
+	l.nextRaft.Store(l.w.frames[len(l.w.frames)-1].RaftIndex + 1)
+	l.logEnd.Store(next)
+}
+
+// rollFor begins a new segment if the planned entries are not to go into the
+// active one.
+func (l *Log) rollFor(total, next int64, nextRaft uint64) error {
+	active := l.active()
+	if active.Sealed() {
+		return l.addSegment() // an earlier roll got half way
+	}
+	if l.logEnd.Load() == active.BaseOffset() {
+		if !active.Room(total, next, nextRaft) {
+			return &segment.TooLargeError{Bytes: total, Max: maxAppendBytes}
+		}
+		return nil // no batch yet: a new segment would have the same name
+	}
+	s := l.settings.Load()
+	if active.SizeBytes()+total <= s.SegmentBytes && active.Room(total, next, nextRaft) && !l.aged(s) {
+		return nil
+	}
+	return l.roll()
+}
+
+// aged tells, as Kafka does, whether the active segment is too old for the
+// planned batch: by the batch's timestamp against that of the segment's first
+// one, by the clock when there are no timestamps.
+func (l *Log) aged(s *Settings) bool {
+	if s.SegmentAge <= 0 {
+		return false
+	}
+	for _, f := range l.w.frames {
+		if f.Kind == KindBatch && f.MaxTimestamp >= 0 && l.w.firstTimestamp >= 0 {
+			return f.MaxTimestamp-l.w.firstTimestamp > s.SegmentAge.Milliseconds()
+		}
+	}
+	return l.cfg.Now().UnixMilli()-l.active().CreatedMillis() > s.SegmentAge.Milliseconds()
+}
+
+// Roll seals the active segment, if it holds a batch, and begins a new one.
+// Everything appended before is durable on return.
+func (l *Log) Roll() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.writable(); err != nil {
+		return err
+	}
+	if l.active().Sealed() {
+		return l.failIfSync(l.addSegment())
+	}
+	if l.logEnd.Load() == l.active().BaseOffset() {
+		return nil
+	}
+	return l.failIfSync(l.roll())
+}
+
+// roll seals the active segment and begins the next. After an error the log is
+// readable as before; the next append tries again.
+func (l *Log) roll() error {
+	active := l.active()
+	l.w.changed = true
+	if err := active.Seal(); err != nil {
+		return err
+	}
+	end, err := active.End()
+	if err != nil {
+		return err
+	}
+	l.setSynced(active, end)
+	return l.addSegment()
+}
+
+// addSegment begins a segment at the log end.
+func (l *Log) addSegment() error {
+	h := l.newHeader(l.logEnd.Load(), l.nextRaft.Load(), l.LastEpoch())
+	s, err := segment.Create(l.segmentConfig(), h)
+	if err != nil {
+		return err
+	}
+	if err := l.syncDir(); err != nil {
+		_ = s.Close() // the log has failed
+		return err
+	}
+	list := append(append([]*segment.Segment(nil), l.list()...), s)
+	l.segments.Store(&list)
+	l.w.firstTimestamp = -1
+	end, err := s.End()
+	if err != nil {
+		return err
+	}
+	l.setSynced(s, end)
+	if l.cfg.OnRoll != nil {
+		l.cfg.OnRoll(s.BaseOffset())
+	}
+	return l.advanceRecoveryPoint()
+}
+
+func (l *Log) newHeader(base int64, raft uint64, epoch int32) segment.Header {
+	return segment.Header{
+		BaseOffset: base, BaseRaftIndex: raft, EpochBefore: epoch,
+		Partition: l.cfg.Partition, TopicID: l.cfg.TopicID,
+		CreatedMillis:      l.cfg.Now().UnixMilli(),
+		IndexIntervalBytes: l.settings.Load().IndexIntervalBytes,
+	}
+}

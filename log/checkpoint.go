@@ -1,0 +1,308 @@
+package log
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"weir/segment"
+	"weir/segment/vfs"
+)
+
+// The layout of segment/FORMAT.md, section 4.
+const (
+	checkpointName    = "checkpoint"
+	checkpointMagic   = "WCKP"
+	checkpointVersion = 1
+	slotBytes         = 32 << 10
+	slotFixedBytes    = 84
+	slotEpochBytes    = 20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// checkpoint is the content of a slot.
+type checkpoint struct {
+	sequence uint64
+	logStart int64
+	point    segment.RecoveryPoint
+	epochs   epochList // those that began below the recovery point
+}
+
+func (c checkpoint) encode() []byte {
+	b := make([]byte, 0, slotFixedBytes+len(c.epochs)*slotEpochBytes+4)
+	b = append(b, checkpointMagic...)
+	b = binary.BigEndian.AppendUint16(b, checkpointVersion)
+	b = append(b, 0, 0)
+	b = binary.BigEndian.AppendUint32(b, uint32(cap(b)))
+	b = binary.BigEndian.AppendUint64(b, c.sequence)
+	b = binary.BigEndian.AppendUint64(b, uint64(c.logStart))
+	b = binary.BigEndian.AppendUint64(b, uint64(c.point.Base))
+	b = binary.BigEndian.AppendUint64(b, uint64(c.point.State.Position))
+	b = binary.BigEndian.AppendUint64(b, uint64(c.point.State.NextOffset))
+	b = binary.BigEndian.AppendUint64(b, c.point.State.NextRaftIndex)
+	b = binary.BigEndian.AppendUint32(b, uint32(c.point.State.Epoch))
+	b = binary.BigEndian.AppendUint64(b, uint64(c.point.State.MaxTimestamp))
+	b = binary.BigEndian.AppendUint32(b, uint32(c.point.OffsetEntries))
+	b = binary.BigEndian.AppendUint32(b, uint32(c.point.TimeEntries))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(c.epochs)))
+	for _, e := range c.epochs {
+		b = binary.BigEndian.AppendUint32(b, uint32(e.epoch))
+		b = binary.BigEndian.AppendUint64(b, uint64(e.offset))
+		b = binary.BigEndian.AppendUint64(b, e.raftIndex)
+	}
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// decodeCheckpoint reads one slot. A whole one of another version gives a
+// *VersionError; any other error means that the slot is not valid.
+func decodeCheckpoint(b []byte) (c checkpoint, err error) {
+	if len(b) < slotFixedBytes+4 || string(b[:4]) != checkpointMagic {
+		return c, errors.New("no checkpoint")
+	}
+	length := int64(binary.BigEndian.Uint32(b[8:]))
+	if length < slotFixedBytes+4 || length > int64(len(b)) {
+		return c, fmt.Errorf("length %d in a slot of %d bytes", length, len(b))
+	}
+	body := b[:length-4]
+	if got, want := crc32.Checksum(body, castagnoli), binary.BigEndian.Uint32(b[length-4:]); got != want {
+		return c, fmt.Errorf("CRC %08x, states %08x", got, want)
+	}
+	if v := binary.BigEndian.Uint16(b[4:]); v != checkpointVersion {
+		return c, &VersionError{Version: int(v)}
+	}
+	c.sequence = binary.BigEndian.Uint64(b[12:])
+	c.logStart = int64(binary.BigEndian.Uint64(b[20:]))
+	c.point = segment.RecoveryPoint{
+		Base: int64(binary.BigEndian.Uint64(b[28:])),
+		State: segment.State{
+			Position:      int64(binary.BigEndian.Uint64(b[36:])),
+			NextOffset:    int64(binary.BigEndian.Uint64(b[44:])),
+			NextRaftIndex: binary.BigEndian.Uint64(b[52:]),
+			Epoch:         int32(binary.BigEndian.Uint32(b[60:])),
+			MaxTimestamp:  int64(binary.BigEndian.Uint64(b[64:])),
+		},
+		OffsetEntries: int(binary.BigEndian.Uint32(b[72:])),
+		TimeEntries:   int(binary.BigEndian.Uint32(b[76:])),
+	}
+	n := int64(binary.BigEndian.Uint32(b[80:]))
+	if n > maxEpochs || int64(len(body)) != slotFixedBytes+n*slotEpochBytes {
+		return c, fmt.Errorf("%d epochs in %d bytes", n, len(body))
+	}
+	for e := body[slotFixedBytes:]; len(e) > 0; e = e[slotEpochBytes:] {
+		c.epochs = append(c.epochs, epochStart{
+			epoch:     int32(binary.BigEndian.Uint32(e)),
+			offset:    int64(binary.BigEndian.Uint64(e[4:])),
+			raftIndex: binary.BigEndian.Uint64(e[12:]),
+		})
+	}
+	return c, c.sane()
+}
+
+// sane catches what no writer writes, so that the rest need not.
+func (c checkpoint) sane() error {
+	p := c.point
+	if c.logStart < 0 || p.Base < 0 || p.State.Position < segment.HeaderBytes || p.State.NextOffset < p.Base ||
+		p.State.NextRaftIndex == 0 || p.State.Epoch < -1 || p.OffsetEntries < 0 || p.TimeEntries < 0 {
+		return fmt.Errorf("impossible values: log start %d, recovery point %+v", c.logStart, p)
+	}
+	for i := 1; i < len(c.epochs); i++ {
+		if c.epochs[i].epoch <= c.epochs[i-1].epoch || c.epochs[i].offset < c.epochs[i-1].offset {
+			return errors.New("epochs out of order")
+		}
+	}
+	return nil
+}
+
+// checkpointFile is the file with the two slots.
+type checkpointFile struct {
+	file    vfs.File   // nil until the first write
+	last    checkpoint // newest slot, written or read
+	slot    int        // it is in
+	durable bool       // it is known to be on disk
+	named   bool       // and so is the file's name
+}
+
+// care says how much a checkpoint write does.
+type care uint8
+
+const (
+	lazily  care = iota // on disk some time
+	durably             // on disk on return
+	twice               // in both slots, so that one damaged later brings nothing back
+)
+
+func checkpointPath(dir string) string { return filepath.Join(dir, checkpointName) }
+
+// loadCheckpoint reads the newest valid slot. ok is false when there is no
+// checkpoint; a file with content and without a valid slot is a *CorruptError.
+func loadCheckpoint(fsys vfs.FS, dir string, readOnly bool) (c checkpointFile, ok bool, err error) {
+	flag := os.O_RDWR
+	if readOnly {
+		flag = os.O_RDONLY
+	}
+	f, err := fsys.OpenFile(checkpointPath(dir), flag, 0o644)
+	if errors.Is(err, fs.ErrNotExist) {
+		return checkpointFile{}, false, nil
+	}
+	if err != nil {
+		return checkpointFile{}, false, err
+	}
+	c = checkpointFile{file: f}
+	if ok, err = c.read(); err != nil {
+		return checkpointFile{}, false, errors.Join(err, f.Close())
+	}
+	return c, ok, nil
+}
+
+func (c *checkpointFile) read() (ok bool, err error) {
+	b := make([]byte, 2*slotBytes)
+	n, err := c.file.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	b = b[:n]
+	var reason error
+	for slot := range 2 {
+		at := min(slot*slotBytes, len(b))
+		s, err := decodeCheckpoint(b[at:min(at+slotBytes, len(b))])
+		var version *VersionError
+		switch {
+		case errors.As(err, &version):
+			return false, &VersionError{Path: c.file.Name(), Version: version.Version}
+		case err != nil:
+			if reason == nil {
+				reason = err
+			}
+		case !ok || s.sequence > c.last.sequence:
+			c.last, c.slot, ok = s, slot, true
+		}
+	}
+	if ok || allZero(b) {
+		return ok, nil
+	}
+	return false, &CorruptError{Path: c.file.Name(), Offset: -1, Reason: "no slot is valid: " + reason.Error()}
+}
+
+func allZero(b []byte) bool {
+	for _, x := range b {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// write puts a new checkpoint over the older slot, which is safe because the
+// newer one is on disk.
+func (c *checkpointFile) write(fsys vfs.FS, dir string, next checkpoint, how care) error {
+	if c.file == nil {
+		f, err := fsys.OpenFile(checkpointPath(dir), os.O_RDWR|os.O_CREATE, 0o644)
+		if err != nil {
+			return err
+		}
+		c.file = f
+	}
+	// The first time both are written as well, so that room for both is taken
+	// while there is some.
+	if how == twice || c.last.sequence == 0 {
+		if err := c.writeSlot(next); err != nil {
+			return err
+		}
+	}
+	if err := c.writeSlot(next); err != nil || how == lazily {
+		return err
+	}
+	if err := c.sync(); err != nil {
+		return err
+	}
+	if !c.named {
+		if err := fsys.SyncDir(dir); err != nil {
+			return &segment.SyncError{Path: dir, Err: err}
+		}
+		c.named = true
+	}
+	return nil
+}
+
+func (c *checkpointFile) writeSlot(next checkpoint) error {
+	if !c.durable && c.last.sequence != 0 {
+		if err := c.sync(); err != nil {
+			return err
+		}
+	}
+	next.sequence = c.last.sequence + 1
+	slot := 1 - c.slot
+	if _, err := c.file.WriteAt(next.encode(), int64(slot)*slotBytes); err != nil {
+		return err
+	}
+	c.last, c.slot, c.durable = next, slot, false
+	return nil
+}
+
+func (c *checkpointFile) sync() error {
+	if err := c.file.Sync(); err != nil {
+		return &segment.SyncError{Path: c.file.Name(), Err: err}
+	}
+	c.durable = true
+	return nil
+}
+
+func (c *checkpointFile) close() error {
+	if c.file == nil {
+		return nil
+	}
+	f := c.file
+	c.file = nil
+	return f.Close()
+}
+
+// writeCheckpoint writes log start, recovery point and epochs. The recovery point is what has been synced; where the
+// disk has no room for the index entries below it, the one before goes on.
+func (l *Log) writeCheckpoint(logStart int64, how care) error {
+	l.checkpointMu.Lock()
+	defer l.checkpointMu.Unlock()
+	point, err := l.recoveryPointLocked()
+	if err != nil {
+		var syncErr *segment.SyncError
+		if errors.As(err, &syncErr) || l.checkpoint.last.sequence == 0 {
+			return err
+		}
+		point = l.checkpoint.last.point
+	}
+	epochs := l.epochs.Load().from(logStart).below(point.State.NextRaftIndex)
+	return l.checkpoint.write(l.fs, l.cfg.Dir, checkpoint{logStart: logStart, point: point, epochs: epochs}, how)
+}
+
+// recoveryPointLocked is the synced point, with its index entries on disk.
+func (l *Log) recoveryPointLocked() (segment.RecoveryPoint, error) {
+	l.syncMu.Lock()
+	synced := l.synced
+	l.synced.bytes = 0
+	l.syncMu.Unlock()
+	offsets, times, err := synced.segment.SyncIndex(synced.state)
+	if err != nil {
+		return segment.RecoveryPoint{}, err
+	}
+	return segment.RecoveryPoint{
+		Base: synced.segment.BaseOffset(), State: synced.state,
+		OffsetEntries: offsets, TimeEntries: times,
+	}, nil
+}
+
+// advanceRecoveryPoint writes a checkpoint where an older one would only be
+// more work at recovery, so that only a failed sync counts.
+func (l *Log) advanceRecoveryPoint() error {
+	err := l.writeCheckpoint(l.logStart.Load(), lazily)
+	var syncErr *segment.SyncError
+	if err == nil || errors.As(err, &syncErr) {
+		return err
+	}
+	l.logger.Warn("checkpoint not written; recovery will have more to do", "dir", l.cfg.Dir, "err", err)
+	return nil
+}

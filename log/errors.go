@@ -1,0 +1,62 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+
+	"weir/segment"
+)
+
+var (
+	// ErrClosed is returned by everything but Close after Close.
+	ErrClosed = errors.New("log: closed")
+	// ErrReadOnly is returned by what would write to a log opened by OpenReadOnly.
+	ErrReadOnly = errors.New("log: read-only")
+	// ErrEntryNotFound is returned by Entry for a raft index that the log does
+	// not hold.
+	ErrEntryNotFound = errors.New("log: no such raft index")
+)
+
+// CorruptError names file and place of bytes that are not what was written.
+type CorruptError = segment.CorruptError
+
+// VersionError says that a file has a format this build does not read.
+type VersionError = segment.VersionError
+
+// OffsetOutOfRangeError says that an offset is not in [Start, End].
+type OffsetOutOfRangeError struct {
+	Offset, Start, End int64
+}
+
+func (e *OffsetOutOfRangeError) Error() string {
+	return fmt.Sprintf("offset %d is not within %d and %d", e.Offset, e.Start, e.End)
+}
+
+// EntryError says that Append was given something that is not an entry.
+type EntryError struct {
+	Index  int // in the slice
+	Reason string
+}
+
+func (e *EntryError) Error() string { return fmt.Sprintf("entry %d: %s", e.Index, e.Reason) }
+
+// TruncateError says that TruncateSuffix was asked to remove what it may not:
+// entries that have been applied, or that lie below the log start.
+type TruncateError struct {
+	From   uint64 // raft index asked for
+	Reason string
+}
+
+func (e *TruncateError) Error() string {
+	return fmt.Sprintf("truncate from raft index %d refused: %s", e.From, e.Reason)
+}
+
+// FailedError is returned by every write after one that left the log in doubt,
+// such as a failed sync. Only opening it again, by a new process, helps.
+type FailedError struct {
+	Dir string
+	Err error // what failed
+}
+
+func (e *FailedError) Error() string { return fmt.Sprintf("log %s has failed: %v", e.Dir, e.Err) }
+func (e *FailedError) Unwrap() error { return e.Err }

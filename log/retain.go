@@ -1,0 +1,203 @@
+package log
+
+import (
+	"errors"
+	"time"
+
+	"weir/segment"
+)
+
+// AdvanceStart moves the log start offset up, within [LogStartOffset,
+// LogEndOffset]; a smaller one changes nothing. It is durable on return, and
+// so is everything below it. Segments that lie wholly below go with
+// DeleteSegments, or at the next Open.
+//
+// Errors: *OffsetOutOfRangeError, ErrClosed, ErrReadOnly, *FailedError, those
+// of the file system, after which the start is as before.
+func (l *Log) AdvanceStart(to int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.writable(); err != nil {
+		return err
+	}
+	return l.failIfSync(l.advanceStart(to))
+}
+
+func (l *Log) advanceStart(to int64) error {
+	start, end := l.logStart.Load(), l.logEnd.Load()
+	if to > end {
+		return &OffsetOutOfRangeError{Offset: to, Start: start, End: end}
+	}
+	if to <= start {
+		return nil
+	}
+	if to > l.durable.Load() {
+		// A start above the end would refuse to open after a power loss.
+		if _, err := l.syncOnce(); err != nil {
+			return err
+		}
+	}
+	if err := l.writeCheckpoint(to, twice); err != nil {
+		return err
+	}
+	epochs := l.epochs.Load().from(to)
+	l.epochs.Store(&epochs)
+	l.logStart.Store(to)
+	return nil
+}
+
+// DeleteSegments removes the segments that lie wholly below the log start and
+// says how many. The active one stays. Readers that hold a range go on.
+func (l *Log) DeleteSegments() (deleted int, err error) {
+	l.mu.Lock()
+	if err := l.writable(); err != nil {
+		l.mu.Unlock()
+		return 0, err
+	}
+	deleted, unlink, err := l.dropBelowStart()
+	l.mu.Unlock()
+	// Unlinking takes long for large files, and needs no lock.
+	return deleted, errors.Join(err, l.unlink(unlink))
+}
+
+// dropBelowStart renames the files of segments below the log start, oldest first.
+func (l *Log) dropBelowStart() (deleted int, unlink []string, err error) {
+	list := l.list()
+	for deleted < len(list)-1 && list[deleted+1].BaseOffset() <= l.logStart.Load() {
+		deleted++
+	}
+	if deleted == 0 {
+		return 0, nil, nil
+	}
+	h, err := list[deleted].Header()
+	if err != nil {
+		return 0, nil, err
+	}
+	l.firstRaft.Store(h.BaseRaftIndex)
+	rest := append([]*segment.Segment(nil), list[deleted:]...)
+	l.segments.Store(&rest)
+	for _, s := range list[:deleted] {
+		names, err := s.Drop()
+		unlink = append(unlink, names...)
+		if err != nil {
+			// The next open finds the rest below the log start.
+			return deleted, unlink, errors.Join(err, l.failIfSync(l.syncDir()))
+		}
+	}
+	return deleted, unlink, l.failIfSync(l.syncDir())
+}
+
+func (l *Log) unlink(names []string) error {
+	var err error
+	for _, name := range names {
+		err = errors.Join(err, segment.Remove(l.fs, name))
+	}
+	return err
+}
+
+// Retain applies retention by age and size as Kafka does and says how many
+// segments it deleted: oldest first, whole ones only, none that reaches past
+// highWatermark, and none but those below the log start unless
+// DeleteByRetention is set. When all of the active segment has expired it is
+// sealed first and goes too. It also moves the recovery point and closes idle
+// files, so it is to be called from time to time in any case.
+func (l *Log) Retain(now time.Time, highWatermark int64) (deleted int, err error) {
+	l.mu.Lock()
+	if err := l.writable(); err != nil {
+		l.mu.Unlock()
+		return 0, err
+	}
+	to, err := l.retainFrom(now, highWatermark)
+	if err == nil {
+		err = l.advanceStart(to)
+	}
+	var unlink []string
+	if err == nil {
+		deleted, unlink, err = l.dropBelowStart()
+	}
+	if err == nil {
+		err = l.tidy()
+	}
+	err = l.failIfSync(err)
+	l.mu.Unlock()
+	return deleted, errors.Join(err, l.unlink(unlink))
+}
+
+// tidy moves the recovery point if something has been synced since, and closes
+// idle files.
+func (l *Log) tidy() error {
+	l.syncMu.Lock()
+	stale := l.synced.bytes > 0
+	l.syncMu.Unlock()
+	if stale {
+		if err := l.advanceRecoveryPoint(); err != nil {
+			return err
+		}
+	}
+	return l.CloseIdle()
+}
+
+// retainFrom is the log start that age and size ask for.
+func (l *Log) retainFrom(now time.Time, highWatermark int64) (int64, error) {
+	start := l.logStart.Load()
+	s := l.settings.Load()
+	if !s.DeleteByRetention {
+		return start, nil
+	}
+	excess := int64(0)
+	if s.RetentionBytes > 0 {
+		excess = l.SizeBytes() - s.RetentionBytes
+	}
+	list := l.list()
+	for i, seg := range list {
+		next := l.logEnd.Load()
+		if i+1 < len(list) {
+			next = list[i+1].BaseOffset()
+		}
+		if next > highWatermark {
+			break
+		}
+		expired, err := l.expired(seg, s.RetentionAge, now)
+		if err != nil {
+			return start, err
+		}
+		size := seg.SizeBytes()
+		tooMuch := s.RetentionBytes > 0 && excess >= size
+		if !expired && !tooMuch {
+			break
+		}
+		if i == len(list)-1 {
+			// The active one: only when it has expired, and holds anything.
+			if !expired || seg.BaseOffset() == next {
+				break
+			}
+			if err := l.roll(); err != nil {
+				return start, err
+			}
+		}
+		excess -= size
+		start = max(start, next)
+	}
+	return start, nil
+}
+
+// expired tells a segment's age by its largest timestamp, by its creation when
+// it has none.
+func (l *Log) expired(s *segment.Segment, age time.Duration, now time.Time) (bool, error) {
+	if age <= 0 {
+		return false, nil
+	}
+	end, err := s.End()
+	if err != nil {
+		return false, err
+	}
+	ts := end.MaxTimestamp
+	if ts < 0 {
+		h, err := s.Header()
+		if err != nil {
+			return false, err
+		}
+		ts = h.CreatedMillis
+	}
+	return now.UnixMilli()-ts > age.Milliseconds(), nil
+}

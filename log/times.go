@@ -1,0 +1,136 @@
+package log
+
+import (
+	"errors"
+	"math"
+
+	"weir/protocol/recordbatch"
+	"weir/segment"
+)
+
+// Found is a record found by its timestamp.
+type Found struct {
+	Offset    int64
+	Timestamp int64 // unix milliseconds
+	Epoch     int32 // leader epoch of its batch
+}
+
+// OffsetForTimestamp finds the first record, by offset, whose timestamp (unix
+// milliseconds) is ts or more, in batches that end at or below limit; false when
+// there is none. Timestamps may be in any order.
+func (l *Log) OffsetForTimestamp(ts, limit int64) (Found, bool, error) {
+	limit = min(limit, l.logEnd.Load())
+	start := l.logStart.Load()
+	for _, s := range l.from(start) {
+		if s.BaseOffset() >= limit {
+			break
+		}
+		end, err := s.End()
+		if err == nil && end.MaxTimestamp < ts {
+			continue
+		}
+		var found Found
+		var ok bool
+		if err == nil {
+			found, ok, err = l.firstRecord(s, ts, start, limit)
+		}
+		if errors.Is(err, segment.ErrDropped) && !l.closed.Load() {
+			return l.OffsetForTimestamp(ts, limit) // the start has moved
+		}
+		if ok || err != nil {
+			return found, ok, l.explain(err, start)
+		}
+	}
+	return Found{}, false, nil
+}
+
+// firstRecord finds the first record of a segment at or after both ts and start.
+func (l *Log) firstRecord(s *segment.Segment, ts, start, limit int64) (Found, bool, error) {
+	position := int64(0)
+	for {
+		batch, ok, err := s.FirstAtOrAfter(ts, position, limit)
+		if err != nil || !ok {
+			return Found{}, false, err
+		}
+		found, ok, err := l.recordIn(s, batch, ts, start, limit)
+		if ok || err != nil {
+			return found, ok, err
+		}
+		position = batch.End() // only records below the log start were late enough
+	}
+}
+
+// recordIn decodes one batch for its first record at or after both ts and start.
+func (l *Log) recordIn(s *segment.Segment, batch segment.Frame, ts, start, limit int64) (Found, bool, error) {
+	if batch.NextOffset <= start {
+		return Found{}, false, nil
+	}
+	r, err := s.Read(batch.Offset, limit, math.MaxInt32, true)
+	if err != nil {
+		return Found{}, false, err
+	}
+	r.Bytes = int(min(int64(r.Bytes), batch.Bytes))
+	b, err := r.AppendTo(nil)
+	if err := errors.Join(err, r.Release()); err != nil {
+		return Found{}, false, err
+	}
+	for record, err := range recordbatch.Records(b, math.MaxInt) {
+		if err != nil {
+			return Found{}, false, err
+		}
+		if record.Timestamp >= ts && record.Offset >= start {
+			return Found{Offset: record.Offset, Timestamp: record.Timestamp, Epoch: batch.Epoch}, true, nil
+		}
+	}
+	return Found{}, false, nil
+}
+
+// MaxTimestamp finds the record with the largest timestamp, the first of those,
+// in batches that end at or below limit; false when there is none.
+func (l *Log) MaxTimestamp(limit int64) (Found, bool, error) {
+	limit = min(limit, l.logEnd.Load())
+	start := l.logStart.Load()
+	largest := int64(-1)
+	var in *segment.Segment
+	for _, s := range l.from(start) {
+		if s.BaseOffset() >= limit {
+			break
+		}
+		ts, err := maxTimestamp(s, start, limit)
+		if errors.Is(err, segment.ErrDropped) && !l.closed.Load() {
+			return l.MaxTimestamp(limit) // the start has moved
+		}
+		if err != nil {
+			return Found{}, false, l.explain(err, start)
+		}
+		if ts > largest {
+			largest, in = ts, s
+		}
+	}
+	if in == nil {
+		return Found{}, false, nil
+	}
+	found, ok, err := l.firstRecord(in, largest, start, limit)
+	if errors.Is(err, segment.ErrDropped) && !l.closed.Load() {
+		return l.MaxTimestamp(limit)
+	}
+	return found, ok, l.explain(err, start)
+}
+
+// maxTimestamp is the largest timestamp of a segment within [start, limit).
+func maxTimestamp(s *segment.Segment, start, limit int64) (int64, error) {
+	if s.BaseOffset() >= start {
+		return s.MaxTimestamp(limit)
+	}
+	largest := int64(-1)
+	for h, err := range s.Batches(start) {
+		if err != nil {
+			return 0, err
+		}
+		if h.NextOffset() > limit {
+			break
+		}
+		largest = max(largest, h.MaxTimestamp)
+	}
+	return largest, nil
+}
