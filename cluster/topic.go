@@ -101,7 +101,7 @@ func settings(c config.Topic, b *config.Broker) partition.Settings {
 			SegmentAge:         limitedMillis(c.SegmentMillis),
 			IndexIntervalBytes: c.IndexIntervalBytes,
 			RetentionBytes:     c.RetentionBytes,
-			RetentionAge:       -1,
+			RetentionAge:       limitedMillis(c.RetentionMillis),
 			DeleteByRetention:  c.Delete,
 		},
 		WriteCaching:   c.WriteCaching,
@@ -109,11 +109,8 @@ func settings(c config.Topic, b *config.Broker) partition.Settings {
 		MaxProducers:   b.Producers.MaxIDsPerPartition,
 		ProducerExpiry: b.Producers.IDExpiration,
 	}
-	if c.RetentionMillis >= 0 {
-		s.Log.RetentionAge = max(limitedMillis(c.RetentionMillis), 0)
-		if s.Log.RetentionAge == 0 && c.RetentionMillis > 0 {
-			s.Log.RetentionAge = -1 // longer than time can say: for ever
-		}
+	if c.RetentionMillis == 0 {
+		s.Log.RetentionAge = 1 // at once; for the log 0 is for ever
 	}
 	if c.FlushMessages < math.MaxInt64 {
 		s.FlushRecords = c.FlushMessages
@@ -121,10 +118,10 @@ func settings(c config.Topic, b *config.Broker) partition.Settings {
 	return s
 }
 
-// limitedMillis turns Kafka's milliseconds into a duration; what a duration
-// cannot hold, Kafka's way to say never, is 0.
+// limitedMillis turns Kafka's milliseconds into a duration; never, which Kafka
+// says by -1 or by more than a duration can hold, is 0.
 func limitedMillis(ms int64) time.Duration {
-	if ms > math.MaxInt64/int64(time.Millisecond) {
+	if ms < 0 || ms > math.MaxInt64/int64(time.Millisecond) {
 		return 0
 	}
 	return time.Duration(ms) * time.Millisecond

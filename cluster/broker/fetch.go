@@ -17,6 +17,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -155,8 +156,7 @@ func (f *fetching) readPartition(p *partition.Partition, part *fetchPart, res *f
 	}
 	if f.req.Version < 10 && records.Bytes > 0 {
 		if err := refuseZstd(p, records); err != nil {
-			records.Release()
-			return err
+			return errors.Join(err, records.Release())
 		}
 	}
 	res.records = records
@@ -179,9 +179,16 @@ func refuseZstd(p *partition.Partition, r log.Range) error {
 // release gives back what look holds, so that it can look again.
 func (f *fetching) release() {
 	for i := range f.results {
-		f.results[i].records.Release()
-		f.results[i].records = log.Range{}
+		f.drop(&f.results[i].records)
 	}
+}
+
+// drop gives one range back.
+func (f *fetching) drop(r *log.Range) {
+	if err := r.Release(); err != nil {
+		f.call.broker.logger.Warn("a segment file did not close", "err", err)
+	}
+	*r = log.Range{}
 }
 
 // worthTelling says whether partition i belongs into the answer: in an

@@ -68,7 +68,7 @@ func (f *fetching) parts(e *protocol.FetchEncoder, segments [][]byte, told []int
 		if r.Bytes == 0 {
 			continue
 		}
-		part := wire.Part{Bytes: segments[len(parts)], Release: r.Release}
+		part := wire.Part{Bytes: segments[len(parts)], Release: func() { f.drop(r) }}
 		part.File = wire.FileRange{Reader: r.File, Position: r.Position, Length: int64(r.Bytes)}
 		part.File.Fd, part.File.HasFd = r.File.Fd()
 		parts = append(parts, part)

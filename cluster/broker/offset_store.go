@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"unicode/utf16"
@@ -71,8 +72,7 @@ func (s *offsetStore) loadPartition(p *partition.Partition, maxDecoded int) erro
 		}
 		buf, err = r.AppendTo(buf[:0])
 		offset = r.NextOffset
-		r.Release()
-		if err != nil {
+		if err = errors.Join(err, r.Release()); err != nil {
 			return err
 		}
 		if err := s.applyBatches(buf, maxDecoded); err != nil {
