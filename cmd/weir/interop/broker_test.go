@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -26,8 +27,8 @@ type broker struct {
 	exited  chan error
 }
 
-// startBroker starts bin/weir on a free loopback port with its data in a temporary folder, and ends it
-// with the test. With WEIR_INTEROP_BROKERS set it only checks that that broker answers: the way to prove
+// startBroker starts bin/weir, or the binary that WEIR_INTEROP_BINARY names, on a free loopback port with
+// its data in a temporary folder, and ends it with the test. With WEIR_INTEROP_BROKERS set it only checks that that broker answers: the way to prove
 // the tests themselves against Apache Kafka.
 func startBroker(t *testing.T) *broker {
 	t.Helper()
@@ -38,7 +39,7 @@ func startBroker(t *testing.T) *broker {
 	}
 	b := &broker{
 		address: freeAddress(t),
-		binary:  filepath.Join(repository(t), "bin", "weir"),
+		binary:  cmp.Or(os.Getenv("WEIR_INTEROP_BINARY"), filepath.Join(repository(t), "bin", "weir")),
 		data:    filepath.Join(t.TempDir(), "data"),
 		logFile: filepath.Join(t.TempDir(), "weir.log"),
 	}
