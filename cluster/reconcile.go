@@ -11,9 +11,12 @@ import (
 	"weir/partition"
 )
 
-// openers is how many partitions are opened side by side. Opening waits for
-// the disk more than for a core.
-const openers = 8
+// openers and closers are how many partitions are opened or closed side by
+// side. Both wait for the disk more than for a core.
+const (
+	openers = 16
+	closers = 32
+)
 
 // reconcile opens what image has and the node lacks, closes what it has no
 // more, and puts changed configuration in force. What cannot be opened stays

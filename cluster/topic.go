@@ -160,15 +160,22 @@ func (n *Node) TopicByID(id [16]byte) *Topic { return n.topics.Load().byID[id] }
 // Topics returns all topics by name. The slice must not be changed.
 func (n *Node) Topics() []*Topic { return n.topics.Load().byName }
 
-// closeAll closes every partition.
+// closeAll closes every partition. Each close waits for the disk, so many go
+// side by side.
 func (s *topicSet) closeAll() error {
-	var errs []error
+	var open []*partition.Partition
 	for _, t := range s.byName {
 		for _, p := range t.partitions {
 			if p != nil {
-				errs = append(errs, p.Close())
+				open = append(open, p)
 			}
 		}
 	}
+	errs := make([]error, len(open))
+	work := make([]func(), len(open))
+	for i, p := range open {
+		work[i] = func() { errs[i] = p.Close() }
+	}
+	side(closers, work)
 	return errors.Join(errs...)
 }

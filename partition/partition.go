@@ -138,8 +138,10 @@ func (p *Partition) Close() error {
 	if !p.shut() {
 		return nil
 	}
-	end := p.log.LogEndOffset()
-	err := writeSnapshot(p.cfg.FS, p.cfg.Dir, end, p.producers.encode(end))
+	var err error
+	if end := p.log.LogEndOffset(); end != p.snapshot {
+		err = writeSnapshot(p.cfg.FS, p.cfg.Dir, end, p.producers.encode(end))
+	}
 	return errors.Join(err, p.log.Close())
 }
 
