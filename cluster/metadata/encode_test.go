@@ -1,0 +1,103 @@
+package metadata
+
+import (
+	"bytes"
+	"math"
+	"reflect"
+	"testing"
+)
+
+func everyCommand() []Command {
+	return []Command{
+		SetClusterID{ID: "c"},
+		RegisterBroker{ID: math.MaxInt32, Directory: uuid(1), Rack: "r", Endpoints: []Endpoint{{"A", "h", 65535}, {"B", "::", 0}}},
+		UnregisterBroker{ID: 0},
+		CreateTopics{NowMillis: math.MinInt64, MaxPartitions: 9, Topics: []NewTopic{
+			{Name: "n", ID: uuid(2), Assignment: [][]int32{{1, 2}, nil}, Configs: map[string]string{"b": "1", "a": ""}}, {}}},
+		DeleteTopics{IDs: []UUID{uuid(1), uuid(2)}},
+		CreatePartitions{MaxPartitions: 3, Topics: []NewPartitions{{ID: uuid(1), Current: 2, Assignment: [][]int32{{4}}}}},
+		SetTopicConfigs{Changes: []TopicConfigs{{ID: uuid(1), Expected: AnyIndex, Values: map[string]string{"k": "v"}}, {}}},
+		SetBrokerConfigs{Broker: AllBrokers, Expected: 7},
+		AllocateProducerIDs{Broker: 1, Count: -1},
+		AlterPartitions{Changes: []PartitionChange{{ID: uuid(1), Partition: 3, Leader: NoLeader, LeaderEpoch: math.MaxInt32, ISR: []int32{1}}}},
+	}
+}
+
+func TestCommandsComeBackEqual(t *testing.T) {
+	kinds := map[byte]bool{}
+	for _, c := range everyCommand() {
+		b, err := EncodeCommand(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds[b[1]] = true
+		got, err := DecodeCommand(b)
+		if err != nil || !reflect.DeepEqual(got, c) {
+			t.Errorf("%T: got %+v, %v, want %+v", c, got, err, c)
+		}
+		for n := range b {
+			if _, err := DecodeCommand(b[:n]); err == nil {
+				t.Errorf("%T cut at %d: taken", c, n)
+			}
+		}
+		_, err = DecodeCommand(append(b, 0))
+		wants[*CorruptError](t, err)
+	}
+	if len(kinds) != kindAlterPartitions {
+		t.Errorf("%d kinds are tested, there are %d", len(kinds), kindAlterPartitions)
+	}
+}
+
+func TestCommandsOfNewerVersions(t *testing.T) {
+	_, err := DecodeCommand([]byte{commandVersion + 1, kindSetClusterID, 0})
+	wants[*VersionError](t, err)
+	_, err = DecodeCommand([]byte{commandVersion, kindAlterPartitions + 1})
+	wants[*VersionError](t, err)
+	_, err = EncodeCommand(SetClusterID{ID: string(make([]byte, MaxCommandBytes))})
+	wants[*LimitError](t, err)
+}
+
+// Bytes that are not what an encoder writes, one for each check of the decoder.
+func TestMalformedCommands(t *testing.T) {
+	for name, body := range map[string][]byte{
+		"string longer than its bytes": {kindSetClusterID, 5, 'a'},
+		"huge count":                   {kindDeleteTopics, 0xff, 0xff, 0xff, 0xff, 0x0f},
+		"varint without end":           {kindUnregisterBroker, 0x80},
+		"varint too long":              {kindUnregisterBroker, 0x80, 0x00},
+		"varint of 11 bytes":           append([]byte{kindUnregisterBroker}, bytes.Repeat([]byte{0xff}, 11)...),
+		"number over 32 bits":          {kindUnregisterBroker, 0x80, 0x80, 0x80, 0x80, 0x20},
+		"keys out of order":            {kindSetBrokerConfigs, 1, 0, 2, 1, 'b', 0, 1, 'a', 0},
+		"key twice":                    {kindSetBrokerConfigs, 1, 0, 2, 1, 'a', 0, 1, 'a', 0},
+	} {
+		if c, err := DecodeCommand(append([]byte{commandVersion}, body...)); err == nil {
+			t.Errorf("%s: %+v", name, c)
+		} else {
+			wants[*CorruptError](t, err)
+		}
+	}
+}
+
+func FuzzDecodeCommand(f *testing.F) {
+	for _, c := range everyCommand() {
+		b, err := EncodeCommand(c)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	base := sample(f).Image()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := DecodeCommand(b)
+		if err != nil {
+			return
+		}
+		again, err := EncodeCommand(c)
+		if err != nil || !bytes.Equal(again, b) {
+			t.Fatalf("%+v has two encodings: % x and % x (%v)", c, b, again, err)
+		}
+		next, _, _ := base.Apply(base.Index()+1, c)
+		if back, err := DecodeImage(next.Encode()); err != nil || !bytes.Equal(back.Encode(), next.Encode()) {
+			t.Fatalf("%+v leads to an image that cannot be read again: %v", c, err)
+		}
+	})
+}
