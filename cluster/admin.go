@@ -14,6 +14,10 @@ import (
 // there are brokers enough.
 const internalReplicas = 3
 
+// internalSegmentBytes keeps the segments of the broker's own topics small:
+// what does not count any more is dropped by whole segments.
+const internalSegmentBytes = "4194304"
+
 // TopicSpec is a topic to create. Partitions and Replicas of -1 stand for the
 // broker's defaults; both are -1 when Assignment names the replicas.
 type TopicSpec struct {
@@ -108,7 +112,9 @@ func (n *Node) EnsureInternalTopic(ctx context.Context, name string) (*Topic, er
 		Name:       name,
 		Partitions: int(n.Config().Groups.OffsetsPartitions),
 		Replicas:   min(internalReplicas, len(n.Image().Brokers())),
-		Configs:    map[string]string{"cleanup.policy": "compact", "compression.type": "producer"},
+		Configs: map[string]string{
+			"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": internalSegmentBytes,
+		},
 	})
 	return t, err
 }

@@ -86,7 +86,7 @@ func (b *Broker) listen() (lns []net.Listener, endpoints []metadata.Endpoint, er
 
 func (b *Broker) serve(lns []net.Listener) error {
 	b.sessions = newFetchSessions(b.cfg.Network.FetchSessions, b.now)
-	b.offsets = newOffsetStore(b.node)
+	b.offsets = newOffsetStore(b.node, b.logger)
 	b.producerIDs.node = b.node
 	if err := b.offsets.load(); err != nil {
 		return errors.Join(err, b.node.Close())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"unicode/utf16"
 
@@ -26,11 +27,13 @@ const loadChunkBytes = 1 << 20
 // offsetStore is the table of committed offsets and the topic behind it. A
 // commit is in the table once it is committed in the topic.
 type offsetStore struct {
-	node *cluster.Node
+	node   *cluster.Node
+	logger *slog.Logger
 
 	mu    sync.Mutex // guards all below, and the order of writes to a partition
 	table *group.Offsets
 	ahead map[int32][]offsetWrite // by partition of the topic, in its order
+	live  map[int32]int64         // bytes of the last rewrite, by partition
 }
 
 // offsetWrite is a change that is on its way into the topic.
@@ -39,8 +42,8 @@ type offsetWrite struct {
 	apply  func(*group.Offsets)
 }
 
-func newOffsetStore(n *cluster.Node) *offsetStore {
-	return &offsetStore{node: n, table: group.NewOffsets(), ahead: make(map[int32][]offsetWrite)}
+func newOffsetStore(n *cluster.Node, logger *slog.Logger) *offsetStore {
+	return &offsetStore{node: n, logger: logger, table: group.NewOffsets(), ahead: make(map[int32][]offsetWrite), live: make(map[int32]int64)}
 }
 
 // load builds the table from the topic, if there is one.
@@ -125,9 +128,7 @@ func applyRecord(t *group.Offsets, r recordbatch.Record) error {
 func (s *offsetStore) commit(ctx context.Context, name string, commits map[group.TopicPartition]group.Commit, now int64) error {
 	records := make([]recordbatch.Record, 0, len(commits))
 	for tp, c := range commits {
-		v := kmsg.NewOffsetCommitValue()
-		v.Version, v.Offset, v.LeaderEpoch, v.Metadata, v.CommitTimestamp = 3, c.Offset, c.LeaderEpoch, c.Metadata, c.Timestamp
-		records = append(records, recordbatch.Record{Timestamp: now, Key: offsetKey(name, tp), Value: v.AppendTo(nil)})
+		records = append(records, commitRecord(name, tp, c, now))
 	}
 	return s.write(ctx, name, records, now, func(t *group.Offsets) {
 		for tp, c := range commits {
@@ -152,6 +153,12 @@ func (s *offsetStore) remove(ctx context.Context, name string, tps []group.Topic
 	})
 }
 
+func commitRecord(name string, tp group.TopicPartition, c group.Commit, now int64) recordbatch.Record {
+	v := kmsg.NewOffsetCommitValue()
+	v.Version, v.Offset, v.LeaderEpoch, v.Metadata, v.CommitTimestamp = 3, c.Offset, c.LeaderEpoch, c.Metadata, c.Timestamp
+	return recordbatch.Record{Timestamp: now, Key: offsetKey(name, tp), Value: v.AppendTo(nil)}
+}
+
 func offsetKey(name string, tp group.TopicPartition) []byte {
 	k := kmsg.NewOffsetCommitKey()
 	k.Version, k.Group, k.Topic, k.Partition = 1, name, tp.Topic, tp.Partition
@@ -165,14 +172,8 @@ func (s *offsetStore) write(ctx context.Context, name string, records []recordba
 	if err != nil {
 		return err
 	}
-	header := recordbatch.Header{
-		ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, BaseTimestamp: now, MaxTimestamp: now,
-	}
-	data, err := recordbatch.AppendBatch(nil, header, recordbatch.CodecNone, records)
+	batch, err := newOffsetBatch(records, now)
 	if err != nil {
-		return err
-	}
-	if header, err = recordbatch.ParseHeader(data); err != nil {
 		return err
 	}
 	p, err := t.Partition(groupPartition(name, t.NumPartitions()))
@@ -180,14 +181,20 @@ func (s *offsetStore) write(ctx context.Context, name string, records []recordba
 		return err
 	}
 	s.mu.Lock()
-	a := p.Propose(partition.Batch{Header: header, Data: data}, partition.AcksAll)
+	a := p.Propose(batch, partition.AcksAll)
 	s.ahead[p.Index()] = append(s.ahead[p.Index()], offsetWrite{append: a, apply: apply})
 	s.mu.Unlock()
 	err = a.Wait(ctx)
 	s.mu.Lock()
 	s.catchUp(p.Index())
 	s.mu.Unlock()
-	return err
+	if err != nil {
+		return err
+	}
+	if err := s.shrinkIfGrown(ctx, p, t.NumPartitions(), now); err != nil {
+		s.logger.Warn("the offsets topic is not shrunk", "partition", p.Index(), "err", err)
+	}
+	return nil
 }
 
 // catchUp applies what has been committed. Appends of a partition settle in

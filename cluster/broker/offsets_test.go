@@ -136,3 +136,59 @@ func TestGroupsOfSimpleConsumers(t *testing.T) {
 		t.Errorf("a deleted group has an offset: %d", offset)
 	}
 }
+
+// TestOffsetsTopicShrinks: commits without end take room with an end, and what
+// counts survives the rewrite and a restart after it.
+func TestOffsetsTopicShrinks(t *testing.T) {
+	dir := t.TempDir()
+	b := brokertest.StartIn(t, dir, map[string]string{"offsets.topic.num.partitions": "1"})
+	c := dial(t, b.Addr())
+	const partitions, rounds = 100, 60
+	c.createTopic("t", partitions, nil)
+	commit(c, "quiet", "t", 7, 77, "kept")
+	commit(c, "leaver", "t", 8, 88, "")
+	del := kmsg.NewPtrDeleteGroupsRequest()
+	del.Version, del.Groups = 2, []string{"leaver"}
+	ask[*kmsg.DeleteGroupsResponse](c, del)
+	written := 0
+	for round := range rounds {
+		req := kmsg.NewPtrOffsetCommitRequest()
+		req.Version, req.Group, req.Generation = 8, "busy", -1
+		topic := kmsg.NewOffsetCommitRequestTopic()
+		topic.Topic = "t"
+		for i := range int32(partitions) {
+			p := kmsg.NewOffsetCommitRequestTopicPartition()
+			p.Partition, p.Offset, p.Metadata = i, int64(round), kmsg.StringPtr(strings.Repeat("m", 4000))
+			topic.Partitions = append(topic.Partitions, p)
+			written += 4000
+		}
+		req.Topics = append(req.Topics, topic)
+		if code := ask[*kmsg.OffsetCommitResponse](c, req).Topics[0].Partitions[0].ErrorCode; code != 0 {
+			t.Fatal(protocol.ErrorCode(code))
+		}
+	}
+	check := func(c *rawClient) {
+		t.Helper()
+		if offset, metadata := committed(c, "quiet", "t", 7); offset != 77 || metadata != "kept" {
+			t.Errorf("a quiet group's commit: %d %q", offset, metadata)
+		}
+		if offset, _ := committed(c, "busy", "t", partitions-1); offset != rounds-1 {
+			t.Errorf("the busy group's commit: %d, want %d", offset, rounds-1)
+		}
+		if offset, _ := committed(c, "leaver", "t", 8); offset != -1 {
+			t.Errorf("a deleted group is back: %d", offset)
+		}
+	}
+	check(c)
+	p, err := b.Node().Topic("__consumer_offsets").Partition(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size := p.SizeBytes(); size > 20<<20 || size > int64(written) {
+		t.Errorf("the topic takes %d bytes after %d written", size, written)
+	}
+	brokertest.Stop(t, b)
+	b = brokertest.StartIn(t, dir, nil)
+	defer brokertest.Stop(t, b)
+	check(dial(t, b.Addr()))
+}
