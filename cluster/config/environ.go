@@ -45,7 +45,7 @@ func environKey(name, value string) (key string, isFile bool) {
 		return "", false
 	}
 	key = environName(rest)
-	if _, known := brokerKey(key); known {
+	if _, known := byName[key]; known {
 		return key, false
 	}
 	if base, ok := strings.CutSuffix(rest, "_FILE"); ok {

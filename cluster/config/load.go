@@ -24,6 +24,11 @@ type Sources struct {
 	Hostname string
 }
 
+// DevProfile is what weir dev sets beneath all other sources.
+func DevProfile() map[string]string {
+	return map[string]string{"num.partitions": "4", "group.initial.rebalance.delay.ms": "0"}
+}
+
 // Load builds the broker's configuration. Warnings are one line per known key that has no effect
 // here. The error joins everything that is wrong: UnknownKeyError, InvalidValueError, and what
 // Validate finds.

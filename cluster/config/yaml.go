@@ -99,8 +99,8 @@ func stripYAMLComment(line string) string {
 	for i := 0; i < len(line); i++ {
 		c := line[i]
 		switch {
-		case quote == '"' && c == '\\':
-			i++
+		case quote == '"' && c == '\\', quote == '\'' && strings.HasPrefix(line[i:], "''"):
+			i++ // escaped
 		case quote != 0:
 			if c == quote {
 				quote = 0
