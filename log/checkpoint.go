@@ -121,7 +121,8 @@ func (c checkpoint) sane() error {
 
 // checkpointFile is the file with the two slots.
 type checkpointFile struct {
-	file    vfs.File   // nil until the first write
+	file    vfs.File // nil until the first write
+	path    string
 	last    checkpoint // newest slot, written or read
 	slot    int        // it is in
 	durable bool       // it is known to be on disk
@@ -153,7 +154,7 @@ func loadCheckpoint(fsys vfs.FS, dir string, readOnly bool) (c checkpointFile, o
 	if err != nil {
 		return checkpointFile{}, false, err
 	}
-	c = checkpointFile{file: f}
+	c = checkpointFile{file: f, path: checkpointPath(dir)}
 	if ok, err = c.read(); err != nil {
 		return checkpointFile{}, false, errors.Join(err, f.Close())
 	}
@@ -174,7 +175,7 @@ func (c *checkpointFile) read() (ok bool, err error) {
 		var version *VersionError
 		switch {
 		case errors.As(err, &version):
-			return false, &VersionError{Path: c.file.Name(), Version: version.Version}
+			return false, &VersionError{Path: c.path, Version: version.Version}
 		case err != nil:
 			if reason == nil {
 				reason = err
@@ -183,34 +184,21 @@ func (c *checkpointFile) read() (ok bool, err error) {
 			c.last, c.slot, ok = s, slot, true
 		}
 	}
-	if ok || allZero(b) {
-		return ok, nil
+	if ok {
+		return true, nil
 	}
-	return false, &CorruptError{Path: c.file.Name(), Offset: -1, Reason: "no slot is valid: " + reason.Error()}
-}
-
-func allZero(b []byte) bool {
-	for _, x := range b {
-		if x != 0 {
-			return false
-		}
-	}
-	return true
+	return false, &CorruptError{Path: c.path, Offset: -1, Reason: "no slot is valid: " + reason.Error()}
 }
 
 // write puts a new checkpoint over the older slot, which is safe because the
 // newer one is on disk.
 func (c *checkpointFile) write(fsys vfs.FS, dir string, next checkpoint, how care) error {
 	if c.file == nil {
-		f, err := fsys.OpenFile(checkpointPath(dir), os.O_RDWR|os.O_CREATE, 0o644)
-		if err != nil {
+		if err := c.create(fsys, dir, next); err != nil {
 			return err
 		}
-		c.file = f
 	}
-	// The first time both are written as well, so that room for both is taken
-	// while there is some.
-	if how == twice || c.last.sequence == 0 {
+	if how == twice {
 		if err := c.writeSlot(next); err != nil {
 			return err
 		}
@@ -227,6 +215,32 @@ func (c *checkpointFile) write(fsys vfs.FS, dir string, next checkpoint, how car
 		}
 		c.named = true
 	}
+	return nil
+}
+
+// create makes the file with both slots written, which takes the room for both
+// while there is some, and gives it its name when it is on disk: a checkpoint
+// without a valid slot is always damage.
+func (c *checkpointFile) create(fsys vfs.FS, dir string, next checkpoint) error {
+	tmp := checkpointPath(dir) + ".tmp"
+	f, err := fsys.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	fresh := checkpointFile{file: f, path: checkpointPath(dir)}
+	for err == nil && fresh.last.sequence < 2 {
+		err = fresh.writeSlot(next)
+	}
+	if err == nil {
+		err = fresh.sync()
+	}
+	if err == nil {
+		err = fsys.Rename(tmp, fresh.path)
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	*c = fresh
 	return nil
 }
 
@@ -247,7 +261,7 @@ func (c *checkpointFile) writeSlot(next checkpoint) error {
 
 func (c *checkpointFile) sync() error {
 	if err := c.file.Sync(); err != nil {
-		return &segment.SyncError{Path: c.file.Name(), Err: err}
+		return &segment.SyncError{Path: c.path, Err: err}
 	}
 	c.durable = true
 	return nil
@@ -270,29 +284,28 @@ func (l *Log) writeCheckpoint(logStart int64, how care) error {
 	point, err := l.recoveryPointLocked()
 	if err != nil {
 		var syncErr *segment.SyncError
-		if errors.As(err, &syncErr) || l.checkpoint.last.sequence == 0 {
+		last := l.checkpoint.last
+		if errors.As(err, &syncErr) || last.sequence == 0 || point.State.NextRaftIndex < last.point.State.NextRaftIndex || point.Base < last.point.Base {
 			return err
 		}
-		point = l.checkpoint.last.point
+		point = last.point
 	}
 	epochs := l.epochs.Load().from(logStart).below(point.State.NextRaftIndex)
 	return l.checkpoint.write(l.fs, l.cfg.Dir, checkpoint{logStart: logStart, point: point, epochs: epochs}, how)
 }
 
-// recoveryPointLocked is the synced point, with its index entries on disk.
+// recoveryPointLocked is the synced point, with its index entries on disk. With
+// an error the place in it is right, and the entries are not.
 func (l *Log) recoveryPointLocked() (segment.RecoveryPoint, error) {
 	l.syncMu.Lock()
 	synced := l.synced
 	l.synced.bytes = 0
 	l.syncMu.Unlock()
 	offsets, times, err := synced.segment.SyncIndex(synced.state)
-	if err != nil {
-		return segment.RecoveryPoint{}, err
-	}
 	return segment.RecoveryPoint{
 		Base: synced.segment.BaseOffset(), State: synced.state,
 		OffsetEntries: offsets, TimeEntries: times,
-	}, nil
+	}, err
 }
 
 // advanceRecoveryPoint writes a checkpoint where an older one would only be

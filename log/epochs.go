@@ -49,6 +49,16 @@ func (l epochList) from(start int64) epochList {
 	return l
 }
 
+// endingIn sees to it that the last epoch is that of the last entry. It can be
+// missing when it ended at the log start, was forgotten for that, and what came
+// after it has been cut off.
+func (l epochList) endingIn(epoch int32, logStart int64, nextRaftIndex uint64) epochList {
+	if epoch < 0 {
+		return l
+	}
+	return l.add(epochStart{epoch: epoch, offset: logStart, raftIndex: nextRaftIndex - 1})
+}
+
 // floor is the last epoch that began at or below offset, -1 for none.
 func (l epochList) floor(offset int64) int {
 	i := len(l) - 1

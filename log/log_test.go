@@ -8,11 +8,10 @@ import (
 
 	"weir/log"
 	"weir/log/logtest"
-	"weir/protocol/recordbatch"
 	"weir/segment/vfs"
 )
 
-// appendAll appends entries one Append each and returns the batches as stored.
+// appendBatch appends one batch, which is stamped in place.
 func appendBatch(t testing.TB, l *log.Log, epoch int32, batch []byte) log.AppendResult {
 	t.Helper()
 	res, err := l.Append([]log.Entry{{Kind: log.KindBatch, Epoch: epoch, Data: batch}})
@@ -131,5 +130,4 @@ func TestReadEdges(t *testing.T) {
 			}
 		})
 	}
-	_ = recordbatch.HeaderBytes
 }

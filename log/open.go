@@ -3,7 +3,9 @@ package log
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"weir/segment"
@@ -19,7 +21,7 @@ import (
 // file system.
 func Open(cfg Config) (*Log, error) {
 	l := newLog(cfg, false)
-	if err := l.fs.MkdirAll(cfg.Dir, 0o755); err != nil {
+	if err := makeDir(l.fs, cfg.Dir); err != nil {
 		return nil, err
 	}
 	if err := l.recover(); err != nil {
@@ -65,6 +67,32 @@ func (l *Log) abandon() error {
 	return err
 }
 
+// makeDir makes dir and what it lacks above it, durably.
+func makeDir(fsys vfs.FS, dir string) error {
+	var above []string // of each folder that is made
+	for d := filepath.Clean(dir); filepath.Dir(d) != d; d = filepath.Dir(d) {
+		if _, err := fsys.Stat(d); !errors.Is(err, fs.ErrNotExist) {
+			if err != nil {
+				return err
+			}
+			break
+		}
+		above = append(above, filepath.Dir(d))
+	}
+	if len(above) == 0 {
+		return nil
+	}
+	if err := fsys.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, d := range above {
+		if err := fsys.SyncDir(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (l *Log) segmentConfig() segment.Config {
 	return segment.Config{FS: l.fs, Dir: l.cfg.Dir, ReadOnly: l.readOnly, Uses: &l.uses, Opened: l.evict}
 }
@@ -94,33 +122,10 @@ func (l *Log) recover() error {
 	} else if len(listing.Bases) > 0 {
 		l.logStart.Store(listing.Bases[0])
 	}
-	bases, err := l.belowStart(listing.Bases)
-	if err != nil {
-		return err
-	}
-	if len(bases) == 0 {
+	if len(listing.Bases) == 0 {
 		return l.create(known)
 	}
-	return l.scan(bases, known)
-}
-
-// belowStart leaves out, and removes, the segments that lie wholly below the log
-// start: a deletion that was cut short.
-func (l *Log) belowStart(bases []int64) ([]int64, error) {
-	for len(bases) > 1 && bases[1] <= l.logStart.Load() {
-		if !l.readOnly {
-			s := segment.OpenSealed(l.segmentConfig(), bases[0], 0)
-			unlink, err := s.Drop()
-			if err != nil {
-				return nil, err
-			}
-			if err := l.unlink(unlink); err != nil {
-				return nil, err
-			}
-		}
-		bases = bases[1:]
-	}
-	return bases, nil
+	return l.scan(listing.Bases, known)
 }
 
 // create begins an empty log.
@@ -139,7 +144,7 @@ func (l *Log) create(known bool) error {
 	if err := l.syncDir(); err != nil {
 		return err
 	}
-	return l.settle(segment.State{NextRaftIndex: 1})
+	return l.settle(segment.State{NextRaftIndex: 1, Epoch: -1})
 }
 
 // scan opens the segments and finds the end. Those below the recovery point are
@@ -267,6 +272,8 @@ func (l *Log) settle(end segment.State) error {
 	if err := l.readFirst(); err != nil {
 		return err
 	}
+	epochs := l.epochs.Load().endingIn(end.Epoch, l.logStart.Load(), end.NextRaftIndex)
+	l.epochs.Store(&epochs)
 	l.logEnd.Store(end.NextOffset)
 	l.nextRaft.Store(end.NextRaftIndex)
 	l.setSynced(active, at)
@@ -291,6 +298,7 @@ func (l *Log) readFirst() error {
 		return nil
 	}
 	seeded := append(epochList{{epoch: h.EpochBefore, offset: h.BaseOffset, raftIndex: h.BaseRaftIndex - 1}}, epochs...)
+	seeded = seeded.from(l.logStart.Load())
 	l.epochs.Store(&seeded)
 	return nil
 }

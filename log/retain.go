@@ -10,7 +10,7 @@ import (
 // AdvanceStart moves the log start offset up, within [LogStartOffset,
 // LogEndOffset]; a smaller one changes nothing. It is durable on return, and
 // so is everything below it. Segments that lie wholly below go with
-// DeleteSegments, or at the next Open.
+// DeleteSegments or Retain.
 //
 // Errors: *OffsetOutOfRangeError, ErrClosed, ErrReadOnly, *FailedError, those
 // of the file system, after which the start is as before.
@@ -70,6 +70,9 @@ func (l *Log) dropBelowStart() (deleted int, unlink []string, err error) {
 		return 0, nil, nil
 	}
 	h, err := list[deleted].Header()
+	if err == nil {
+		err = l.recoverFrom(h.BaseOffset)
+	}
 	if err != nil {
 		return 0, nil, err
 	}
@@ -80,11 +83,22 @@ func (l *Log) dropBelowStart() (deleted int, unlink []string, err error) {
 		names, err := s.Drop()
 		unlink = append(unlink, names...)
 		if err != nil {
-			// The next open finds the rest below the log start.
+			// After the next open the rest is still below the log start.
 			return deleted, unlink, errors.Join(err, l.failIfSync(l.syncDir()))
 		}
 	}
 	return deleted, unlink, l.failIfSync(l.syncDir())
+}
+
+// recoverFrom sees to it that recovery needs no segment below base.
+func (l *Log) recoverFrom(base int64) error {
+	l.checkpointMu.Lock()
+	done := l.checkpoint.durable && l.checkpoint.last.point.Base >= base
+	l.checkpointMu.Unlock()
+	if done {
+		return nil
+	}
+	return l.writeCheckpoint(l.logStart.Load(), durably)
 }
 
 func (l *Log) unlink(names []string) error {

@@ -50,7 +50,7 @@ func (l *Log) TruncateSuffix(from uint64) error {
 // for good before the next, so that what is left is always a log.
 func (l *Log) truncate(s *segment.Segment, to segment.State) error {
 	l.lowerSynced(s, to)
-	epochs := l.epochs.Load().below(to.NextRaftIndex)
+	epochs := l.epochs.Load().below(to.NextRaftIndex).endingIn(to.Epoch, l.logStart.Load(), to.NextRaftIndex)
 	if err := l.writeCheckpoint(l.logStart.Load(), twice); err != nil {
 		return l.failIfSync(err)
 	}
@@ -91,7 +91,7 @@ func (l *Log) truncate(s *segment.Segment, to segment.State) error {
 func (l *Log) lowerSynced(s *segment.Segment, to segment.State) {
 	l.syncMu.Lock()
 	defer l.syncMu.Unlock()
-	if l.synced.state.NextRaftIndex > to.NextRaftIndex {
+	if l.synced.state.NextRaftIndex >= to.NextRaftIndex { // the same state may lie in a segment that goes
 		l.synced = durablePoint{segment: s, state: to, bytes: l.synced.bytes}
 		l.durable.Store(to.NextOffset)
 	}
