@@ -38,7 +38,7 @@ type Config struct {
 	Transport raft.Transport
 
 	Logger  *slog.Logger // nil: none
-	OnFatal func(error)  // called at most once, when a write failed or history cannot be applied; may be nil
+	OnFatal func(error)  // called at most once, when a write failed or history cannot be applied; must not call Close; may be nil
 
 	SnapshotThreshold uint64        // entries between two snapshots; 0: DefaultSnapshotThreshold
 	TrailingEntries   uint64        // entries kept behind a snapshot; 0: DefaultTrailingEntries
@@ -46,7 +46,7 @@ type Config struct {
 }
 
 const (
-	DefaultSnapshotThreshold = 4096
+	DefaultSnapshotThreshold = 1024
 	DefaultTrailingEntries   = 1024
 	DefaultSnapshotInterval  = 30 * time.Second
 

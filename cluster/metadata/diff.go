@@ -32,15 +32,17 @@ func Diff(old, new *Image) Changes {
 	}
 	a, b := old.byID, new.byID
 	for len(a) > 0 || len(b) > 0 {
+		if len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+			a, b = a[1:], b[1:]
+			continue
+		}
 		switch order := compareHeads(a, b); {
 		case order < 0:
 			c.Deleted, a = append(c.Deleted, a[0]), a[1:]
 		case order > 0:
 			c.Created, b = append(c.Created, b[0]), b[1:]
 		default:
-			if a[0] != b[0] {
-				c.Changed = append(c.Changed, TopicChange{Old: a[0], New: b[0]})
-			}
+			c.Changed = append(c.Changed, TopicChange{Old: a[0], New: b[0]})
 			a, b = a[1:], b[1:]
 		}
 	}
