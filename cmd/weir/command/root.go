@@ -106,6 +106,7 @@ func New(s *Streams) *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SuggestionsMinimumDistance = 2
 	root.AddCommand(
+		newStart(s), newDev(s),
 		newProduce(s), newConsume(s), newReplay(s),
 		newTopic(s),
 		newAPIVersions(s), newVersion(s), newCompletion(s),

@@ -1,0 +1,99 @@
+package command
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"weir/cluster/broker"
+	"weir/cluster/config"
+)
+
+type startOptions struct {
+	config    string
+	sets      []string
+	data      string
+	listen    string
+	advertise string
+	nodeID    string
+	verbose   bool
+}
+
+func (o *startOptions) addFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.config, "config", "", "settings by Kafka's names, as .properties or .yaml")
+	f.StringArrayVar(&o.sets, "set", nil, "one setting key=value, may be given again")
+	f.StringVar(&o.data, "data", "", "data folder (default weir-data)")
+	f.StringVar(&o.listen, "listen", "", "address to listen on, host:port or NAME://host:port (default 127.0.0.1:9092)")
+	f.StringVar(&o.advertise, "advertise", "", "address that clients are told (default the one listened on)")
+	f.StringVar(&o.nodeID, "node-id", "", "number of this broker in its cluster")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
+}
+
+func newStart(s *Streams) *cobra.Command {
+	var o startOptions
+	cmd := &cobra.Command{
+		Use:   "start",
+		Short: "Run a broker",
+		Long: `Run a broker until it is told to stop; SIGTERM and SIGINT let it finish what is under way and close
+its data. The first start makes the data folder.
+
+  weir start --data /var/lib/weir --listen 0.0.0.0:9092 --advertise broker1.example.org:9092
+  weir start --config server.properties --set num.partitions=12
+
+Settings have Kafka's names. Flags win over the environment (KAFKA_NUM_PARTITIONS, as in Kafka's image),
+that over --config, that over the defaults. A name that is not known stops the start.`,
+		Args: between(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return runStart(cmd.Context(), s, o) },
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func (o *startOptions) sources() *brokerSources {
+	src := &brokerSources{file: o.config, sets: o.sets}
+	src.flag("log.dirs", o.data, "--data")
+	src.flag("listeners", o.listen, "--listen")
+	src.flag("advertised.listeners", o.advertise, "--advertise")
+	src.flag("node.id", o.nodeID, "--node-id")
+	return src
+}
+
+func runStart(ctx context.Context, s *Streams, o startOptions) error {
+	cfg, err := o.sources().load(s)
+	if err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if o.verbose {
+		level = slog.LevelDebug
+	}
+	logger := s.logger(level)
+	logger.Info("weir starts", "version", Version, "node", cfg.NodeID, "data", cfg.DataDir, "durability", durability(cfg))
+	err = serve(ctx, cfg, logger, func(_ context.Context, b *broker.Broker) func() {
+		logger.Info("weir is ready", "kafka", b.Addr(), "advertised", advertised(cfg))
+		return func() { logger.Info("weir stops") }
+	})
+	if err == nil {
+		logger.Info("weir has stopped")
+	}
+	return err
+}
+
+func advertised(cfg *config.Broker) []string {
+	var all []string
+	for _, l := range cfg.Advertised {
+		all = append(all, l.String())
+	}
+	return all
+}
+
+// logger writes to stderr: text where a person looks, JSON where a program reads.
+func (s *Streams) logger(level slog.Level) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
+	if s.ErrTerminal {
+		return slog.New(slog.NewTextHandler(s.Err, opts))
+	}
+	return slog.New(slog.NewJSONHandler(s.Err, opts))
+}
