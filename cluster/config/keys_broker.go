@@ -24,7 +24,7 @@ var brokerKeys = []Key{
 	{Name: "max.incremental.fetch.session.cache.slots", Type: TypeInt, Scope: ScopeBroker, Default: "1000", Valid: between{0, maxInt}, Doc: "Fetch sessions kept."},
 	{Name: "max.request.partition.size.limit", Type: TypeInt, Scope: ScopeBroker, Default: "2000", Valid: between{1, maxInt}, Doc: "Partitions in one DescribeTopicPartitions answer."},
 
-	{Name: "auto.create.topics.enable", Type: TypeBool, Scope: ScopeBroker, Default: "true", Doc: "Whether asking for an unknown topic creates it."},
+	{Name: "auto.create.topics.enable", Type: TypeBool, Scope: ScopeBroker, Default: "false", Doc: "Whether asking for an unknown topic creates it. Kafka's default is true: there a mistyped name becomes a topic."},
 	{Name: "delete.topic.enable", Type: TypeBool, Scope: ScopeBroker, Default: "true", Doc: "Whether topics can be deleted."},
 	{Name: "num.partitions", Type: TypeInt, Scope: ScopeBroker, Default: "1", Valid: between{1, maxInt}, Dynamic: true, Doc: "Partitions of a new topic when the request names none."},
 	{Name: "default.replication.factor", Type: TypeInt, Scope: ScopeBroker, Default: "1", Valid: between{1, 32767}, Dynamic: true, Doc: "Replicas of a new topic when the request names none."},

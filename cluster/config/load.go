@@ -26,7 +26,7 @@ type Sources struct {
 
 // DevProfile is what weir dev sets beneath all other sources.
 func DevProfile() map[string]string {
-	return map[string]string{"num.partitions": "4", "group.initial.rebalance.delay.ms": "0"}
+	return map[string]string{"auto.create.topics.enable": "true", "num.partitions": "4", "group.initial.rebalance.delay.ms": "0"}
 }
 
 // Load builds the broker's configuration. Warnings are one line per known key that has no effect
