@@ -19,6 +19,7 @@ const (
 
 // offsetEntry is an entry of `.index`.
 type offsetEntry struct {
+	number            int // of the entry in its file; under the check, not stored
 	relativeOffset    uint32
 	position          uint32
 	relativeRaftIndex uint32
@@ -30,28 +31,34 @@ func (e offsetEntry) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, e.relativeOffset)
 	dst = binary.BigEndian.AppendUint32(dst, e.position)
 	dst = binary.BigEndian.AppendUint32(dst, e.relativeRaftIndex)
-	return binary.BigEndian.AppendUint32(dst, offsetCheck(dst[start:], e.flags)<<8|uint32(e.flags))
+	return binary.BigEndian.AppendUint32(dst, entryCheck(dst[start:], e.flags, e.number)<<8|uint32(e.flags))
 }
 
-// offsetCheck is the low 24 bits of the CRC-32C of the first 12 bytes of b and flags.
-func offsetCheck(b []byte, flags uint8) uint32 {
-	c := ^crc32.Checksum(b[:12], castagnoli)
-	c = castagnoli[byte(c)^flags] ^ c>>8 // one byte more, without a slice for it
-	return ^c & 0xffffff
+// entryCheck is the CRC-32C of the first 12 bytes of an entry, its flags and its
+// number: an entry in another's place is as bad as one that has changed.
+func entryCheck(b []byte, flags uint8, number int) uint32 {
+	var c [17]byte
+	copy(c[:12], b)
+	c[12] = flags
+	binary.BigEndian.PutUint32(c[13:], uint32(number))
+	return crc32.Checksum(c[:], castagnoli)
 }
 
-func parseOffsetEntry(b []byte) (offsetEntry, bool) {
+func parseOffsetEntry(b []byte, number int) (offsetEntry, bool) {
 	e := offsetEntry{
+		number:            number,
 		relativeOffset:    binary.BigEndian.Uint32(b),
 		position:          binary.BigEndian.Uint32(b[4:]),
 		relativeRaftIndex: binary.BigEndian.Uint32(b[8:]),
 		flags:             b[15],
 	}
-	return e, e.position >= HeaderBytes && binary.BigEndian.Uint32(b[12:])>>8 == offsetCheck(b, e.flags)
+	check := binary.BigEndian.Uint32(b[12:]) >> 8
+	return e, e.position >= HeaderBytes && check == entryCheck(b, e.flags, number)&0xffffff
 }
 
 // timeEntry is an entry of `.timeindex`.
 type timeEntry struct {
+	number       int   // as in offsetEntry
 	maxTimestamp int64 // of everything below position
 	position     uint32
 }
@@ -60,15 +67,16 @@ func (e timeEntry) append(dst []byte) []byte {
 	start := len(dst)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(e.maxTimestamp))
 	dst = binary.BigEndian.AppendUint32(dst, e.position)
-	return binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
+	return binary.BigEndian.AppendUint32(dst, entryCheck(dst[start:], 0, e.number))
 }
 
-func parseTimeEntry(b []byte) (timeEntry, bool) {
+func parseTimeEntry(b []byte, number int) (timeEntry, bool) {
 	e := timeEntry{
+		number:       number,
 		maxTimestamp: int64(binary.BigEndian.Uint64(b)),
 		position:     binary.BigEndian.Uint32(b[8:]),
 	}
-	return e, e.position >= HeaderBytes && binary.BigEndian.Uint32(b[12:]) == crc32.Checksum(b[:12], castagnoli)
+	return e, e.position >= HeaderBytes && binary.BigEndian.Uint32(b[12:]) == entryCheck(b, 0, number)
 }
 
 // rule decides which frames get index entries. It depends on the log alone, so
@@ -76,8 +84,10 @@ func parseTimeEntry(b []byte) (timeEntry, bool) {
 type rule struct {
 	header   Header
 	interval int64
-	last     int64     // position of the last index entry, HeaderBytes for none
-	lastTime timeEntry // the last time entry
+	offsets  int       // entries of `.index` so far
+	last     int64     // position of the last of them, HeaderBytes for none
+	times    int       // entries of `.timeindex` so far
+	lastTime timeEntry // the last of them
 }
 
 func newRule(h Header) rule {
@@ -95,6 +105,7 @@ func (r *rule) observe(before State, f Frame) (o offsetEntry, t timeEntry, hasOf
 		return
 	}
 	o = offsetEntry{
+		number:            r.offsets,
 		relativeOffset:    uint32(f.Offset - r.header.BaseOffset),
 		position:          uint32(f.Position),
 		relativeRaftIndex: uint32(before.NextRaftIndex - r.header.BaseRaftIndex),
@@ -103,6 +114,7 @@ func (r *rule) observe(before State, f Frame) (o offsetEntry, t timeEntry, hasOf
 		o.flags = flagRaft
 	}
 	r.last = f.Position
+	r.offsets++
 	if !due || before.MaxTimestamp == noTimestamp {
 		return o, t, true, false
 	}
@@ -110,20 +122,22 @@ func (r *rule) observe(before State, f Frame) (o offsetEntry, t timeEntry, hasOf
 	if before.MaxTimestamp <= r.lastTime.maxTimestamp && !stale {
 		return o, t, true, false
 	}
-	t = timeEntry{maxTimestamp: before.MaxTimestamp, position: uint32(f.Position)}
+	t = timeEntry{number: r.times, maxTimestamp: before.MaxTimestamp, position: uint32(f.Position)}
 	r.lastTime = t
+	r.times++
 	return o, t, true, true
 }
 
 // sealing gives the entries that end the indexes of a sealed segment.
 func (r *rule) sealing(end State) (offsetEntry, timeEntry) {
 	o := offsetEntry{
+		number:            r.offsets,
 		relativeOffset:    uint32(end.NextOffset - r.header.BaseOffset),
 		position:          uint32(end.Position),
 		relativeRaftIndex: uint32(end.NextRaftIndex - r.header.BaseRaftIndex),
 		flags:             flagEnd,
 	}
-	return o, timeEntry{maxTimestamp: end.MaxTimestamp, position: uint32(end.Position)}
+	return o, timeEntry{number: r.times, maxTimestamp: end.MaxTimestamp, position: uint32(end.Position)}
 }
 
 // room reports whether entries for frames of n bytes, ending at next and

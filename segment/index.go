@@ -84,12 +84,13 @@ func (x *index) keep(offsets, times int) error {
 		return err
 	}
 	x.rule = newRule(x.header)
+	x.rule.offsets, x.rule.times = offsets, times
 	if offsets > 0 {
 		b, err := x.offsets.nth(offsets - 1)
 		if err != nil {
 			return err
 		}
-		o, ok := parseOffsetEntry(b[:])
+		o, ok := parseOffsetEntry(b[:], offsets-1)
 		if !ok {
 			return errBadIndex
 		}
@@ -100,7 +101,7 @@ func (x *index) keep(offsets, times int) error {
 		if err != nil {
 			return err
 		}
-		t, ok := parseTimeEntry(b[:])
+		t, ok := parseTimeEntry(b[:], times-1)
 		if !ok {
 			return errBadIndex
 		}
@@ -120,7 +121,7 @@ func (x *index) lookup(k key, target int64) (o offsetEntry, i int, err error) {
 	if err != nil || i < 0 {
 		return offsetEntry{position: HeaderBytes}, -1, err
 	}
-	o, ok := parseOffsetEntry(b[:])
+	o, ok := parseOffsetEntry(b[:], i)
 	if !ok {
 		x.bad.Store(true)
 		return offsetEntry{}, -1, errBadIndex
@@ -133,7 +134,8 @@ func (x *index) lookup(k key, target int64) (o offsetEntry, i int, err error) {
 func (x *index) firstRaft(i int, end int64) (o offsetEntry, found bool, err error) {
 	bad := false
 	err = x.offsets.walk(i, func(b [entryBytes]byte) bool {
-		e, ok := parseOffsetEntry(b[:])
+		e, ok := parseOffsetEntry(b[:], i)
+		i++
 		if bad = !ok; bad || int64(e.position) >= end {
 			return false
 		}
@@ -154,7 +156,7 @@ func (x *index) timeFloor(ts int64) (position int64, err error) {
 	if err != nil || i < 0 {
 		return HeaderBytes, err
 	}
-	t, ok := parseTimeEntry(b[:])
+	t, ok := parseTimeEntry(b[:], i)
 	if !ok {
 		x.bad.Store(true)
 		return 0, errBadIndex
@@ -177,8 +179,8 @@ func (x *index) sealedEnd(logBytes int64) (end State, ok bool, err error) {
 	if err != nil {
 		return State{}, false, err
 	}
-	o, okOffset := parseOffsetEntry(b[:])
-	t, okTime := parseTimeEntry(c[:])
+	o, okOffset := parseOffsetEntry(b[:], n-1)
+	t, okTime := parseTimeEntry(c[:], m-1)
 	if !okOffset || !okTime || o.flags&flagEnd == 0 || int64(o.position) != logBytes || o.position != t.position {
 		return State{}, false, nil
 	}

@@ -124,8 +124,8 @@ func (s *scanner) lastData(position int64) (int64, error) {
 // before that. found is its position. The work is bounded by a multiple of the
 // bytes looked at; when the bound is hit, damage is assumed.
 func (s *scanner) later(lastData int64) (found int64, ok bool, err error) {
-	const workFactor = 8
-	budget := (lastData - s.state.Position) * workFactor
+	const workFactor, workFree = 8, 1 << 20
+	budget := (lastData-s.state.Position)*workFactor + workFree
 	for p := s.state.Position + 1; p+prefixBytes <= lastData; p++ {
 		head, err := s.bytes(p, minHeadBytes)
 		if err != nil {

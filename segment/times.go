@@ -79,7 +79,7 @@ func (s *Segment) seekMax(f *files, limit int64) (State, error) {
 	if err != nil || i < 0 {
 		return f.header.start(), err
 	}
-	t, ok := parseTimeEntry(b[:])
+	t, ok := parseTimeEntry(b[:], i)
 	if !ok {
 		f.index.bad.Store(true)
 		return f.header.start(), nil
