@@ -76,12 +76,15 @@ func (a *Append) settle(err error) {
 //
 // An Append settles with *SequenceError, *ProducerEpochError or
 // ErrTransactional (refused, nothing was written), *StorageError (nothing was
-// written), or ErrClosed (unknown when it was pending).
+// written; unknown when it was pending), or ErrClosed (likewise).
 func (p *Partition) Propose(b Batch, acks Acks) *Append {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed.Load() {
 		return &Append{err: ErrClosed}
+	}
+	if err := p.log.Failed(); err != nil {
+		return &Append{err: p.storageError(err)} // a retry, too: nobody knows what is left of the original
 	}
 	if b.Header.ProducerID >= 0 {
 		if b.Header.IsTransactional() {
@@ -99,7 +102,7 @@ func (p *Partition) Propose(b Batch, acks Acks) *Append {
 	}
 	base, next, err := p.store(b.Data)
 	if err != nil {
-		return &Append{err: &StorageError{Topic: p.cfg.Topic, Partition: p.cfg.Partition, Err: err}}
+		return &Append{err: p.storageError(err)}
 	}
 	if b.Header.ProducerID >= 0 {
 		p.producers.add(b.Header, base, p.cfg.Now())
@@ -207,7 +210,7 @@ func (p *Partition) synced(durable int64, err error) {
 		// dropped the pages, and a retry would lie. Nothing is committed
 		// any more; until the process ends, waiting producers hear why.
 		for _, a := range p.pending {
-			a.settle(&StorageError{Topic: p.cfg.Topic, Partition: p.cfg.Partition, Err: err})
+			a.settle(p.storageError(err))
 		}
 		p.pending = nil
 		return

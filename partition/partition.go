@@ -77,7 +77,9 @@ type Partition struct {
 	syncing   bool      // a sync is under way; its end looks for more
 	unflushed int64     // records written since the last sync was asked for
 	flushTime *time.Timer
-	snapshot  int64 // offset of the newest producer snapshot
+	snapshot  int64 // offset of the newest producer snapshot, written or being written
+
+	snapshotOnDisk atomic.Int64 // offset of the newest one that no crash takes
 }
 
 // Open opens the partition in cfg.Dir, which it makes if it is not there. On
@@ -109,17 +111,26 @@ func (p *Partition) recover() error {
 		if err := p.log.Sync(); err != nil {
 			return err
 		}
+		// The process before may have died between a new file and its name.
+		if err := p.cfg.FS.SyncDir(p.cfg.Dir); err != nil {
+			return err
+		}
 	}
-	end := p.log.LogEndOffset()
+	end, start := p.log.LogEndOffset(), p.log.LogStartOffset()
 	table, from, err := loadProducers(p.cfg.FS, p.cfg.Dir, end, p.settings.MaxProducers)
 	if err != nil {
 		return err
 	}
+	if from < start {
+		// What lay between is gone. To a producer that sent any of it, this
+		// state would call its next batch a gap; one that is not known at all
+		// is believed.
+		table, from = newProducers(p.settings.MaxProducers), start
+	}
 	p.producers, p.snapshot = table, from
-	// What lies below the log start is gone from the log and, if it mattered,
-	// is in the snapshot.
+	p.snapshotOnDisk.Store(from)
 	now := p.cfg.Now()
-	for h, err := range p.log.Batches(max(from, p.log.LogStartOffset()), end) {
+	for h, err := range p.log.Batches(from, end) {
 		if err != nil {
 			return err
 		}
@@ -181,7 +192,7 @@ func (p *Partition) SetSettings(s Settings) {
 	p.settings = s
 	p.producers.limit = s.MaxProducers
 	p.log.SetSettings(s.Log)
-	if p.highWatermark.Load() < p.log.LogEndOffset() {
+	if p.log.DurableOffset() < p.log.LogEndOffset() {
 		p.requestSync() // what was cached under the old settings
 	}
 }
@@ -212,12 +223,7 @@ func (p *Partition) rolled(base int64) {
 	}
 	p.snapshot = base
 	encoded := p.producers.encode(base)
-	p.background.Go(func() {
-		if err := writeSnapshot(p.cfg.FS, p.cfg.Dir, base, encoded); err != nil {
-			p.cfg.Logger.Warn("producer snapshot not written; recovery will read more of the log",
-				"topic", p.cfg.Topic, "partition", p.cfg.Partition, "err", err)
-		}
-	})
+	p.background.Go(func() { p.writeSnapshot(base, encoded) })
 }
 
 // Topic, ID and Index name the partition. LeaderEpoch is that of this
@@ -235,6 +241,10 @@ func (p *Partition) LogStartOffset() int64   { return p.log.LogStartOffset() }
 func (p *Partition) HighWatermark() int64    { return p.highWatermark.Load() }
 func (p *Partition) LogEndOffset() int64     { return p.log.LogEndOffset() }
 func (p *Partition) LastStableOffset() int64 { return p.highWatermark.Load() }
+
+func (p *Partition) storageError(err error) error {
+	return &StorageError{Topic: p.cfg.Topic, Partition: p.cfg.Partition, Err: err}
+}
 
 // SizeBytes is what the partition's records take on disk.
 func (p *Partition) SizeBytes() int64 { return p.log.SizeBytes() }

@@ -98,12 +98,33 @@ func (p *Partition) DeleteRecords(offset int64) (start int64, err error) {
 	if offset <= start {
 		return start, nil
 	}
-	if err := p.log.AdvanceStart(offset); err != nil {
-		return start, &StorageError{Topic: p.cfg.Topic, Partition: p.cfg.Partition, Err: err}
+	err = p.keepProducers(offset)
+	if err == nil {
+		err = p.log.AdvanceStart(offset)
+	}
+	if err != nil {
+		return start, p.storageError(err)
 	}
 	p.waiters.wakeAll()
-	_, err = p.log.DeleteSegments()
-	return offset, err
+	if _, err := p.log.DeleteSegments(); err != nil {
+		return offset, p.storageError(err)
+	}
+	return offset, nil
+}
+
+// keepProducers sees to it that what is known of producers outlives the
+// batches below offset, which are all that a restart could learn it from.
+func (p *Partition) keepProducers(offset int64) error {
+	p.background.Wait() // a snapshot under way may be enough
+	if p.snapshotOnDisk.Load() >= offset {
+		return nil
+	}
+	// A snapshot above what a power loss leaves of the log would count for nothing.
+	if err := p.log.Sync(); err != nil {
+		return err
+	}
+	p.saveProducers(p.log.LogEndOffset())
+	return nil
 }
 
 // Batches iterates over the headers of the batches in [from, limit).

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -26,9 +27,10 @@ import (
 //	                   base offset int64, next offset int64
 //	crc      uint32   CRC-32C of everything before it
 //
-// A snapshot saves work, never truth: one that is missing or bad only means
-// that more of the log's headers are read again. So it is not synced, and two
-// are kept, since the newest may lie beyond a log end that lost its tail.
+// One that is missing or bad means that more of the log's headers are read
+// again; but for what lies below the log start it is the only witness. So it
+// is on disk before an older one goes, and two are kept, since the newest may
+// lie beyond a log end that lost its tail.
 const (
 	snapshotMagic     = "WPS1"
 	snapshotSuffix    = ".producers"
@@ -117,30 +119,54 @@ func snapshotName(dir string, offset int64) string {
 	return filepath.Join(dir, fmt.Sprintf("%020d%s", offset, snapshotSuffix))
 }
 
-// writeSnapshot stores b as the snapshot at offset and drops the oldest ones.
-func writeSnapshot(fsys vfs.FS, dir string, offset int64, b []byte) error {
-	tmp := snapshotName(dir, offset) + snapshotTmpSuffix
-	f, err := fsys.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o644)
+// saveProducers writes a snapshot at end, the log end offset.
+func (p *Partition) saveProducers(end int64) {
+	p.snapshot = end
+	p.writeSnapshot(end, p.producers.encode(end))
+}
+
+// writeSnapshot stores b as the snapshot at offset. That it cannot is no
+// reason to stop: a full disk has to let go of old records, too.
+func (p *Partition) writeSnapshot(offset int64, b []byte) {
+	err := writeSnapshot(p.cfg.FS, p.cfg.Dir, offset, b)
 	if err != nil {
-		return err
+		p.cfg.Logger.Warn("producer snapshot not written; recovery will read more of the log",
+			"topic", p.cfg.Topic, "partition", p.cfg.Partition, "err", err)
+		return
 	}
-	_, err = f.WriteAt(b, 0)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, fsys.Remove(tmp))
+	for {
+		old := p.snapshotOnDisk.Load()
+		if old >= offset || p.snapshotOnDisk.CompareAndSwap(old, offset) {
+			return
+		}
 	}
-	if err := fsys.Rename(tmp, snapshotName(dir, offset)); err != nil {
-		return err
+}
+
+// writeSnapshot stores b as the snapshot at offset, durable on return, and
+// then drops the oldest ones.
+func writeSnapshot(fsys vfs.FS, dir string, offset int64, b []byte) error {
+	name := snapshotName(dir, offset)
+	if err := vfs.ReplaceFile(fsys, name, b); err != nil {
+		return errors.Join(err, removed(fsys.Remove(name+snapshotTmpSuffix)))
 	}
 	have, err := snapshots(fsys, dir)
 	if err != nil {
 		return err
 	}
 	for _, old := range have[:max(0, len(have)-snapshotsKept)] {
-		if err := fsys.Remove(snapshotName(dir, old)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := removed(fsys.Remove(snapshotName(dir, old))); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// removed leaves out that there was nothing to remove.
+func removed(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // snapshots lists the offsets of the snapshots in dir, rising.
@@ -150,33 +176,34 @@ func snapshots(fsys vfs.FS, dir string) ([]int64, error) {
 		return nil, err
 	}
 	var offsets []int64
-	for _, e := range entries {
-		digits, ok := strings.CutSuffix(e.Name(), snapshotSuffix)
-		if !ok {
-			continue
-		}
-		if offset, err := strconv.ParseInt(digits, 10, 64); err == nil && len(digits) == 20 {
+	for _, e := range entries { // sorted, and the names have a fixed width
+		if offset, ok := snapshotOffset(e.Name()); ok {
 			offsets = append(offsets, offset)
 		}
 	}
 	return offsets, nil
 }
 
+func snapshotOffset(name string) (offset int64, ok bool) {
+	digits, ok := strings.CutSuffix(name, snapshotSuffix)
+	if !ok || len(digits) != 20 {
+		return 0, false
+	}
+	offset, err := strconv.ParseInt(digits, 10, 64)
+	return offset, err == nil
+}
+
 // loadProducers returns the newest good snapshot at or below logEnd, or an
-// empty table at offset 0. A snapshot above logEnd describes batches that a
-// crash took; it is removed before the log can grow past it again.
+// empty table at offset 0.
 func loadProducers(fsys vfs.FS, dir string, logEnd int64, limit int) (*producers, int64, error) {
+	if err := sweepSnapshots(fsys, dir, logEnd); err != nil {
+		return nil, 0, err
+	}
 	have, err := snapshots(fsys, dir)
 	if err != nil {
 		return nil, 0, err
 	}
 	for i := len(have) - 1; i >= 0; i-- {
-		if have[i] > logEnd {
-			if err := fsys.Remove(snapshotName(dir, have[i])); err != nil {
-				return nil, 0, err
-			}
-			continue
-		}
 		b, err := readSmallFile(fsys, snapshotName(dir, have[i]))
 		if err != nil {
 			return nil, 0, err
@@ -186,6 +213,32 @@ func loadProducers(fsys vfs.FS, dir string, logEnd int64, limit int) (*producers
 		}
 	}
 	return newProducers(limit), 0, nil
+}
+
+// sweepSnapshots removes what a crash left: snapshots half written, and those
+// above logEnd, which describe batches that are gone. The latter for good
+// before the log can grow past them again.
+func sweepSnapshots(fsys vfs.FS, dir string, logEnd int64) error {
+	entries, err := fsys.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	swept := false
+	for _, e := range entries {
+		half := strings.HasSuffix(e.Name(), snapshotSuffix+snapshotTmpSuffix)
+		offset, ok := snapshotOffset(e.Name())
+		if !half && (!ok || offset <= logEnd) {
+			continue
+		}
+		if err := fsys.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+		swept = true
+	}
+	if !swept {
+		return nil
+	}
+	return fsys.SyncDir(dir)
 }
 
 func readSmallFile(fsys vfs.FS, name string) (b []byte, err error) {
@@ -202,6 +255,9 @@ func readSmallFile(fsys vfs.FS, name string) (b []byte, err error) {
 		return nil, nil // not one of ours: decodes as bad
 	}
 	b = make([]byte, size)
-	_, err = f.ReadAt(b, 0)
-	return b, err
+	n, err := f.ReadAt(b, 0)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return b[:n], err
 }

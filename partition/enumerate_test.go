@@ -1,0 +1,137 @@
+package partition
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"weir/log"
+	"weir/segment/vfs"
+)
+
+// promise is what was known to the outside at a moment of a recording.
+type promise struct {
+	acked [][2]int64 // offsets of batches called safe
+	start int64
+}
+
+// TestPowerLossEverywhere takes a short life of a partition (rolls, records
+// deleted, an orderly stop and a start) apart into the states that a power
+// loss at any step could leave: what had been acknowledged by then is there.
+func TestPowerLossEverywhere(t *testing.T) {
+	const states = 1500
+	mem := vfs.NewMem()
+	recording := mem.Record()
+	rng := rand.New(rand.NewPCG(1, 2))
+	m, set := newModel(), testSettings()
+	var now promise
+	put := func(r *rig, who identity) {
+		b := makeBatch(t, rng, who, 3)
+		a := r.Propose(b, AcksAll)
+		m.add(b, a)
+		if err := await(t, a); err != nil {
+			t.Fatal(err)
+		}
+		now.acked = append(now.acked, [2]int64{a.BaseOffset, a.next})
+		mem.Mark(promise{acked: now.acked[:len(now.acked):len(now.acked)], start: now.start})
+	}
+	for range 2 {
+		r := open(t, mem, log.RecoverClean, set)
+		for i := range 24 {
+			who := nobody
+			if i%2 == 0 {
+				who = m.next(int64(i % 3))
+			}
+			put(r, who)
+			if i%10 == 9 {
+				to := r.HighWatermark() - 4
+				if _, err := r.DeleteRecords(to); err != nil {
+					t.Fatal(err)
+				}
+				now.start, m.start = to, to
+				mem.Mark(now)
+			}
+		}
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		mem.Mark(now)
+	}
+	n := 0
+	for state := range recording.Crashes(vfs.Enumeration{MaxStates: states, Seed: 7}) {
+		n++
+		checkState(t, state, m, set)
+	}
+	if n < states {
+		t.Errorf("only %d states were visited, want %d", n, states)
+	}
+}
+
+// checkState opens what a power loss left and holds it against the promises.
+func checkState(t *testing.T, state vfs.CrashState, m *model, set Settings) {
+	t.Helper()
+	fail := func(format string, args ...any) {
+		t.Helper()
+		t.Fatalf("%s: %s", state.Description, fmt.Sprintf(format, args...))
+	}
+	r, err := tryOpen(state.FS, log.RecoverPowerLoss, set)
+	if err != nil {
+		fail("open: %v", err)
+	}
+	end, start := r.LogEndOffset(), r.LogStartOffset()
+	var promised promise
+	if len(state.Marks) > 0 {
+		promised = state.Marks[len(state.Marks)-1].(promise)
+	}
+	if start < promised.start {
+		fail("the log starts at %d, was moved to %d", start, promised.start)
+	}
+	for _, a := range promised.acked {
+		if a[1] > end {
+			fail("the log ends at %d, the batch [%d, %d) was acknowledged", end, a[0], a[1])
+		}
+	}
+	first, got := readAll(t, r.Partition, start)
+	wantFirst, want := m.bytesFrom(start)
+	if start < end && first != wantFirst || len(got) > len(want) || string(got) != string(want[:len(got)]) {
+		fail("what is read is not what was written")
+	}
+	if _, err := r.Maintain(time.Now()); err != nil { // ends deletions that were cut short
+		fail("%v", err)
+	}
+	if err := r.log.Verify(); err != nil {
+		fail("%v", err)
+	}
+	producersHold(t, r, m, fail)
+	if err := r.stop(); err != nil {
+		fail("close: %v", err)
+	}
+}
+
+// producersHold sends, for each producer, its last batch that is in the log
+// again and then the one that follows: the partition has to know both, with
+// what lies below the log start as the only excuse not to.
+func producersHold(t *testing.T, r *rig, m *model, fail func(string, ...any)) {
+	t.Helper()
+	end, start := r.LogEndOffset(), r.LogStartOffset()
+	last := map[int64]modelBatch{}
+	for _, b := range m.batches {
+		if b.who.id >= 0 && b.next <= end {
+			last[b.who.id] = b
+		}
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	for id, b := range last {
+		if b.next > start {
+			again := r.Propose(makeBatch(t, rng, b.who, int(b.next-b.base)), AcksLeader)
+			if again.err != nil || again.BaseOffset != b.base {
+				fail("the retry of producer %d got offset %d, %v; the original lies at %d", id, again.BaseOffset, again.err, b.base)
+			}
+		}
+		next := identity{id: id, epoch: b.who.epoch, sequence: b.lastSeq + 1}
+		if a := r.Propose(makeBatch(t, rng, next, 1), AcksLeader); a.err != nil || a.BaseOffset < end {
+			fail("the next batch of producer %d: offset %d, %v", id, a.BaseOffset, a.err)
+		}
+	}
+}

@@ -1,0 +1,230 @@
+package partition
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"syscall"
+	"testing"
+
+	"weir/log"
+	"weir/segment/vfs"
+)
+
+// life is a fixed run of batches with rolls and deletions over a disk that
+// may fail. Refused batches are sent again until they are taken.
+type life struct {
+	t     *testing.T
+	rng   *rand.Rand
+	r     *rig
+	m     *model
+	acked int64 // everything below has been acknowledged with acks=all
+}
+
+const lifeBatches = 40
+
+// step sends one batch, with an idempotent producer every other time.
+func (l *life) step(i int) error {
+	l.t.Helper()
+	who := nobody
+	if i%2 == 0 {
+		who = l.m.next(int64(i % 3))
+	}
+	b := makeBatch(l.t, l.rng, who, 3)
+	a := l.r.Propose(b, AcksAll)
+	if a.done == nil && a.err != nil {
+		return a.err
+	}
+	l.m.add(b, a)
+	if err := await(l.t, a); err != nil {
+		return err
+	}
+	l.acked = a.next
+	if i%15 == 14 {
+		_, err := l.r.DeleteRecords(a.next - 5)
+		l.m.start = l.r.LogStartOffset()
+		return err
+	}
+	return nil
+}
+
+// TestFullDiskAnywhere has each single write, reservation, creation and
+// truncation meet a full disk: the batch is refused whole, what was there is
+// served, and the same batch is taken when there is room again.
+func TestFullDiskAnywhere(t *testing.T) {
+	const kinds = vfs.OpWrite | vfs.OpPreallocate | vfs.OpCreate | vfs.OpTruncate | vfs.OpRename
+	for n := 1; ; n++ {
+		if !fullDiskAt(t, vfs.Rule{Kinds: kinds, Nth: n, Times: 3, Err: syscall.ENOSPC}) {
+			if n < 50 {
+				t.Errorf("only %d operations could fail", n-1)
+			}
+			return
+		}
+	}
+}
+
+func fullDiskAt(t *testing.T, rule vfs.Rule) (hit bool) {
+	t.Helper()
+	mem := vfs.NewMem()
+	inj := vfs.NewInjector()
+	fsys := vfs.Inject(mem, inj)
+	l := &life{t: t, rng: rand.New(rand.NewPCG(5, 6)), m: newModel(), r: open(t, fsys, log.RecoverClean, testSettings())}
+	inj.Add(rule)
+	for i := range lifeBatches {
+		for try := 0; ; try++ {
+			err := l.step(i)
+			if err == nil {
+				break
+			}
+			var storage *StorageError
+			if !errors.As(err, &storage) || !vfs.IsNoSpace(err) {
+				t.Fatalf("operation %d fails: batch %d: got %v, want a *StorageError of a full disk", rule.Nth, i, err)
+			}
+			if try > 5 {
+				t.Fatalf("operation %d failed, and batch %d is still refused: %v", rule.Nth, i, err)
+			}
+			if first, b := readAll(t, l.r.Partition, l.m.start); first > l.m.start || len(b) == 0 && l.m.start < l.acked {
+				t.Fatalf("operation %d fails: reads stop", rule.Nth)
+			}
+			if l.m.end() > l.acked {
+				break // taken, and only the deletion after it failed
+			}
+		}
+	}
+	for _, op := range inj.Trace() {
+		hit = hit || op.Err != nil
+	}
+	if err := l.r.stop(); err != nil && !vfs.IsNoSpace(err) {
+		t.Fatalf("operation %d fails: close: %v", rule.Nth, err)
+	}
+	l.r = open(t, mem.CrashClone(vfs.CrashOptions{}), log.RecoverPowerLoss, testSettings())
+	defer func() {
+		if err := l.r.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := l.m.crashed(l.r.LogEndOffset(), l.r.LogStartOffset(), true); err != nil {
+		t.Fatalf("operation %d failed: %v", rule.Nth, err)
+	}
+	l.m.compare(t, l.r.Partition)
+	return hit
+}
+
+// TestFailedSyncAnywhere has each single sync fail, of a file or of the
+// folder: from then on nothing is acknowledged, nothing more becomes visible,
+// the node hears of it, and what was acknowledged before is on the disk.
+func TestFailedSyncAnywhere(t *testing.T) {
+	for _, caching := range []bool{false, true} {
+		for n := 1; ; n++ {
+			if !failedSyncAt(t, n, caching) {
+				if n < 10 {
+					t.Errorf("only %d syncs could fail", n-1)
+				}
+				break
+			}
+		}
+	}
+}
+
+func failedSyncAt(t *testing.T, n int, caching bool) (hit bool) {
+	t.Helper()
+	name := fmt.Sprintf("sync %d fails, write.caching %v", n, caching)
+	mem := vfs.NewMem()
+	inj := vfs.NewInjector()
+	set := testSettings()
+	set.WriteCaching, set.FlushRecords = caching, 5
+	l := &life{t: t, rng: rand.New(rand.NewPCG(5, 6)), m: newModel(), r: open(t, vfs.Inject(mem, inj), log.RecoverClean, set)}
+	// Producer snapshots have a sync of their own, whose failure they survive.
+	for _, pattern := range []string{"*.log", "*.index", "*.timeindex", "checkpoint*"} {
+		inj.Add(vfs.Rule{Kinds: vfs.OpSync, Path: pattern, Nth: n, Err: syscall.EIO})
+	}
+	var failed error
+	for i := 0; i < lifeBatches && failed == nil; i++ {
+		failed = l.step(i)
+		select {
+		case failed = <-l.r.fatal:
+			l.r.fatal <- failed
+		default:
+		}
+	}
+	if failed == nil {
+		if err := l.r.stop(); err == nil {
+			return false
+		}
+		return true // the sync of the close
+	}
+	select {
+	case err := <-l.r.fatal:
+		if !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s: the node hears %v", name, err)
+		}
+	default:
+		t.Errorf("%s: batch refused with %v, and the node has not heard of it", name, failed)
+	}
+	l.silent(name)
+	if err := l.r.stop(); err == nil {
+		t.Errorf("%s: the partition closed cleanly", name)
+	}
+	if !caching {
+		l.onDisk(name, mem, set)
+	}
+	return true
+}
+
+// silent tries every way to get an acknowledgement after a failed sync.
+func (l *life) silent(name string) {
+	l.t.Helper()
+	before := l.r.HighWatermark()
+	tries := []identity{nobody, l.m.next(1), {id: 9}}
+	for _, p := range l.m.producers {
+		tries = append(tries, p.refs[len(p.refs)-1].who) // the retry of one that was stored
+	}
+	for _, who := range tries {
+		for _, acks := range []Acks{AcksLeader, AcksAll} {
+			var storage *StorageError
+			if err := await(l.t, l.r.Propose(makeBatch(l.t, l.rng, who, 3), acks)); !errors.As(err, &storage) {
+				l.t.Errorf("%s: batch of %+v with acks %d after it: got %v, want a *StorageError", name, who, acks, err)
+			}
+		}
+	}
+	if hw := l.r.HighWatermark(); hw != before {
+		l.t.Errorf("%s: the high watermark went on from %d to %d", name, before, hw)
+	}
+}
+
+func (l *life) onDisk(name string, mem *vfs.Mem, set Settings) {
+	l.t.Helper()
+	r := open(l.t, mem.CrashClone(vfs.CrashOptions{}), log.RecoverPowerLoss, set)
+	if end := r.LogEndOffset(); end < l.acked {
+		l.t.Errorf("%s: the log ends at %d, [0, %d) was acknowledged", name, end, l.acked)
+	}
+	if err := r.stop(); err != nil {
+		l.t.Errorf("%s: %v", name, err)
+	}
+}
+
+// TestCachingSwitchedOff: what was acknowledged out of the page cache gets to
+// the disk when the topic stops to allow that, without a further batch.
+func TestCachingSwitchedOff(t *testing.T) {
+	mem := vfs.NewMem()
+	set := testSettings()
+	set.WriteCaching = true
+	r := open(t, mem, log.RecoverClean, set)
+	a := r.Propose(makeBatch(t, rand.New(rand.NewPCG(1, 1)), nobody, 3), AcksAll)
+	if err := await(t, a); err != nil {
+		t.Fatal(err)
+	}
+	if r.log.DurableOffset() != 0 {
+		t.Fatal("cached batches are on disk at once: the test shows nothing")
+	}
+	set.WriteCaching = false
+	r.SetSettings(set)
+	r.syncer.Close() // ends when all that was asked for is done
+	after := open(t, mem.CrashClone(vfs.CrashOptions{}), log.RecoverPowerLoss, set)
+	if end := after.LogEndOffset(); end != 3 {
+		t.Errorf("after a power loss the log ends at %d, want 3", end)
+	}
+	if err := errors.Join(after.stop(), r.Close()); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,148 @@
+package partition
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"weir/log"
+	"weir/protocol/recordbatch"
+	"weir/segment/vfs"
+)
+
+// patience bounds waits that end at once unless something is broken.
+const patience = 30 * time.Second
+
+// testSettings make segments of a few batches.
+func testSettings() Settings {
+	return Settings{
+		Log:            log.Settings{SegmentBytes: 4 << 10, IndexIntervalBytes: 256},
+		MaxProducers:   1000,
+		ProducerExpiry: time.Hour,
+	}
+}
+
+// rig is one incarnation of a partition, with the syncer under it.
+type rig struct {
+	*Partition
+	syncer *log.Syncer
+	fatal  chan error // holds the first error handed to the node
+}
+
+func tryOpen(fsys vfs.FS, mode log.RecoveryMode, s Settings) (*rig, error) {
+	r := &rig{fatal: make(chan error, 1)}
+	r.syncer = log.NewSyncer(2, func(err error) {
+		select {
+		case r.fatal <- err:
+		default:
+		}
+	})
+	p, err := Open(Config{
+		Dir: "/p", FS: fsys, Topic: "t", Recovery: mode, Syncer: r.syncer,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now, Settings: s,
+	})
+	if err != nil {
+		r.syncer.Close()
+		return nil, err
+	}
+	r.Partition = p
+	return r, nil
+}
+
+func open(t testing.TB, fsys vfs.FS, mode log.RecoveryMode, s Settings) *rig {
+	t.Helper()
+	r, err := tryOpen(fsys, mode, s)
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	return r
+}
+
+// stop closes the partition and the syncer. Its error matters only to those
+// who expect a clean end: a test that breaks the disk breaks this too.
+func (r *rig) stop() error {
+	err := r.Close()
+	r.syncer.Close()
+	return err
+}
+
+// identity is the part of a header that idempotence looks at; the zero epoch
+// and sequence of no producer are -1.
+type identity struct {
+	id       int64
+	epoch    int16
+	sequence int32
+}
+
+var nobody = identity{id: -1, epoch: -1, sequence: -1}
+
+// makeBatch returns n records whose values are drawn from rng.
+func makeBatch(t testing.TB, rng *rand.Rand, who identity, n int) Batch {
+	t.Helper()
+	records := make([]recordbatch.Record, n)
+	for i := range records {
+		value := make([]byte, 1+rng.IntN(200))
+		for j := range value {
+			value[j] = byte(rng.Uint32())
+		}
+		records[i] = recordbatch.Record{Timestamp: 1_700_000_000_000 + rng.Int64N(1000), Key: fmt.Appendf(nil, "k%d", i), Value: value}
+	}
+	h := recordbatch.Header{ProducerID: who.id, ProducerEpoch: who.epoch, BaseSequence: who.sequence}
+	b, err := recordbatch.AppendBatch(nil, h, recordbatch.CodecNone, records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed(t, b)
+}
+
+func parsed(t testing.TB, b []byte) Batch {
+	t.Helper()
+	h, err := recordbatch.ParseHeader(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Batch{Header: h, Data: b}
+}
+
+// await waits for an append; a wait that runs out fails the test.
+func await(t testing.TB, a *Append) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err := a.Wait(ctx)
+	if ctx.Err() != nil {
+		t.Fatal("an append was never settled")
+	}
+	return err
+}
+
+// readAll returns the bytes of all committed batches from the one that holds
+// from on, and the offset of the first.
+func readAll(t testing.TB, p *Partition, from int64) (first int64, all []byte) {
+	t.Helper()
+	first = from
+	for next := from; next < p.HighWatermark(); {
+		r, err := p.Read(next, 3000, true, ReadUncommitted)
+		if err != nil {
+			t.Fatalf("read at %d: %v", next, err)
+		}
+		if r.Bytes == 0 || r.NextOffset <= next {
+			t.Fatalf("read at %d below the high watermark %d gives %d bytes up to %d", next, p.HighWatermark(), r.Bytes, r.NextOffset)
+		}
+		if next == from {
+			first = r.FirstOffset
+		}
+		if all, err = r.AppendTo(all); err != nil {
+			t.Fatal(err)
+		}
+		next = r.NextOffset
+		if err := r.Release(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return first, all
+}
