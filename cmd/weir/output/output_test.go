@@ -3,8 +3,10 @@ package output
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -147,4 +149,37 @@ func TestProgress(t *testing.T) {
 	var none *Progress
 	none.Set(5)
 	none.Clear()
+}
+
+func TestStreamIsAList(t *testing.T) {
+	for _, n := range []int{0, 1, 2, streamRows - 1, streamRows, 2*streamRows + 1} {
+		items := make([]thing, n)
+		for i := range items {
+			items[i] = thing{"<same width>", 1536}
+		}
+		for _, f := range []Format{Table, Wide, JSONL, JSON} {
+			var streamed, listed bytes.Buffer
+			s := NewStream(&streamed, f, columns)
+			for _, item := range items {
+				if err := s.Add(item); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := List(&listed, f, items, columns); err != nil {
+				t.Fatal(err)
+			}
+			got, want := streamed.String(), listed.String()
+			if f == JSON { // the same value, laid out on fewer lines
+				var a, b []thing
+				if err := errors.Join(json.Unmarshal(streamed.Bytes(), &a), json.Unmarshal(listed.Bytes(), &b)); err != nil || !slices.Equal(a, b) {
+					t.Errorf("%d items as JSON: %v\n%s", n, err, got)
+				}
+			} else if strings.Join(strings.Fields(got), " ") != strings.Join(strings.Fields(want), " ") || strings.Count(got, "\n") != strings.Count(want, "\n") {
+				t.Errorf("%d items as %s: %d bytes, want %d", n, f, len(got), len(want))
+			}
+		}
+	}
 }

@@ -1,0 +1,322 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"weir/cmd/weir/fault"
+	"weir/cmd/weir/output"
+	"weir/log"
+	"weir/segment"
+	"weir/segment/vfs"
+)
+
+type dumpOptions struct {
+	paths   []string
+	records bool
+	index   bool
+	verify  bool
+	format  output.Format
+}
+
+func newDump(s *Streams) *cobra.Command {
+	var o dumpOptions
+	cmd := &cobra.Command{
+		Use:   "dump PATH...",
+		Short: "Show what is in segment files, without a broker",
+		Long: `Show the batches of segments, read from the files and never writing to them. A PATH is a .log file, the
+folder of a partition, or any folder above such, up to the data folder. A broker may run meanwhile.
+
+  weir dump weir-data/topics/*/0
+  weir dump --records 00000000000000000000.log
+  weir dump --verify weir-data`,
+		Args: needs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.paths = args
+			return runDump(cmd.Context(), s, o)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.records, "records", false, "show the records within the batches")
+	f.BoolVar(&o.index, "index", false, "show the entries of the indexes instead")
+	f.BoolVar(&o.verify, "verify", false, "check every batch, and each index against its log, and say so")
+	formatFlag(cmd, &o.format, []output.Format{output.Table, output.Wide, output.JSON, output.JSONL})
+	return cmd
+}
+
+func runDump(ctx context.Context, s *Streams, o dumpOptions) error {
+	modes := 0
+	for _, on := range []bool{o.records, o.index, o.verify} {
+		if on {
+			modes++
+		}
+	}
+	if modes > 1 {
+		return fault.Usage("--records, --index and --verify are different views: give one")
+	}
+	files, err := segmentFiles(o.paths)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.verify:
+		return verifySegments(ctx, s, o.format, files)
+	case o.index:
+		return dumpAll(ctx, s, files, newIndexDump(s, o.format))
+	}
+	return dumpAll(ctx, s, files, newFrameDump(s, o.format, o.records))
+}
+
+// segmentFile is one .log file.
+type segmentFile struct {
+	dir  string
+	base int64
+}
+
+func (f segmentFile) path() string { return segment.LogPath(f.dir, f.base) }
+
+// segmentFiles finds the segments at and below paths, in order of folder and offset.
+func segmentFiles(paths []string) ([]segmentFile, error) {
+	var files []segmentFile
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, &fault.Error{What: "cannot read " + path, Why: reason(err), Err: err}
+		}
+		if !info.IsDir() {
+			f, ok := asSegment(path)
+			if !ok {
+				return nil, fault.Usage("%s is no segment: those are named after their first offset, like 00000000000000000000.log", path)
+			}
+			files = append(files, f)
+			continue
+		}
+		found := 0
+		err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+			if f, ok := asSegment(name); err == nil && ok && filepath.Ext(name) == ".log" && d.Type().IsRegular() {
+				files = append(files, f)
+				found++
+			}
+			return err
+		})
+		if err != nil {
+			return nil, &fault.Error{What: "cannot read " + path, Why: reason(err), Err: err}
+		}
+		if found == 0 {
+			return nil, &fault.Error{What: "no segment in " + path, Do: "Name a .log file, a partition's folder or the data folder"}
+		}
+	}
+	slices.SortStableFunc(files, func(a, b segmentFile) int {
+		if c := strings.Compare(a.dir, b.dir); c != 0 {
+			return c
+		}
+		return int(min(max(a.base-b.base, -1), 1))
+	})
+	return slices.Compact(files), nil
+}
+
+// asSegment reads the name of a .log file, or of an index beside one.
+func asSegment(path string) (segmentFile, bool) {
+	name := filepath.Base(path)
+	ext := filepath.Ext(name)
+	base, err := strconv.ParseInt(strings.TrimSuffix(name, ext), 10, 64)
+	ok := err == nil && len(name) == 20+len(ext) && base >= 0 && slices.Contains([]string{".log", ".index", ".timeindex"}, ext)
+	return segmentFile{filepath.Dir(path), base}, ok
+}
+
+// reason is what the system said of a file, without the path that was named already.
+func reason(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+// dumper shows one segment after the other.
+type dumper interface {
+	segment(f segmentFile, s *openSegment) error
+	close() error
+}
+
+// openSegment is a segment as far as it can be read.
+type openSegment struct {
+	*segment.Segment
+	header segment.Header
+	frames []segment.Frame
+	report segment.Report
+	file   vfs.File
+}
+
+// openToRead scans a segment from its start. What is not whole at its end is left out and told in the
+// report. Nothing is written.
+func openToRead(f segmentFile) (*openSegment, error) {
+	s := new(openSegment)
+	cfg := segment.Config{FS: vfs.OS, Dir: f.dir, ReadOnly: true}
+	var err error
+	s.Segment, s.report, err = segment.OpenActive(cfg, f.base, nil, nil, segment.RecoverPowerLoss,
+		func(frame segment.Frame) { s.frames = append(s.frames, frame) })
+	if err != nil {
+		return nil, err
+	}
+	if s.header, err = s.Header(); err == nil {
+		s.file, err = vfs.OS.OpenFile(f.path(), os.O_RDONLY, 0)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *openSegment) closeAll() error { return errors.Join(s.file.Close(), s.Close()) }
+
+// dumpAll goes through files and through damage: what cannot be read is told and the next one shown.
+func dumpAll(ctx context.Context, s *Streams, files []segmentFile, d dumper) error {
+	failed := 0
+	for _, f := range files {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		seg, err := openToRead(f)
+		if err == nil {
+			err = errors.Join(d.segment(f, seg), seg.closeAll())
+		}
+		if err != nil {
+			failed++
+			s.note("%s %v", s.colour("31", "error:"), err)
+			continue
+		}
+		if seg.report.CutBytes > 0 {
+			s.note("%s: after position %d come %s that are not whole: %s", f.path(), lastPosition(seg), output.Plural(seg.report.CutBytes, "byte"), seg.report.Reason)
+		}
+	}
+	if err := d.close(); err != nil {
+		return err
+	}
+	if failed > 0 {
+		return fault.Partly(failed, len(files), "segments")
+	}
+	return nil
+}
+
+func lastPosition(s *openSegment) int64 {
+	if n := len(s.frames); n > 0 {
+		return s.frames[n-1].End()
+	}
+	return segment.HeaderBytes
+}
+
+// verdict is what --verify says of one partition's folder.
+type verdict struct {
+	Dir      string `json:"dir"`
+	Segments int    `json:"segments"`
+	Start    int64  `json:"start_offset"`
+	End      int64  `json:"end_offset"`
+	Bytes    int64  `json:"bytes"`
+	Cut      int64  `json:"bytes_not_whole"` // at the end, where a write may have been cut short
+	Sound    bool   `json:"sound"`
+	Error    string `json:"error,omitempty"`
+}
+
+// verifySegments checks whole folders as the broker would at start, and single files by themselves.
+func verifySegments(ctx context.Context, s *Streams, format output.Format, files []segmentFile) error {
+	var verdicts []verdict
+	damaged := 0
+	for len(files) > 0 {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		n := 1
+		for n < len(files) && files[n].dir == files[0].dir {
+			n++
+		}
+		v := verify(files[0].dir, files[:n])
+		if files = files[n:]; !v.Sound {
+			damaged++
+		}
+		verdicts = append(verdicts, v)
+	}
+	number := func(n int64) string { return strconv.FormatInt(n, 10) }
+	err := output.List(s.Out, format, verdicts, []output.Column[verdict]{
+		{Name: "FOLDER", Cell: func(v verdict) string { return v.Dir }},
+		{Name: "SEGMENTS", Cell: func(v verdict) string { return strconv.Itoa(v.Segments) }},
+		{Name: "START", Cell: func(v verdict) string { return number(v.Start) }},
+		{Name: "END", Cell: func(v verdict) string { return number(v.End) }},
+		{Name: "SIZE", Cell: func(v verdict) string { return output.Bytes(v.Bytes) }},
+		{Name: "TORN", Cell: func(v verdict) string { return output.Bytes(v.Cut) }},
+		{Name: "VERDICT", Cell: func(v verdict) string {
+			if v.Sound {
+				return "sound"
+			}
+			return "damaged: " + v.Error
+		}},
+	})
+	if err == nil && damaged > 0 {
+		err = &fault.Error{What: fmt.Sprintf("%d of %s damaged", damaged, output.Plural(int64(len(verdicts)), "folder"))}
+	}
+	return err
+}
+
+func verify(dir string, files []segmentFile) verdict {
+	v := verdict{Dir: dir, Segments: len(files)}
+	listing, err := segment.List(vfs.OS, dir)
+	whole := err == nil && len(listing.Bases) == len(files)
+	if whole {
+		err = v.wholeLog(dir)
+	}
+	for i, f := range files {
+		if err != nil {
+			break
+		}
+		err = v.single(f, i == 0 && !whole, i == len(files)-1)
+	}
+	v.Sound = err == nil
+	if err != nil {
+		v.Error = err.Error()
+	}
+	return v
+}
+
+// wholeLog checks that the segments of a folder make one log.
+func (v *verdict) wholeLog(dir string) error {
+	l, err := log.OpenReadOnly(dir, vfs.OS, nil)
+	if err != nil {
+		return err
+	}
+	v.Start, v.End = l.LogStartOffset(), l.LogEndOffset()
+	return errors.Join(l.Verify(), l.Close())
+}
+
+// single checks one segment by itself. Bytes that are not whole are what an unclean end may leave in the
+// last one, and damage in any other.
+func (v *verdict) single(f segmentFile, first, last bool) error {
+	s, err := openToRead(f)
+	if err != nil {
+		return err
+	}
+	v.Bytes += s.SizeBytes()
+	v.Cut += s.report.CutBytes
+	if first {
+		v.Start = s.header.BaseOffset
+	}
+	v.End = max(v.End, s.header.BaseOffset)
+	if n := len(s.frames); n > 0 {
+		v.End = s.frames[n-1].NextOffset
+	}
+	if s.report.CutBytes > 0 && !last {
+		err = fmt.Errorf("%s: %s are not whole: %s", f.path(), output.Plural(s.report.CutBytes, "byte"), s.report.Reason)
+	}
+	if err == nil {
+		_, err = s.Verify(nil)
+	}
+	return errors.Join(err, s.closeAll())
+}
