@@ -34,14 +34,17 @@ type TopicSpec struct {
 // of all: the controller was not reached.
 func (n *Node) CreateTopics(ctx context.Context, specs []TopicSpec, validateOnly bool) ([]metadata.TopicResult, error) {
 	results := make([]metadata.TopicResult, len(specs))
-	cmd := metadata.CreateTopics{NowMillis: time.Now().UnixMilli(), MaxPartitions: int32(n.Config().Creation.MaxPartitions)}
+	limit := n.Config().Creation.MaxPartitions
+	cmd := metadata.CreateTopics{NowMillis: time.Now().UnixMilli(), MaxPartitions: int32(limit)}
+	room := limit - n.Image().PartitionCount()
 	var places []int // in results, of the topics in cmd
 	for i, s := range specs {
-		t, err := n.newTopic(s)
+		t, err := n.newTopic(s, room)
 		if err != nil {
 			results[i].Err = err
 			continue
 		}
+		room -= len(t.Assignment)
 		cmd.Topics = append(cmd.Topics, t)
 		places = append(places, i)
 	}
@@ -58,8 +61,10 @@ func (n *Node) CreateTopics(ctx context.Context, specs []TopicSpec, validateOnly
 	return results, nil
 }
 
-// newTopic completes a spec with an id and a placement.
-func (n *Node) newTopic(s TopicSpec) (metadata.NewTopic, error) {
+// newTopic completes a spec with an id and a placement. room is how many
+// partitions there may still be: looked at here as well as by the controller,
+// since a short request can ask for the placement of any number.
+func (n *Node) newTopic(s TopicSpec, room int) (metadata.NewTopic, error) {
 	t := metadata.NewTopic{Name: s.Name, Configs: s.Configs, Assignment: s.Assignment}
 	rand.Read(t.ID[:])
 	if err := metadata.CheckTopicName(s.Name); err != nil {
@@ -81,8 +86,8 @@ func (n *Node) newTopic(s TopicSpec) (metadata.NewTopic, error) {
 	if replicas == -1 {
 		replicas = int(n.Config().Creation.DefaultReplicationFactor)
 	}
-	if limit := n.Config().Creation.MaxPartitions; partitions > limit {
-		return t, &metadata.LimitError{What: "partitions", Got: partitions, Want: limit}
+	if partitions > room {
+		return t, &metadata.LimitError{What: "partitions in the cluster", Got: partitions, Want: max(room, 0)}
 	}
 	var err error
 	t.Assignment, err = n.Image().Place(t.ID, partitions, replicas)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
@@ -74,7 +75,7 @@ func (m dataMeta) directory() (id [16]byte) {
 //
 //	LOCK            held by the process
 //	meta.json       dataMeta
-//	running         boot id of the machine while a process has the directory
+//	running         boot id of the machine when all was last known to be recovered
 //	clean-shutdown  there only after a stop that left nothing to recover
 //	controller/     the controller's Raft group
 //	topics/ID/N/    partition N of the topic with that id (32 hex digits)
@@ -85,6 +86,8 @@ type dataDir struct {
 	meta     dataMeta
 	fresh    bool // no topic is in it: the controller may begin from nothing
 	recovery log.RecoveryMode
+	boot     []byte // this machine's boot id; empty when it has none
+	running  bool   // boot is in bootFile
 	logger   *slog.Logger
 	lock     io.Closer
 }
@@ -92,7 +95,7 @@ type dataDir struct {
 func openDataDir(fsys vfs.FS, cfg *config.Broker, logger *slog.Logger) (_ *dataDir, err error) {
 	d := &dataDir{fs: fsys, root: filepath.Clean(cfg.DataDir), logger: logger}
 	for _, dir := range []string{d.root, d.topics(), d.trash(), d.controller()} {
-		if err := fsys.MkdirAll(dir, 0o755); err != nil {
+		if err := vfs.MkdirAllSync(fsys, dir, 0o755); err != nil {
 			return nil, err
 		}
 	}
@@ -110,7 +113,10 @@ func openDataDir(fsys vfs.FS, cfg *config.Broker, logger *slog.Logger) (_ *dataD
 	if err := d.loadMeta(cfg); err != nil {
 		return nil, err
 	}
-	return d, d.begin()
+	if err := d.begin(); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 func (d *dataDir) isEmpty(dir string) (bool, error) {
@@ -180,38 +186,44 @@ func (d *dataDir) makeMeta(cfg *config.Broker) error {
 	return d.write(metaFile, append(b, '\n'))
 }
 
-// begin finds out what the last process left and marks that one is running.
-// The clean mark goes before anything can be written.
-func (d *dataDir) begin() error {
-	boot, err := os.ReadFile(bootID)
-	if err != nil {
+// begin finds out what the last process left. The clean mark goes before
+// anything can be written.
+func (d *dataDir) begin() (err error) {
+	if d.boot, err = os.ReadFile(bootID); err != nil {
 		d.logger.Warn("the machine has no boot id; after a kill, recovery will assume that it lost power", "err", err)
 	}
 	d.recovery = log.RecoverPowerLoss
 	last, err := d.read(bootFile)
 	switch {
-	case err == nil && len(boot) > 0 && string(last) == string(boot):
-		d.recovery = log.RecoverProcessCrash
+	case err == nil && len(d.boot) > 0 && bytes.Equal(last, d.boot):
+		d.recovery, d.running = log.RecoverProcessCrash, true
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
 	_, err = d.fs.Stat(d.path(cleanFile))
 	switch {
-	case err == nil:
-		d.recovery = log.RecoverClean
-	case !errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
 		return err
 	}
-	if err := d.write(bootFile, boot); err != nil {
+	d.recovery = log.RecoverClean
+	if err := d.fs.Remove(d.path(cleanFile)); err != nil {
 		return err
 	}
-	if d.recovery == log.RecoverClean {
-		if err := d.fs.Remove(d.path(cleanFile)); err != nil {
-			return err
-		}
-		return d.fs.SyncDir(d.root)
+	return d.fs.SyncDir(d.root)
+}
+
+// recovered notes that nothing is left to recover from before this boot. A
+// process that dies earlier leaves the mark of the boot before, so that the
+// next one still expects what a power loss leaves.
+func (d *dataDir) recovered() error {
+	if d.running {
+		return nil
 	}
-	return nil
+	err := d.write(bootFile, d.boot)
+	d.running = err == nil
+	return err
 }
 
 // close gives the directory back. clean says that nothing needs recovery.

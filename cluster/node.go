@@ -35,7 +35,8 @@ type Node struct {
 	topics     atomic.Pointer[topicSet]
 	config     atomic.Pointer[config.Broker]
 
-	reconciling sync.Mutex // one reconcile at a time
+	reconciling sync.Mutex // one reconcile at a time; guards closed
+	closed      bool       // partitions are opened no more
 	fatal       chan error // holds the first one
 
 	ctx       context.Context // of the background goroutines
@@ -79,6 +80,9 @@ func (n *Node) open(endpoints []metadata.Endpoint) error {
 	}
 	image := n.controller.Image()
 	n.reconcile(image)
+	if err := n.noteRecovered(); err != nil {
+		return err
+	}
 	n.dir.sweepOrphans(image)
 	n.controller.OnChange(image, func(_, image *metadata.Image) { n.reconcile(image) })
 	n.running.Go(n.maintain)
@@ -137,14 +141,32 @@ func (n *Node) FreeBytes() (free, total int64, err error) { return n.fs.FreeByte
 
 // Propose has the controller apply a command and waits until this node has
 // put the outcome into effect: after CreateTopics the partitions are open.
-// Errors are those of the command (cluster/metadata) and of the controller;
+// Errors are those of the command (cluster/metadata) and *UnavailableError;
 // after a context's error the outcome is unknown.
 func (n *Node) Propose(ctx context.Context, cmd metadata.Command) (any, error) {
 	result, err := n.controller.Propose(ctx, cmd)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = n.controller.AwaitDelivery(ctx)
 	}
-	return result, n.controller.AwaitDelivery(ctx)
+	return result, unavailable(err)
+}
+
+// UnavailableError says that the controller did not take a command, or that
+// it is not known whether it did: it is closing, busy or led by another broker.
+type UnavailableError struct{ Err error }
+
+func (e *UnavailableError) Error() string { return "cluster: " + e.Err.Error() }
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// unavailable marks the controller's own errors, so that callers need not know
+// that package. Refusals of a command pass as they are.
+func unavailable(err error) error {
+	var notLeader *controller.NotLeaderError
+	var unknown *controller.UnknownOutcomeError
+	if errors.Is(err, controller.ErrClosed) || errors.Is(err, controller.ErrBusy) || errors.As(err, &notLeader) || errors.As(err, &unknown) {
+		return &UnavailableError{Err: err}
+	}
+	return err
 }
 
 // maintain runs what time asks for: retention, forgetting producers, retrying
@@ -163,12 +185,24 @@ func (n *Node) maintain() {
 			t.maintain(now, n.logger)
 		}
 		n.reconcile(n.controller.Image())
+		if err := n.noteRecovered(); err != nil {
+			n.logger.Error("the data directory is not marked as recovered", "err", err)
+		}
 		n.dir.emptyTrash(now)
 	}
 }
 
+// noteRecovered marks the data as recovered once every partition is open.
+func (n *Node) noteRecovered() error {
+	if n.topics.Load().anyOffline() {
+		return nil
+	}
+	return n.dir.recovered()
+}
+
 // Close stops everything in the reverse order of Open and leaves the mark of a
-// clean shutdown if all of it went well. It is idempotent.
+// clean shutdown if all of it went well and no partition was offline, which
+// would still have to be recovered. It is idempotent.
 func (n *Node) Close() error {
 	n.closeOnce.Do(func() { n.closeErr = n.close() })
 	return n.closeErr
@@ -177,7 +211,11 @@ func (n *Node) Close() error {
 func (n *Node) close() error {
 	n.cancel()
 	n.running.Wait()
-	err := n.topics.Load().closeAll()
+	n.reconciling.Lock()
+	n.closed = true // a proposal under way may still change the metadata
+	n.reconciling.Unlock()
+	set := n.topics.Load()
+	err := set.closeAll()
 	err = errors.Join(err, n.controller.Close())
 	n.syncer.Close()
 	select {
@@ -186,7 +224,7 @@ func (n *Node) close() error {
 		err = errors.Join(err, fatal)
 	default:
 	}
-	return errors.Join(err, n.dir.close(err == nil))
+	return errors.Join(err, n.dir.close(err == nil && !set.anyOffline()))
 }
 
 // abort undoes a half-done open.

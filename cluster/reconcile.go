@@ -20,10 +20,14 @@ const (
 
 // reconcile opens what image has and the node lacks, closes what it has no
 // more, and puts changed configuration in force. What cannot be opened stays
-// offline and is tried again the next time.
+// offline and is tried again the next time. An image that is older than what
+// is in effect is let pass: acting on it would delete what was made since.
 func (n *Node) reconcile(image *metadata.Image) {
 	n.reconciling.Lock()
 	defer n.reconciling.Unlock()
+	if was := n.topics.Load().image; n.closed || was != nil && image.Index() < was.Index() {
+		return
+	}
 	cfg, err := n.static.With(image.ClusterConfigs().Values, image.BrokerConfigs(n.ID()).Values)
 	if err != nil {
 		// The controller let no such value in; an older release may not know one.
@@ -57,19 +61,20 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker) (*To
 		n.logger.Error("topic configuration is not in force, defaults are", "topic", mt.Name, "err", err)
 		resolved = &cfg.Topic
 	}
-	if old != nil && *resolved == old.Config && cfg.MaxDecompressedBatchBytes == old.maxDecodedBytes &&
+	s := settings(*resolved, cfg)
+	if old != nil && *resolved == old.Config && s == old.settings && cfg.MaxDecompressedBatchBytes == old.maxDecodedBytes &&
 		len(mt.Partitions) == len(old.partitions) && maps.Equal(mt.Configs.Values, old.Overrides) && !old.anyOffline() {
 		return old, nil
 	}
 	t := &Topic{
 		Name: mt.Name, ID: mt.ID, Internal: metadata.IsInternal(mt.Name), Config: *resolved, Overrides: mt.Configs.Values,
+		settings:        s,
 		maxDecodedBytes: cfg.MaxDecompressedBatchBytes,
 		partitions:      make([]*partition.Partition, len(mt.Partitions)), offline: make([]error, len(mt.Partitions)),
 	}
 	if old != nil {
 		copy(t.partitions, old.partitions)
 	}
-	s := settings(t.Config, cfg)
 	missing := 0
 	var todo []func()
 	for i, p := range t.partitions {
@@ -150,7 +155,6 @@ func (n *Node) drop(t *Topic) {
 }
 
 // side runs all of work, at most width at a time, and waits.
-
 func side(width int, work []func()) {
 	if len(work) == 0 {
 		return

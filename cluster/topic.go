@@ -42,6 +42,7 @@ type Topic struct {
 	Config    config.Topic
 	Overrides map[string]string
 
+	settings        partition.Settings // what its partitions run with
 	maxDecodedBytes int
 	partitions      []*partition.Partition // nil where offline
 	offline         []error                // why
@@ -68,7 +69,7 @@ func (t *Topic) MaxDecodedBytes() int { return t.maxDecodedBytes }
 // Rules are what a batch must keep to at this time.
 func (t *Topic) Rules(now time.Time) recordbatch.Rules {
 	return recordbatch.Rules{
-		MaxBytes:                 t.Config.MaxMessageBytes,
+		MaxBytes:                 max(t.Config.MaxMessageBytes, 1), // 0 takes nothing; for Rules it is no limit
 		MaxDecodedBytes:          t.maxDecodedBytes,
 		RequireKeys:              t.Config.Compact,
 		LogAppendTime:            t.Config.LogAppendTime,
@@ -159,6 +160,9 @@ func (n *Node) TopicByID(id [16]byte) *Topic { return n.topics.Load().byID[id] }
 
 // Topics returns all topics by name. The slice must not be changed.
 func (n *Node) Topics() []*Topic { return n.topics.Load().byName }
+
+// anyOffline says whether a partition could not be opened.
+func (s *topicSet) anyOffline() bool { return slices.ContainsFunc(s.byName, (*Topic).anyOffline) }
 
 // closeAll closes every partition. Each close waits for the disk, so many go
 // side by side.
