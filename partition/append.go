@@ -48,6 +48,9 @@ func (a *Append) Wait(ctx context.Context) error {
 	case <-a.done:
 		return a.err
 	case <-ctx.Done():
+		if a.Settled() {
+			return a.err // both came at once: the event says more
+		}
 		return ctx.Err()
 	}
 }
@@ -86,10 +89,10 @@ func (p *Partition) Propose(b Batch, acks Acks) *Append {
 	if err := p.log.Failed(); err != nil {
 		return &Append{err: p.storageError(err)} // a retry, too: nobody knows what is left of the original
 	}
+	if b.Header.IsTransactional() {
+		return &Append{err: ErrTransactional}
+	}
 	if b.Header.ProducerID >= 0 {
-		if b.Header.IsTransactional() {
-			return &Append{err: ErrTransactional}
-		}
 		dup, err := p.producers.check(b.Header, p.log.LogEndOffset() == 0)
 		if err != nil {
 			return &Append{err: err}

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"errors"
 	"iter"
 
 	"weir/log"
@@ -34,7 +35,8 @@ func (p *Partition) Read(offset int64, maxBytes int, minOne bool, iso Isolation)
 	if err := p.usable(); err != nil {
 		return log.Range{}, err
 	}
-	return p.log.Read(offset, maxBytes, p.Limit(iso), minOne)
+	r, err := p.log.Read(offset, maxBytes, p.Limit(iso), minOne)
+	return r, p.readError(err)
 }
 
 // OffsetForTimestamp finds the first committed record at or after ts (unix
@@ -43,7 +45,8 @@ func (p *Partition) OffsetForTimestamp(ts int64, iso Isolation) (Found, bool, er
 	if err := p.usable(); err != nil {
 		return log.Found{}, false, err
 	}
-	return p.log.OffsetForTimestamp(ts, p.Limit(iso))
+	found, ok, err := p.log.OffsetForTimestamp(ts, p.Limit(iso))
+	return found, ok, p.readError(err)
 }
 
 // MaxTimestamp finds the first committed record with the largest timestamp;
@@ -52,7 +55,8 @@ func (p *Partition) MaxTimestamp(iso Isolation) (Found, bool, error) {
 	if err := p.usable(); err != nil {
 		return log.Found{}, false, err
 	}
-	return p.log.MaxTimestamp(p.Limit(iso))
+	found, ok, err := p.log.MaxTimestamp(p.Limit(iso))
+	return found, ok, p.readError(err)
 }
 
 // EpochAt is the leader epoch of the record at offset; of the log end, the
@@ -130,6 +134,19 @@ func (p *Partition) keepProducers(offset int64) error {
 // Batches iterates over the headers of the batches in [from, limit).
 func (p *Partition) Batches(from, limit int64) iter.Seq2[recordbatch.Header, error] {
 	return p.log.Batches(from, limit)
+}
+
+// readError words an error of reading the log for callers. The log may have
+// been closed since usable looked.
+func (p *Partition) readError(err error) error {
+	var outOfRange *log.OffsetOutOfRangeError
+	switch {
+	case err == nil || errors.As(err, &outOfRange):
+		return err
+	case errors.Is(err, log.ErrClosed):
+		return ErrClosed
+	}
+	return &StorageError{Topic: p.cfg.Topic, Partition: p.cfg.Partition, Err: err}
 }
 
 func (p *Partition) usable() error {
