@@ -8,16 +8,16 @@ import (
 // budget bounds the memory of request frames over all connections.
 //
 // A frame takes its memory in steps, as its bytes arrive. Frames that have
-// begun go before frames that have not, and one of them at a time may overdraw:
-// otherwise frames that are all half read could wait for each other for ever.
-// So the bound is limit plus the largest frame.
+// begun go before frames that have not, and one of them may overdraw until it
+// is released: otherwise frames that are all half read could wait for each
+// other for ever. So the bound is limit plus the largest frame.
 type budget struct {
 	limit int64
 	stats *Stats
 
 	mu        sync.Mutex // guards the rest and lease fields; a leaf
 	used      int64
-	overdrawn bool      // a frame being read holds the right to overdraw
+	overdrawn bool      // a lease holds the right to overdraw
 	growing   list.List // of *waiter: frames in the middle
 	starting  list.List // of *waiter: frames not begun
 }
@@ -88,24 +88,18 @@ func (b *budget) use(n int64) {
 	b.stats.InFlightBytes.Store(b.used)
 }
 
-// give returns n bytes of l.
+// give returns n bytes of l. With the last of them goes the right to overdraw:
+// were it passed on as soon as the frame is read, frames in the middle would
+// overdraw one after the other, and the bound would be theirs together.
 func (b *budget) give(l *lease, n int64) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	l.bytes -= n
 	b.use(-n)
-	b.wake()
-	b.mu.Unlock()
-}
-
-// settle ends the growth of l: its right to overdraw passes on.
-func (b *budget) settle(l *lease) {
-	if !l.overdraft { // written only for and by the reader of this frame
-		return
+	if l.bytes == 0 && l.overdraft {
+		l.overdraft, b.overdrawn = false, false
 	}
-	b.mu.Lock()
-	l.overdraft, b.overdrawn = false, false
 	b.wake()
-	b.mu.Unlock()
 }
 
 // wake grants what fits now, in order of arrival.

@@ -87,15 +87,19 @@ func TestBudgetGrowthCannotDeadlock(t *testing.T) {
 		if !one.done {
 			t.Fatal("the overdrawing frame waits")
 		}
-		b.settle(&one.lease) // complete, but still held
+		b.give(&one.lease, 90) // shrinks, as after a growth: 160 in use
+		synctest.Wait()
+		if two.done {
+			t.Fatal("the right to overdraw passed on before the frame was released")
+		}
+		b.give(&one.lease, one.bytes) // 50 in use
 		synctest.Wait()
 		if !two.done || fresh.done {
-			t.Fatal("want the right to overdraw to pass on to the half-read frame")
+			t.Fatal("want the half-read frame to go on, to the last byte, and the new one to wait")
 		}
-		b.settle(&two.lease)
-		b.give(&one.lease, one.bytes)
-		if fresh.done {
-			t.Fatal("a new frame was granted above the limit")
+		two.take(b, 1) // overdraws in its turn
+		if !two.done || fresh.done {
+			t.Fatal("the right to overdraw did not pass on")
 		}
 		b.give(&two.lease, two.bytes)
 		synctest.Wait()

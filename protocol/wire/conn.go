@@ -265,18 +265,11 @@ func (c *Conn) reserve(l *lease, n int64) error {
 	// This wait is ours, not the peer's.
 	since, before := c.waits.readSince.Swap(0), c.srv.clock.now()
 	if !c.srv.arena.budget.take(l, n, c.ctx.Done(), c.srv.draining) {
-		return c.stopReason()
+		if reason := c.endReason(); reason != nil {
+			return reason
+		}
+		return errDraining
 	}
 	c.waits.readSince.Store(since + c.srv.clock.now() - before)
 	return nil
-}
-
-func (c *Conn) stopReason() error {
-	if reason := c.endReason(); reason != nil {
-		return reason
-	}
-	if c.srv.isStopping() {
-		return errDraining
-	}
-	return context.Cause(c.ctx)
 }

@@ -165,7 +165,7 @@ func TestClose(t *testing.T) {
 func TestSeveralListeners(t *testing.T) {
 	s, first := startTCP(t, Config{}, func(r *Request) Reply {
 		c := r.Conn
-		if c.RemoteAddr() == nil || c.LocalAddr().String() != c.ListenerAddr().String() || c.NetConn() == nil {
+		if c.RemoteAddr() == nil || c.LocalAddr().String() != c.ListenerAddr().String() || c.NetConn() == nil || c.ID() == 0 || c.Context().Err() != nil {
 			t.Errorf("addresses: remote %v, local %v, listener %v", c.RemoteAddr(), c.LocalAddr(), c.ListenerAddr())
 		}
 		return r.Respond(Part{Bytes: append(r.Buffer(64), "1234"+c.ListenerAddr().String()...)})

@@ -83,7 +83,6 @@ func (f *frameReader) next(h frameHost) (*Request, error) {
 		r.Release()
 		return nil, err
 	}
-	f.arena.budget.settle(&r.lease)
 	f.trust = max(r.frameSize, f.trust-f.trust/8)
 	return r, nil
 }

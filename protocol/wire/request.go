@@ -158,7 +158,6 @@ func (r *Request) Release() {
 	r.arena, r.frame, r.scratch, r.lease = nil, nil, nil, lease{}
 	r.ready, r.parts, r.reply, r.next = readyReply{}, [1]Part{}, nil, nil
 	requestPool.Put(r)
-	a.budget.settle(&l)
 	a.budget.give(&l, l.bytes)
 	a.stats.RequestsHeld.Add(-1)
 }

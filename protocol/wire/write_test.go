@@ -274,17 +274,19 @@ func TestPeerGoneMidTransfer(t *testing.T) {
 // which parks no thread and releases the range.
 func TestWriteTimeoutInSendfile(t *testing.T) {
 	f, content := tempFile(t, 6<<20)
-	released := make(chan struct{})
+	writing, released := make(chan struct{}), make(chan struct{})
 	s, addr := startTCP(t, Config{}, func(r *Request) Reply {
 		var parts []Part
 		for range 20 {
 			parts = append(parts, Part{File: rangeOf(f, 0, len(content), true)})
 		}
 		parts[0].Release = func() { close(released) }
+		close(writing)
 		return Ready(Response{Parts: parts})
 	})
 	c := dial(t, addr)
 	c.send(metadata(1, nil))
+	<-writing
 	// The sweeper is told of later and later times until it finds the write
 	// that no longer moves; the wait for it is not synchronisation but load.
 	for elapsed := time.Hour; ; elapsed += time.Hour {
