@@ -26,6 +26,8 @@ const (
 // setupTimeout bounds what comes before and after the measured part.
 const setupTimeout = 60 * time.Second
 
+const dialTimeout = 5 * time.Second
+
 // session is a run's view of the cluster beside the load.
 type session struct {
 	target     Target
@@ -48,6 +50,9 @@ func clientOptions(t Target) []kgo.Opt {
 func openSession(ctx context.Context, t Target) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
+	if err := reachable(ctx, t.Brokers); err != nil {
+		return nil, err
+	}
 	client, err := kgo.NewClient(clientOptions(t)...)
 	if err != nil {
 		return nil, err
@@ -58,6 +63,23 @@ func openSession(ctx context.Context, t Target) (*session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// reachable dials the addresses until one answers: the client itself would try for a minute.
+func reachable(ctx context.Context, addresses []string) error {
+	var errs []error
+	for _, a := range addresses {
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			a = net.JoinHostPort(a, "9092")
+		}
+		dialer := net.Dialer{Timeout: dialTimeout}
+		c, err := dialer.DialContext(ctx, "tcp", a)
+		if err == nil {
+			return c.Close()
+		}
+		errs = append(errs, err)
+	}
+	return fmt.Errorf("no broker answers: %w", errors.Join(errs...))
 }
 
 func (s *session) close() { s.client.Close() }
@@ -127,7 +149,7 @@ func (s *session) describe(ctx context.Context) (ready bool, err error) {
 func (s *session) environment(ctx context.Context, acks Acks) Environment {
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
-	e := localEnvironment(ClientVersion())
+	e := LocalEnvironment(ClientVersion())
 	e.Replication, e.Brokers, e.Acks = s.replicas, s.brokers, string(acks)
 	e.Loopback = allLoopback(s.target.Brokers)
 	if versions, err := s.admin.ApiVersions(ctx); err == nil {

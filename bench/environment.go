@@ -29,7 +29,8 @@ type Environment struct {
 	Loopback    bool `json:"loopback"` // broker and load on one machine
 }
 
-func localEnvironment(client string) Environment {
+// LocalEnvironment describes this machine; client names what makes the load.
+func LocalEnvironment(client string) Environment {
 	return Environment{
 		CPU:    cpuModel("/proc/cpuinfo"),
 		Cores:  runtime.NumCPU(),

@@ -101,7 +101,7 @@ func RunFloor(ctx context.Context, cfg RawConfig, fc FloorConfig, produce bool) 
 		return nil, err
 	}
 	r := &Result{Kind: "floor", Config: cfg, Loop: "CLOSED LOOP, as the broker's run"}
-	r.Environment = localEnvironment("raw")
+	r.Environment = LocalEnvironment("raw")
 	err = measureRaw(ctx, cfg, r, child.PID, func(ctx context.Context, done raw.Done) error {
 		if produce {
 			return raw.Produce(ctx, cfg.produce(child.Address, true), done)

@@ -119,13 +119,16 @@ func (r *Result) WriteKafkaPerf(w io.Writer) error {
 }
 
 func (r *Result) writeKafkaConsumerPerf(w io.Writer) error {
-	const stamp = "2006-01-02 15:04:05:000"
+	// Go's own layouts take milliseconds only behind a point or a comma.
+	stamp := func(t time.Time) string {
+		return fmt.Sprintf("%s:%03d", t.Format(time.DateTime), t.Nanosecond()/1_000_000)
+	}
 	elapsed := time.Duration(r.ElapsedSeconds * float64(time.Second))
 	end := r.Started.Add(elapsed)
 	mib := float64(r.Bytes) / (1 << 20)
 	// Without a group there is no rebalance: its time is 0 and the fetch time is the whole run.
 	_, err := fmt.Fprintf(w, "start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, rebalance.time.ms, fetch.time.ms, fetch.MB.sec, fetch.nMsg.sec\n%s, %s, %.4f, %.4f, %d, %.4f, %d, %d, %.4f, %.4f\n",
-		r.Started.Format(stamp), end.Format(stamp), mib, r.MiBPerSecond, r.Records, r.RecordsPerSecond,
+		stamp(r.Started), stamp(end), mib, r.MiBPerSecond, r.Records, r.RecordsPerSecond,
 		0, elapsed.Milliseconds(), r.MiBPerSecond, r.RecordsPerSecond)
 	return err
 }

@@ -101,6 +101,9 @@ func (a *acks) run() {
 		a.mu.Lock()
 		out, a.ready = append(out[:0], a.ready...), a.ready[:0]
 		a.mu.Unlock()
+		if len(out) == 0 {
+			continue // the round before took these, or the sync failed
+		}
 		if _, err := a.conn.Write(out); err != nil {
 			a.mu.Lock()
 			a.err = err

@@ -78,7 +78,7 @@ type sitting struct {
 type sampleKey struct{ load, peer, metric string }
 
 func newSitting(o options, args []string) *sitting {
-	return &sitting{o: o, args: args, started: time.Now(), samples: map[sampleKey][]float64{}}
+	return &sitting{o: o, args: args, started: time.Now(), env: bench.LocalEnvironment(bench.ClientVersion()), samples: map[sampleKey][]float64{}}
 }
 
 func (s *sitting) add(load, peer, metric string, value float64) {
@@ -89,7 +89,6 @@ func (s *sitting) add(load, peer, metric string, value float64) {
 
 // result adds throughput and CPU of a run.
 func (s *sitting) result(load, peer string, r *bench.Result) {
-	s.env = r.Environment
 	s.add(load, peer, metricThroughput, r.MiBPerSecond)
 	if r.Broker != nil && r.Broker.CPUSecondsPerGiB != nil {
 		s.add(load, peer, metricCPU, *r.Broker.CPUSecondsPerGiB)

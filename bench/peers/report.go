@@ -67,7 +67,7 @@ func (s *sitting) markdown(peers []peer) string {
 	fmt.Fprintf(&b, "# Weir beside its peers\n\nWritten by `make bench-peers`; do not edit. %s, one sitting of %d rounds, servers in turn, medians.\n\n", s.started.UTC().Format("2006-01-02 15:04 MST"), s.o.rounds)
 	fmt.Fprintf(&b, "    go run ./bench/peers%s\n\n", flags(s.args))
 	e := s.env
-	fmt.Fprintf(&b, "%s, %d cores, %s of memory, %s, %s; %s. Load and server share the machine and its loopback device.\n\n", e.CPU, e.Cores, gib(e.Memory), e.Kernel, e.Go, bench.ClientVersion())
+	fmt.Fprintf(&b, "%s, %d cores, %s of memory, %s, %s; %s. Load and server share the machine and its loopback device.\n\n", e.CPU, e.Cores, gib(e.Memory), e.Kernel, e.Go, e.Client)
 	fmt.Fprintf(&b, "| server | version | settings |\n|---|---|---|\n")
 	for _, p := range peers {
 		version, settings := p.describe()
