@@ -1,12 +1,11 @@
 package broker
 
 // CreateTopics (key 19), versions 2-7. Partitions and replication factor of -1
-// stand for the defaults (v4, KIP-464). v5 answers with what was made, v7 with
+// stand for the defaults (KIP-464), in every version as in Kafka. v5 answers with what was made, v7 with
 // the topic's id. validate_only runs every check.
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -14,7 +13,6 @@ import (
 	"weir/cluster"
 	"weir/cluster/config"
 	"weir/cluster/metadata"
-	"weir/protocol"
 )
 
 func (b *Broker) createTopics(ctx context.Context, _ *call, req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopicsResponse, error) {
@@ -30,7 +28,7 @@ func (b *Broker) createTopics(ctx context.Context, _ *call, req *kmsg.CreateTopi
 	var specs []cluster.TopicSpec
 	var places []int
 	for i, t := range req.Topics {
-		spec, err := topicSpec(t, req.Version)
+		spec, err := topicSpec(t)
 		if named[t.Topic] > 1 {
 			err = invalidRequest("topic %q is named twice", t.Topic)
 		}
@@ -51,7 +49,7 @@ func (b *Broker) createTopics(ctx context.Context, _ *call, req *kmsg.CreateTopi
 	return resp, nil
 }
 
-func topicSpec(t kmsg.CreateTopicsRequestTopic, version int16) (cluster.TopicSpec, error) {
+func topicSpec(t kmsg.CreateTopicsRequestTopic) (cluster.TopicSpec, error) {
 	s := cluster.TopicSpec{Name: t.Topic, Partitions: int(t.NumPartitions), Replicas: int(t.ReplicationFactor)}
 	var err error
 	if s.Configs, err = createConfigs(t.Configs); err != nil {
@@ -63,12 +61,6 @@ func topicSpec(t kmsg.CreateTopicsRequestTopic, version int16) (cluster.TopicSpe
 		}
 		s.Assignment, err = denseAssignment(t.ReplicaAssignment)
 		return s, err
-	}
-	if t.NumPartitions < 1 && (t.NumPartitions != -1 || version < 4) {
-		return s, &metadata.InvalidPartitionsError{Reason: fmt.Sprintf("got %d, want at least 1", t.NumPartitions)}
-	}
-	if t.ReplicationFactor < 1 && (t.ReplicationFactor != -1 || version < 4) {
-		return s, protocol.CodeInvalidReplicationFactor
 	}
 	return s, nil
 }

@@ -98,5 +98,7 @@ func (b *Broker) describedPartition(t *cluster.Topic, index int32) kmsg.Describe
 	po := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
 	po.Partition, po.ErrorCode, po.LeaderID, po.LeaderEpoch = index, int16(s.code), s.leader, s.epoch
 	po.Replicas, po.ISR, po.OfflineReplicas = s.replicas, s.isr, s.offline
+	// Nullable in the protocol, and yet the Java client fails on null.
+	po.EligibleLeaderReplicas, po.LastKnownELR = []int32{}, []int32{}
 	return po
 }
