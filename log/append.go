@@ -143,7 +143,8 @@ func (l *Log) publish(next int64) {
 		}
 	}
 	if len(grown) != len(epochs) || len(grown) > 0 && grown[len(grown)-1] != epochs[len(epochs)-1] {
-		l.epochs.Store(&grown)
+		list := grown // a copy, or grown would be on the heap in every call
+		l.epochs.Store(&list)
 	}
 	l.nextRaft.Store(l.w.frames[len(l.w.frames)-1].RaftIndex + 1)
 	l.logEnd.Store(next)

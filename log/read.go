@@ -117,10 +117,12 @@ func (l *Log) Entry(raftIndex uint64) (e Entry, release func(), err error) {
 				return Entry{Kind: f.Kind, Epoch: f.Epoch, Data: data}, release, nil
 			}
 		}
-		if l.closed.Load() {
+		switch {
+		case l.closed.Load():
 			return Entry{}, nil, ErrClosed
-		}
-		if !errors.Is(err, segment.ErrDropped) {
+		case raftIndex >= l.nextRaft.Load():
+			return Entry{}, nil, ErrEntryNotFound // cut off meanwhile
+		case !errors.Is(err, segment.ErrDropped):
 			return Entry{}, nil, err
 		}
 	}

@@ -2,7 +2,6 @@ package segment
 
 import (
 	"encoding/binary"
-	"hash/crc32"
 	"math"
 )
 
@@ -35,13 +34,18 @@ func (e offsetEntry) append(dst []byte) []byte {
 }
 
 // entryCheck is the CRC-32C of the first 12 bytes of an entry, its flags and its
-// number: an entry in another's place is as bad as one that has changed.
+// number: an entry in another's place is as bad as one that has changed. It
+// goes byte by byte because package crc32 would have each entry on the heap.
 func entryCheck(b []byte, flags uint8, number int) uint32 {
-	var c [17]byte
-	copy(c[:12], b)
-	c[12] = flags
-	binary.BigEndian.PutUint32(c[13:], uint32(number))
-	return crc32.Checksum(c[:], castagnoli)
+	c := ^uint32(0)
+	for _, x := range b[:12] {
+		c = castagnoli[byte(c)^x] ^ c>>8
+	}
+	c = castagnoli[byte(c)^flags] ^ c>>8
+	for shift := 24; shift >= 0; shift -= 8 {
+		c = castagnoli[byte(c)^byte(uint32(number)>>shift)] ^ c>>8
+	}
+	return ^c
 }
 
 func parseOffsetEntry(b []byte, number int) (offsetEntry, bool) {

@@ -80,7 +80,7 @@ func (s *Segment) Append(bufs [][]byte, frames []Frame, growTo int64) error {
 	if err := s.reserve(before.Position, end.Position, growTo); err != nil {
 		return err
 	}
-	if _, err := s.w.files.log.WritevAt(bufs, before.Position); err != nil {
+	if err := s.write(bufs, before.Position); err != nil {
 		s.w.dirty = true
 		// What went in must not be found by a recovery. Where this fails
 		// too, the next append has to get it done first.
@@ -94,6 +94,16 @@ func (s *Segment) Append(bufs [][]byte, frames []Frame, growTo int64) error {
 	}
 	s.tail.publish(frames, end)
 	return nil
+}
+
+func (s *Segment) write(bufs [][]byte, position int64) error {
+	var err error
+	if len(bufs) == 1 {
+		_, err = s.w.files.log.WriteAt(bufs[0], position)
+	} else {
+		_, err = s.w.files.log.WritevAt(bufs, position)
+	}
+	return err
 }
 
 // clean cuts the file to its valid length after a failed write.
