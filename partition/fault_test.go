@@ -228,3 +228,121 @@ func TestCachingSwitchedOff(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestStaleSnapshotIsNotBelieved: where the disk had no room to note what is
+// known of a producer before its batches went, a restart must not take an
+// older note for the truth, which would call the producer's next batch a gap.
+func TestStaleSnapshotIsNotBelieved(t *testing.T) {
+	mem := vfs.NewMem()
+	inj := vfs.NewInjector()
+	rng := rand.New(rand.NewPCG(1, 1))
+	r := open(t, mem, log.RecoverClean, testSettings())
+	put := func(sequence int32) {
+		t.Helper()
+		if err := await(t, r.Propose(makeBatch(t, rng, identity{id: 1, sequence: sequence}, 1), AcksAll)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(0)
+	if err := r.stop(); err != nil { // leaves a snapshot
+		t.Fatal(err)
+	}
+	r = open(t, vfs.Inject(mem, inj), log.RecoverClean, testSettings())
+	inj.Add(vfs.Rule{Kinds: vfs.OpCreate, Path: "*.producers.tmp", Times: -1, Err: syscall.ENOSPC})
+	put(1)
+	if _, err := r.DeleteRecords(-1); err != nil {
+		t.Fatalf("a full disk has to let go of records: %v", err)
+	}
+	crashed := mem.ProcessCrashClone()
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	r = open(t, crashed, log.RecoverProcessCrash, testSettings())
+	put(2)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSnapshotOfLostBatchesStaysGone: a snapshot that a power loss left
+// without its batches is removed for good before the log grows past it again.
+func TestSnapshotOfLostBatchesStaysGone(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	set := testSettings()
+	set.Log.SegmentBytes = 1 << 20 // no roll, which would sync the folder
+	set.WriteCaching = true
+	mem := vfs.NewMem()
+	before := open(t, mem, log.RecoverClean, set)
+	if err := await(t, before.Propose(makeBatch(t, rng, identity{id: 1}, 3), AcksAll)); err != nil {
+		t.Fatal(err)
+	}
+	before.saveProducers(before.LogEndOffset()) // Close does, and then syncs the log
+	lost := mem.CrashClone(vfs.CrashOptions{})
+	if err := before.stop(); err != nil {
+		t.Fatal(err)
+	}
+	set.WriteCaching = false
+	r := open(t, lost, log.RecoverPowerLoss, set)
+	if r.LogEndOffset() != 0 {
+		t.Fatal("nothing was lost: the test shows nothing")
+	}
+	for range 5 {
+		if err := await(t, r.Propose(makeBatch(t, rng, nobody, 3), AcksAll)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := lost.CrashClone(vfs.CrashOptions{})
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	r = open(t, again, log.RecoverPowerLoss, set)
+	if known := r.Producers(); len(known) != 0 {
+		t.Errorf("the log never held a batch of a producer, and yet %+v are known", known)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNamesOfADeadProcess: a process dies between the file of a new segment
+// and its durable name. What the next one acknowledges in that file has to
+// outlive a power loss.
+func TestNamesOfADeadProcess(t *testing.T) {
+	mem := vfs.NewMem()
+	gate, inj := vfs.NewGate(), vfs.NewInjector()
+	rng := rand.New(rand.NewPCG(1, 1))
+	r := open(t, vfs.Inject(mem, inj), log.RecoverClean, testSettings())
+	inj.Add(vfs.Rule{Kinds: vfs.OpSyncDir, Gate: gate})
+	rolled := make(chan *rig)
+	go func() {
+		for r.log.Segments() == 1 {
+			r.Propose(makeBatch(t, rng, nobody, 3), AcksLeader)
+		}
+		rolled <- r
+	}()
+	<-gate.Entered()
+	crashed := mem.ProcessCrashClone()
+	gate.Open()
+	if err := (<-rolled).stop(); err != nil {
+		t.Fatal(err)
+	}
+	r = open(t, crashed, log.RecoverProcessCrash, testSettings())
+	if r.log.Segments() != 2 {
+		t.Fatalf("%d segments, want the new one too: the test shows nothing", r.log.Segments())
+	}
+	a := r.Propose(makeBatch(t, rng, nobody, 3), AcksAll)
+	if err := await(t, a); err != nil {
+		t.Fatal(err)
+	}
+	lost := crashed.CrashClone(vfs.CrashOptions{})
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	r = open(t, lost, log.RecoverPowerLoss, testSettings())
+	if end := r.LogEndOffset(); end < a.next {
+		t.Errorf("the log ends at %d, [%d, %d) was acknowledged", end, a.BaseOffset, a.next)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+}

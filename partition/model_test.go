@@ -35,9 +35,6 @@ type modelRef struct {
 	who        identity
 	lastSeq    int32
 	base, next int64
-	// sure is unset for a batch that lay below the log start when the
-	// partition was opened: a crash may have taken the snapshot that knew it.
-	sure bool
 }
 
 func newModel() *model { return &model{producers: map[int64]*modelProducer{}} }
@@ -59,11 +56,11 @@ func (m *model) add(b Batch, a *Append) {
 	}
 	m.batches = append(m.batches, mb)
 	if h.ProducerID >= 0 {
-		m.note(mb, true)
+		m.note(mb)
 	}
 }
 
-func (m *model) note(b modelBatch, sure bool) {
+func (m *model) note(b modelBatch) {
 	p := m.producers[b.who.id]
 	if p == nil {
 		p = &modelProducer{}
@@ -72,7 +69,7 @@ func (m *model) note(b modelBatch, sure bool) {
 	if p.epoch != b.who.epoch {
 		p.epoch, p.refs = b.who.epoch, nil
 	}
-	p.refs = append(p.refs, modelRef{who: b.who, lastSeq: b.lastSeq, base: b.base, next: b.next, sure: sure})
+	p.refs = append(p.refs, modelRef{who: b.who, lastSeq: b.lastSeq, base: b.base, next: b.next})
 }
 
 // next is the identity under which producer id sends next.
@@ -83,9 +80,6 @@ func (m *model) next(id int64) identity {
 	}
 	return identity{id: id, epoch: p.epoch, sequence: p.refs[len(p.refs)-1].lastSeq + 1}
 }
-
-// remembered lists the batches of which a retry must be known.
-func (p *modelProducer) remembered() []modelRef { return p.refs[max(0, len(p.refs)-cachedBatches):] }
 
 // settle notes which batches the partition has called safe on disk so far.
 func (m *model) settle(cached bool) {
@@ -127,7 +121,7 @@ func (m *model) crashed(end, start int64, power bool) error {
 		b.a = nil
 		b.durable = true // recovery has synced it
 		if b.who.id >= 0 {
-			m.note(*b, b.next > start)
+			m.note(*b)
 		}
 	}
 	return nil
