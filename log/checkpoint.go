@@ -162,16 +162,13 @@ func loadCheckpoint(fsys vfs.FS, dir string, readOnly bool) (c checkpointFile, o
 }
 
 func (c *checkpointFile) read() (ok bool, err error) {
-	b := make([]byte, 2*slotBytes)
-	n, err := c.file.ReadAt(b, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, err
-	}
-	b = b[:n]
 	var reason error
 	for slot := range 2 {
-		at := min(slot*slotBytes, len(b))
-		s, err := decodeCheckpoint(b[at:min(at+slotBytes, len(b))])
+		b, err := c.readSlot(slot)
+		if err != nil {
+			return false, err
+		}
+		s, err := decodeCheckpoint(b)
 		var version *VersionError
 		switch {
 		case errors.As(err, &version):
@@ -188,6 +185,21 @@ func (c *checkpointFile) read() (ok bool, err error) {
 		return true, nil
 	}
 	return false, &CorruptError{Path: c.path, Offset: -1, Reason: "no slot is valid: " + reason.Error()}
+}
+
+// readSlot reads one slot, of which most have little.
+func (c *checkpointFile) readSlot(slot int) ([]byte, error) {
+	const little = 1 << 10
+	for want := little; ; want = slotBytes {
+		b := make([]byte, want)
+		n, err := c.file.ReadAt(b, int64(slot)*slotBytes)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		if n < little || want == slotBytes || binary.BigEndian.Uint32(b[8:]) <= little {
+			return b[:n], nil
+		}
+	}
 }
 
 // write puts a new checkpoint over the older slot, which is safe because the

@@ -292,6 +292,10 @@ func (l *Log) readFirst() error {
 	if err != nil {
 		return err
 	}
+	if !l.readOnly && (h.TopicID != l.cfg.TopicID || h.Partition != l.cfg.Partition) {
+		return &CorruptError{Path: l.list()[0].Path(), Offset: h.BaseOffset,
+			Reason: fmt.Sprintf("it belongs to partition %d of topic %x, not to %d of %x", h.Partition, h.TopicID, l.cfg.Partition, l.cfg.TopicID)}
+	}
 	l.firstRaft.Store(h.BaseRaftIndex)
 	epochs := *l.epochs.Load()
 	if h.EpochBefore < 0 || len(epochs) > 0 && epochs[0].offset <= h.BaseOffset {

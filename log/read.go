@@ -84,7 +84,9 @@ func (l *Log) Batches(from, limit int64) iter.Seq2[recordbatch.Header, error] {
 				if h.NextOffset() > limit || !yield(h, nil) {
 					return
 				}
-				from = h.NextOffset()
+				if from = h.NextOffset(); from >= limit {
+					return // what follows may be cut off meanwhile
+				}
 			}
 		}
 	}

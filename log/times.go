@@ -131,6 +131,9 @@ func maxTimestamp(s *segment.Segment, start, limit int64) (int64, error) {
 			break
 		}
 		largest = max(largest, h.MaxTimestamp)
+		if h.NextOffset() == limit {
+			break // what follows may be cut off meanwhile
+		}
 	}
 	return largest, nil
 }

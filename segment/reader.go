@@ -62,7 +62,8 @@ func (s *Segment) find(f *files, q query) (Range, error) {
 	if err != nil {
 		return Range{}, err
 	}
-	for !stop {
+	// What lies past the limit may be cut off meanwhile: no look at it.
+	for !stop && c.state.NextOffset < q.limit {
 		next, ok, err := c.peek()
 		if err != nil {
 			return Range{}, err

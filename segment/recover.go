@@ -137,6 +137,9 @@ func (r *recovery) headerError(f *files, size int64, from *RecoveryPoint, err er
 
 // scan finds the end of the valid frames.
 func (r *recovery) scan(f *files, size int64, from State) (State, error) {
+	if size == from.Position {
+		return from, nil
+	}
 	sc := newScanner(f.log, size, from)
 	for {
 		_, reason, err := sc.next()

@@ -18,7 +18,7 @@ func (s *Segment) FirstAtOrAfter(ts, position, limit int64) (batch Frame, ok boo
 	}
 	c := s.cursor(f, from, s.tail.end().Position, walkBytes)
 	defer c.close()
-	for {
+	for c.state.NextOffset < limit {
 		frame, ok, err := c.next()
 		if err != nil || !ok || frame.NextOffset > limit {
 			return Frame{}, false, err
@@ -27,6 +27,7 @@ func (s *Segment) FirstAtOrAfter(ts, position, limit int64) (batch Frame, ok boo
 			return frame, true, nil
 		}
 	}
+	return Frame{}, false, nil
 }
 
 // seekTime gives a state before the first frame at or above position with a
@@ -60,13 +61,14 @@ func (s *Segment) MaxTimestamp(limit int64) (ts int64, err error) {
 	}
 	c := s.cursor(f, from, end.Position, walkBytes)
 	defer c.close()
-	for {
+	for c.state.NextOffset < limit {
 		frame, ok, err := c.peek()
 		if err != nil || !ok || frame.NextOffset > limit {
 			return c.state.MaxTimestamp, err
 		}
 		c.state.add(frame)
 	}
+	return c.state.MaxTimestamp, nil
 }
 
 // seekMax gives a state at or below limit that knows its largest timestamp.
