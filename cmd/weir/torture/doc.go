@@ -1,0 +1,17 @@
+// Package torture attacks the real binary: it is killed, starved of disk and
+// has its files damaged, and what clients were told before has to be true
+// after. The tests carry the build tag torture; `make torture` runs them.
+//
+// Two of them mount file systems and so need root: a full disk is a small
+// tmpfs, and power is lost on an ext4 image by the file system's shutdown call.
+// Where that is not allowed they fail and say so; WEIR_TORTURE_MOUNT=no leaves
+// them out.
+//
+// Sizes come from the environment:
+//
+//	WEIR_TORTURE_CYCLES   kills of TestKill (25)
+//	WEIR_TORTURE_LOSSES   power losses of TestPowerLoss (5)
+//	WEIR_TORTURE_RECORDS  records of TestManyRecords (1000000)
+//	WEIR_TORTURE_SEED     of everything drawn at random (the clock)
+//	WEIR_TORTURE_BINARY   the binary to attack (one that is built first)
+package torture

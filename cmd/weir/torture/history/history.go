@@ -1,0 +1,105 @@
+// Package history holds what clients of a broker did and saw, and judges it.
+// It knows nothing of the broker: an event is what a client can swear to.
+package history
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// Op is what an event tells of.
+type Op string
+
+const (
+	// Send: a producer hands a record to its client.
+	Send Op = "send"
+	// Ack: the broker has acknowledged it, at Offset. A record that was sent
+	// and not acknowledged may be in the log or not.
+	Ack Op = "ack"
+	// Fail: the record is known not to be in the log.
+	Fail Op = "fail"
+	// Poll: a consumer with fixed partitions is handed a record.
+	Poll Op = "poll"
+	// Final: the record as read from end to end after everything has healed.
+	Final Op = "final"
+	// Bounds: the log start (Offset) and end (End) of a partition for the
+	// final reading, which it precedes.
+	Bounds Op = "bounds"
+)
+
+// Event is one line of a history. Of the fields those count that its Op needs.
+type Event struct {
+	Op        Op     `json:"op"`
+	Process   int    `json:"process"`         // producer or consumer
+	Partition int32  `json:"partition"`       // over all topics
+	Value     uint64 `json:"value,omitempty"` // names the record: NewValue
+	Sum       uint64 `json:"sum,omitempty"`   // of all its bytes, key and value
+	Key       string `json:"key,omitempty"`
+	Offset    int64  `json:"offset"`
+	End       int64  `json:"end,omitempty"`
+	// Idempotent, of a Send: no retry may leave a second copy.
+	Idempotent bool `json:"idempotent,omitempty"`
+}
+
+// sequenceBits of a value count the records of one producer.
+const sequenceBits = 40
+
+// NewValue names the n-th record of a producer.
+func NewValue(producer int, n uint64) uint64 { return uint64(producer)<<sequenceBits | n }
+
+// Producer and Sequence take a value apart.
+func Producer(value uint64) int    { return int(value >> sequenceBits) }
+func Sequence(value uint64) uint64 { return value & (1<<sequenceBits - 1) }
+
+// Recorder collects events from many goroutines in one order that keeps
+// before and after: what returned before something else began comes first.
+type Recorder struct {
+	mu     sync.Mutex
+	events []Event
+}
+
+// Add appends events.
+func (r *Recorder) Add(events ...Event) {
+	r.mu.Lock()
+	r.events = append(r.events, events...)
+	r.mu.Unlock()
+}
+
+// Events returns what was recorded, not to be changed.
+func (r *Recorder) Events() []Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.events[:len(r.events):len(r.events)]
+}
+
+// Write writes events as lines of JSON.
+func Write(w io.Writer, events []Event) error {
+	b := bufio.NewWriter(w)
+	lines := json.NewEncoder(b)
+	for _, e := range events {
+		if err := lines.Encode(e); err != nil {
+			return err
+		}
+	}
+	return b.Flush()
+}
+
+// Read reads what Write wrote.
+func Read(r io.Reader) ([]Event, error) {
+	var events []Event
+	lines := json.NewDecoder(r)
+	for {
+		var e Event
+		switch err := lines.Decode(&e); err {
+		case nil:
+			events = append(events, e)
+		case io.EOF:
+			return events, nil
+		default:
+			return nil, fmt.Errorf("event %d: %w", len(events)+1, err)
+		}
+	}
+}
