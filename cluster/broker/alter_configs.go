@@ -31,6 +31,9 @@ func (b *Broker) alterConfigs(ctx context.Context, _ *call, req *kmsg.AlterConfi
 		err := b.alter(ctx, resource, named[resource] > 1, req.ValidateOnly, func(map[string]string) (map[string]string, error) {
 			values := make(map[string]string, len(r.Configs))
 			for _, c := range r.Configs {
+				if _, twice := values[c.Name]; twice {
+					return nil, invalidRequest("config %q is named twice", c.Name)
+				}
 				if c.Value == nil {
 					return nil, &config.InvalidValueError{Key: c.Name, Value: "null", Allowed: "a value"}
 				}

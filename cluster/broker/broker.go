@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -33,7 +34,9 @@ type Broker struct {
 	addr      string
 	stopping  chan struct{} // closed when parked fetches are to be answered
 	stopOnce  sync.Once
-	serving   sync.WaitGroup
+	// endBackground ends what runs beside the server.
+	endBackground context.CancelFunc
+	serving       sync.WaitGroup
 }
 
 // Start opens the node that cfg describes and serves Kafka on its listeners.
@@ -88,24 +91,33 @@ func (b *Broker) serve(lns []net.Listener) error {
 	b.sessions = newFetchSessions(b.cfg.Network.FetchSessions, b.now)
 	b.offsets = newOffsetStore(b.node, b.logger)
 	b.producerIDs.node = b.node
-	if err := b.offsets.load(); err != nil {
-		return errors.Join(err, b.node.Close())
-	}
+	b.offsets.load(context.Background(), b.now().UnixMilli())
 	wireCfg := wire.Config{
 		MaxRequestBytes: b.cfg.Network.RequestMaxBytes,
 		RequestLimit: func(_ *wire.Conn, key int16) int {
 			api, _ := protocol.Lookup(key)
 			return min(api.MaxRequestBytes, b.cfg.Network.RequestMaxBytes)
 		},
-		MemoryBytes:         max(b.cfg.Network.QueuedMaxRequestBytes, 0),
-		MaxConnections:      b.cfg.Network.MaxConnections,
-		MaxConnectionsPerIP: b.cfg.Network.MaxConnectionsPerIP,
-		IdleTimeout:         b.cfg.Network.MaxIdle,
+		MemoryBytes: b.cfg.Network.QueuedMaxRequestBytes,
+		IdleTimeout: b.cfg.Network.MaxIdle,
+		ConnectionLimits: func() (total, perIP int) {
+			n := &b.node.Config().Network
+			return n.MaxConnections, n.MaxConnectionsPerIP
+		},
+	}
+	if wireCfg.MemoryBytes < 0 {
+		wireCfg.MemoryBytes = math.MaxInt64
+	}
+	if wireCfg.IdleTimeout == 0 {
+		wireCfg.IdleTimeout = math.MaxInt64
 	}
 	if err := wireCfg.Validate(); err != nil {
 		return errors.Join(err, b.node.Close())
 	}
 	b.server = wire.NewServer(wireCfg, b, b.logger)
+	ctx, cancel := context.WithCancel(context.Background())
+	b.endBackground = cancel
+	b.serving.Go(func() { b.expireOffsets(ctx) })
 	for _, ln := range lns {
 		b.serving.Go(func() {
 			if err := b.server.Serve(ln); err != nil && !errors.Is(err, wire.ErrServerClosed) {
@@ -138,8 +150,27 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	if err != nil {
 		err = errors.Join(err, b.server.Close())
 	}
+	b.endBackground()
 	b.serving.Wait()
 	return errors.Join(err, b.node.Close())
+}
+
+// offsetsCheckInterval is how often old commits are looked for, as in Kafka.
+const offsetsCheckInterval = 10 * time.Minute
+
+// expireOffsets forgets commits that are older than offsets.retention.minutes
+// (KIP-211: of consumers without a membership, from the commit on).
+func (b *Broker) expireOffsets(ctx context.Context) {
+	ticker := time.NewTicker(offsetsCheckInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			b.offsets.expire(ctx, b.now(), b.cfg.Groups.OffsetsRetention)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // listenerOf names the listener that a connection came in by.

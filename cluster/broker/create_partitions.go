@@ -21,9 +21,9 @@ func (b *Broker) createPartitions(ctx context.Context, _ *call, req *kmsg.Create
 	for _, in := range req.Topics {
 		out := kmsg.NewCreatePartitionsResponseTopic()
 		out.Topic = in.Topic
-		err := b.createPartitionsOf(ctx, in, req.ValidateOnly)
-		if named[in.Topic] > 1 {
-			err = invalidRequest("topic %q is named twice", in.Topic)
+		err := invalidRequest("topic %q is named twice", in.Topic)
+		if named[in.Topic] == 1 {
+			err = b.createPartitionsOf(ctx, in, req.ValidateOnly)
 		}
 		out.ErrorCode, out.ErrorMessage = codeAndMessage(err)
 		resp.Topics = append(resp.Topics, out)

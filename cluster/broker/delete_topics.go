@@ -10,7 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster"
-	"weir/cluster/group"
 	"weir/protocol"
 )
 
@@ -68,13 +67,9 @@ func (b *Broker) deleteTopic(ctx context.Context, t *cluster.Topic) error {
 	if results[0].Err != nil {
 		return results[0].Err
 	}
-	var committed map[string][]group.TopicPartition
-	b.offsets.read(func(o *group.Offsets) { committed = o.OfTopic(t.Name) })
-	for name, tps := range committed {
-		if err := b.offsets.remove(ctx, name, tps, b.now().UnixMilli()); err != nil {
-			// The topic is gone all the same; a stale offset is the smaller evil.
-			b.logger.Warn("committed offsets of a deleted topic remain", "topic", t.Name, "group", name, "err", err)
-		}
+	if err := b.offsets.removeTopic(ctx, t.Name, b.now().UnixMilli()); err != nil {
+		// The topic is gone all the same; a stale offset is the smaller evil.
+		b.logger.Warn("committed offsets of a deleted topic remain until the next start", "topic", t.Name, "err", err)
 	}
 	return nil
 }

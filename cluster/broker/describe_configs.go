@@ -19,10 +19,17 @@ import (
 
 func (b *Broker) describeConfigs(_ context.Context, _ *call, req *kmsg.DescribeConfigsRequest) (*kmsg.DescribeConfigsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+	named := make(map[configResource]bool, len(req.Resources))
 	for _, in := range req.Resources {
 		out := kmsg.NewDescribeConfigsResponseResource()
 		out.ResourceType, out.ResourceName = in.ResourceType, in.ResourceName
-		described, err := b.describeResource(in)
+		resource := configResource{in.ResourceType, in.ResourceName}
+		var described []config.Description
+		err := invalidRequest("resource %q is named twice", in.ResourceName)
+		if !named[resource] {
+			described, err = b.describeResource(in)
+		}
+		named[resource] = true
 		out.ErrorCode, out.ErrorMessage = codeAndMessage(err)
 		for _, d := range described {
 			if in.ConfigNames == nil || slices.Contains(in.ConfigNames, d.Name) {

@@ -11,13 +11,19 @@ import (
 
 func (b *Broker) describeProducers(_ context.Context, _ *call, req *kmsg.DescribeProducersRequest) (*kmsg.DescribeProducersResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeProducersResponse)
+	named := make(map[partKey]bool)
 	for _, t := range req.Topics {
 		out := kmsg.NewDescribeProducersResponseTopic()
 		out.Topic = t.Topic
 		for _, index := range t.Partitions {
 			po := kmsg.NewDescribeProducersResponseTopicPartition()
 			po.Partition = index
+			k := partKey{name: t.Topic, partition: index}
 			p, err := b.partitionOf(t.Topic, index)
+			if named[k] {
+				err = invalidRequest("partition %s-%d is named twice", t.Topic, index)
+			}
+			named[k] = true
 			if err != nil {
 				po.ErrorCode, po.ErrorMessage = int16(errorCode(err)), kmsg.StringPtr(err.Error())
 				out.Partitions = append(out.Partitions, po)

@@ -21,12 +21,12 @@ type call struct {
 
 // handler answers one API. It runs on the connection's reader, in the order
 // of arrival, and must not wait: what waits goes into the Reply.
-type handler func(c *call, req kmsg.Request) wire.Reply
+type handler func(c *call) wire.Reply
 
 // handlers has one entry for each API of protocol.APIs; a test compares.
 var handlers = map[int16]handler{
-	protocol.KeyProduce:                 (*call).produce,
-	protocol.KeyFetch:                   (*call).fetch,
+	protocol.KeyProduce:                 atOnce((*call).produce),
+	protocol.KeyFetch:                   atOnce((*call).fetch),
 	protocol.KeyListOffsets:             later((*Broker).listOffsets),
 	protocol.KeyMetadata:                later((*Broker).metadata),
 	protocol.KeyOffsetCommit:            later((*Broker).offsetCommit),
@@ -36,7 +36,7 @@ var handlers = map[int16]handler{
 	protocol.KeyDescribeGroups:          later((*Broker).describeGroups),
 	protocol.KeyListGroups:              later((*Broker).listGroups),
 	protocol.KeyDeleteGroups:            later((*Broker).deleteGroups),
-	protocol.KeyApiVersions:             (*call).apiVersions,
+	protocol.KeyApiVersions:             atOnce((*call).apiVersions),
 	protocol.KeyCreateTopics:            later((*Broker).createTopics),
 	protocol.KeyDeleteTopics:            later((*Broker).deleteTopics),
 	protocol.KeyDeleteRecords:           later((*Broker).deleteRecords),
@@ -53,16 +53,33 @@ var handlers = map[int16]handler{
 	protocol.KeyDescribeTopicPartitions: later((*Broker).describeTopicPartitions),
 }
 
+// atOnce makes a handler of a function that has to see requests in the order of
+// arrival, or answers without waiting.
+func atOnce(f func(*call, kmsg.Request) wire.Reply) handler {
+	return func(c *call) wire.Reply {
+		req, err := protocol.DecodeRequest(c.Header, c.Body)
+		if err != nil {
+			return wire.Closed(err)
+		}
+		return f(c, req)
+	}
+}
+
 // later makes a handler of a function that may take its time: it runs when
 // the answer's turn has come, so answers stay in order, one after the other,
-// and the reader goes on reading meanwhile.
+// and the reader goes on reading meanwhile. The request is decoded only then:
+// what waits takes no more memory than its frame.
 func later[Q kmsg.Request, P kmsg.Response](f func(b *Broker, ctx context.Context, c *call, req Q) (P, error)) handler {
-	return func(c *call, req kmsg.Request) wire.Reply {
-		typed, ok := req.(Q)
-		if !ok {
-			return wire.Closed(fmt.Errorf("broker: %T handed to the handler of %T", req, typed))
-		}
+	return func(c *call) wire.Reply {
 		return lazy(func(ctx context.Context) (wire.Response, error) {
+			req, err := protocol.DecodeRequest(c.Header, c.Body)
+			if err != nil {
+				return wire.Response{}, err
+			}
+			typed, ok := req.(Q)
+			if !ok {
+				return wire.Response{}, fmt.Errorf("broker: %T handed to the handler of %T", req, typed)
+			}
 			resp, err := f(c.broker, ctx, c, typed)
 			if err != nil {
 				return wire.Response{}, err
@@ -88,11 +105,7 @@ func (b *Broker) Handle(r *wire.Request) wire.Reply {
 	if api, _ := protocol.Lookup(r.Header.Key); !api.Serves(r.Header.Version) && r.Header.Key == protocol.KeyApiVersions {
 		return c.apiVersionsUnsupported() // its body is not ours to read
 	}
-	req, err := protocol.DecodeRequest(r.Header, r.Body)
-	if err != nil {
-		return wire.Closed(err)
-	}
-	return h(c, req)
+	return h(c)
 }
 
 // encode makes the frame of a response whose every byte is on the heap.

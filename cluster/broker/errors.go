@@ -67,6 +67,7 @@ var errorTable = []errorEntry{
 
 	{sentinel(cluster.ErrUnknownPartition), protocol.CodeUnknownTopicOrPartition},
 	{typed[*cluster.OfflineError], protocol.CodeKafkaStorageError},
+	{typed[*cluster.UnavailableError], protocol.CodeNotController}, // retriable: not taken, or outcome unknown
 	{typed[*requestError], protocol.CodeInvalidRequest},
 
 	{typed[*config.UnknownKeyError], protocol.CodeInvalidConfig},

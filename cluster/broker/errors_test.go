@@ -41,6 +41,8 @@ func TestErrorCodes(t *testing.T) {
 		{context.DeadlineExceeded, protocol.CodeRequestTimedOut},
 		{cluster.ErrUnknownPartition, protocol.CodeUnknownTopicOrPartition},
 		{&cluster.OfflineError{Err: errors.New("why")}, protocol.CodeKafkaStorageError},
+		{&cluster.UnavailableError{Err: errors.New("closed")}, protocol.CodeNotController},
+		{&cluster.UnavailableError{Err: context.DeadlineExceeded}, protocol.CodeRequestTimedOut},
 		{invalidRequest("twice"), protocol.CodeInvalidRequest},
 		{&config.UnknownKeyError{}, protocol.CodeInvalidConfig},
 		{&config.InvalidValueError{}, protocol.CodeInvalidConfig},

@@ -12,6 +12,8 @@ package broker
 // Added by version: 7 sessions (KIP-227), 9 leader epoch, 10 zstd, 12
 // diverging epochs, flexible, 13 topic ids, 15 replica state, 17 directory
 // id, 18 high watermark.
+// A request parks for 30 s at most and names 10,000 partitions at most,
+// INVALID_REQUEST.
 // Left out: serving followers (replication is not over Fetch), preferred read
 // replicas, aborted transactions (there are none), throttling.
 
@@ -28,6 +30,10 @@ import (
 	"weir/protocol/recordbatch"
 	"weir/protocol/wire"
 )
+
+// maxFetchWait bounds how long a fetch parks, whatever it asks for: answering
+// early is always right, and a parked request holds memory.
+const maxFetchWait = 30 * time.Second
 
 // fetching is one fetch request under way.
 type fetching struct {
@@ -58,13 +64,16 @@ func (c *call) fetch(r kmsg.Request) wire.Reply {
 	f.maxBytes = min(int(max(req.MaxBytes, 0)), c.broker.node.Config().Network.FetchMaxBytes)
 	var code protocol.ErrorCode
 	if f.scope, code = c.broker.sessions.open(req); code != protocol.CodeNone {
+		if req.Version < 7 {
+			return wire.Closed(code) // there is no place for it in the answer
+		}
 		return wire.Ready(f.encode(code))
 	}
 	f.results = make([]fetchResult, len(f.scope.parts))
 	if f.look() {
 		return wire.Ready(f.encode(protocol.CodeNone))
 	}
-	f.deadline = time.Now().Add(time.Duration(req.MaxWaitMillis) * time.Millisecond)
+	f.deadline = time.Now().Add(min(time.Duration(req.MaxWaitMillis)*time.Millisecond, maxFetchWait))
 	return lazy(f.park)
 }
 
@@ -82,7 +91,6 @@ func (f *fetching) park(ctx context.Context) (wire.Response, error) {
 	for !f.look() {
 		select {
 		case <-w.C():
-			f.release()
 		case <-timer.C:
 			return f.encode(protocol.CodeNone), nil
 		case <-f.call.broker.stopping:
@@ -98,6 +106,7 @@ func (f *fetching) park(ctx context.Context) (wire.Response, error) {
 // look reads every partition and says whether the answer should go out now.
 // Unless it does, there is no error in any of them.
 func (f *fetching) look() bool {
+	f.release() // what an earlier look found
 	left, found, now := f.maxBytes, 0, false
 	for i := range f.scope.parts {
 		part, res := &f.scope.parts[i], &f.results[i]
@@ -124,7 +133,7 @@ func (f *fetching) read(part *fetchPart, res *fetchResult, maxBytes int, minOne 
 	}
 	res.partition = p
 	if err := f.readPartition(p, part, res, maxBytes, minOne); err != nil {
-		res.code = errorCode(err)
+		*res = fetchResult{partition: p, high: -1, stable: -1, start: -1, code: errorCode(err)}
 		if res.code == protocol.CodeKafkaStorageError && f.req.Version <= 5 {
 			res.code = protocol.CodeNotLeaderOrFollower // the older clients' word for it
 		}

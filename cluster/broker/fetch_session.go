@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/metadata"
 	"weir/protocol"
 )
 
@@ -23,9 +24,12 @@ const (
 	// sessionIdle is how long a session must have rested before another may
 	// take its slot.
 	sessionIdle = 2 * time.Minute
-	// maxSessionPartitions is how many partitions all sessions remember
-	// together; a client over it stays without a session.
-	maxSessionPartitions = 200_000
+	// maxSessionWeight is how many partitions all sessions remember together;
+	// a client over it stays without a session. One under a name that is
+	// longer than any topic's counts for more, as what it takes does.
+	maxSessionWeight = 200_000
+	// maxFetchPartitions is how many partitions one request may read.
+	maxFetchPartitions = 10_000
 )
 
 // partKey names a partition as the client did: by topic id from v13 on, by
@@ -35,6 +39,8 @@ type partKey struct {
 	id        [16]byte
 	partition int32
 }
+
+func (k partKey) weight() int { return 1 + len(k.name)/(metadata.MaxTopicNameBytes+1) }
 
 // fetchPart is what a client wants of one partition, and, in a session, what
 // it was last told.
@@ -64,7 +70,10 @@ type fetchSession struct {
 	epoch    int32 // of the next request
 	parts    []*fetchPart
 	byKey    map[partKey]*fetchPart
+	weight   int // of parts
 	lastUsed time.Time
+
+	counted int // of weight, in fetchSessions.weight; guarded by fetchSessions.mu
 }
 
 // fetchSessions holds at most slots sessions.
@@ -72,9 +81,9 @@ type fetchSessions struct {
 	slots int
 	now   func() time.Time
 
-	mu         sync.Mutex // guards byID and partitions; before fetchSession.mu
-	byID       map[int32]*fetchSession
-	partitions int
+	mu     sync.Mutex // guards byID, weight and fetchSession.counted; before fetchSession.mu
+	byID   map[int32]*fetchSession
+	weight int // of all sessions in byID
 }
 
 func newFetchSessions(slots int, now func() time.Time) *fetchSessions {
@@ -119,6 +128,9 @@ func (s *fetchSessions) open(req *kmsg.FetchRequest) (fetchScope, protocol.Error
 			s.remove(req.SessionID)
 		}
 		parts, byKey := requestedParts(req)
+		if len(parts) > maxFetchPartitions {
+			return fetchScope{}, protocol.CodeInvalidRequest
+		}
 		scope := fetchScope{parts: scopeParts(parts)}
 		if req.Version >= 7 && req.SessionEpoch == epochInitial && len(parts) > 0 {
 			scope.session = s.create(parts, byKey, req.Version >= 13)
@@ -131,11 +143,14 @@ func (s *fetchSessions) open(req *kmsg.FetchRequest) (fetchScope, protocol.Error
 	if session == nil {
 		return fetchScope{}, protocol.CodeFetchSessionIDNotFound
 	}
-	parts, grown, code := session.next(req, s.now())
-	if code != protocol.CodeNone {
+	parts, weight, code := session.next(req, s.now())
+	switch {
+	case code != protocol.CodeNone:
 		return fetchScope{}, code
-	}
-	if !s.grow(grown) {
+	case len(parts) > maxFetchPartitions:
+		s.remove(session.id)
+		return fetchScope{}, protocol.CodeInvalidRequest
+	case !s.count(session, weight):
 		s.remove(session.id)
 		return fetchScope{}, protocol.CodeFetchSessionIDNotFound
 	}
@@ -146,8 +161,9 @@ func (s *fetchSessions) open(req *kmsg.FetchRequest) (fetchScope, protocol.Error
 	return fetchScope{session: session, incremental: true, parts: parts}, protocol.CodeNone
 }
 
-// next takes the session to its next epoch and returns what is read in it.
-func (f *fetchSession) next(req *kmsg.FetchRequest, now time.Time) (parts []scopePart, grown int, code protocol.ErrorCode) {
+// next takes the session to its next epoch and returns what is read in it, and
+// what all of that weighs.
+func (f *fetchSession) next(req *kmsg.FetchRequest, now time.Time) (parts []scopePart, weight int, code protocol.ErrorCode) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.epoch != req.SessionEpoch {
@@ -158,8 +174,8 @@ func (f *fetchSession) next(req *kmsg.FetchRequest, now time.Time) (parts []scop
 	}
 	f.epoch = nextSessionEpoch(f.epoch)
 	f.lastUsed = now
-	grown = f.apply(req)
-	return scopeParts(f.parts), grown, protocol.CodeNone
+	f.apply(req)
+	return scopeParts(f.parts), f.weight, protocol.CodeNone
 }
 
 // requestedParts lists what the request names, once each; the last word
@@ -194,16 +210,15 @@ func eachRequested(req *kmsg.FetchRequest, f func(partKey, *kmsg.FetchRequestTop
 	}
 }
 
-// apply adds, changes and forgets as an incremental request says, and returns
-// by how many partitions the session grew.
-func (f *fetchSession) apply(req *kmsg.FetchRequest) (grown int) {
-	before := len(f.parts)
+// apply adds, changes and forgets as an incremental request says.
+func (f *fetchSession) apply(req *kmsg.FetchRequest) {
 	eachRequested(req, func(k partKey, in *kmsg.FetchRequestTopicPartition) {
 		p := f.byKey[k]
 		if p == nil {
 			p = &fetchPart{partKey: k}
 			f.byKey[k] = p
 			f.parts = append(f.parts, p)
+			f.weight += k.weight()
 		}
 		p.update(in)
 	})
@@ -211,8 +226,12 @@ func (f *fetchSession) apply(req *kmsg.FetchRequest) (grown int) {
 	for i := range req.ForgottenTopics {
 		t := &req.ForgottenTopics[i]
 		for _, partition := range t.Partitions {
-			delete(f.byKey, partKey{name: t.Topic, id: t.TopicID, partition: partition})
-			forgotten = true
+			k := partKey{name: t.Topic, id: t.TopicID, partition: partition}
+			if f.byKey[k] != nil {
+				delete(f.byKey, k)
+				f.weight -= k.weight()
+				forgotten = true
+			}
 		}
 	}
 	if forgotten {
@@ -225,7 +244,6 @@ func (f *fetchSession) apply(req *kmsg.FetchRequest) (grown int) {
 		clear(f.parts[len(kept):])
 		f.parts = kept
 	}
-	return len(f.parts) - before
 }
 
 // answered notes what the client is being told of each partition, and moves
@@ -267,7 +285,11 @@ func (s *fetchSessions) create(parts []*fetchPart, byKey map[partKey]*fetchPart,
 	if len(s.byID) >= s.slots && !s.evict() {
 		return nil
 	}
-	if s.partitions+len(parts) > maxSessionPartitions {
+	weight := 0
+	for _, p := range parts {
+		weight += p.weight()
+	}
+	if s.weight+weight > maxSessionWeight {
 		return nil
 	}
 	id := int32(0)
@@ -276,10 +298,10 @@ func (s *fetchSessions) create(parts []*fetchPart, byKey map[partKey]*fetchPart,
 	}
 	f := &fetchSession{
 		id: id, useIDs: useIDs, epoch: nextSessionEpoch(epochInitial), lastUsed: s.now(),
-		parts: append([]*fetchPart(nil), parts...), byKey: byKey,
+		parts: append([]*fetchPart(nil), parts...), byKey: byKey, weight: weight, counted: weight,
 	}
 	s.byID[id] = f
-	s.partitions += len(parts)
+	s.weight += weight
 	return f
 }
 
@@ -288,11 +310,11 @@ func (s *fetchSessions) evict() bool {
 	limit := s.now().Add(-sessionIdle)
 	for _, f := range s.byID {
 		f.mu.Lock()
-		idle, n := f.lastUsed.Before(limit), len(f.parts)
+		idle := f.lastUsed.Before(limit)
 		f.mu.Unlock()
 		if idle {
 			delete(s.byID, f.id)
-			s.partitions -= n
+			s.weight -= f.counted
 			return true
 		}
 	}
@@ -303,21 +325,24 @@ func (s *fetchSessions) evict() bool {
 func (s *fetchSessions) remove(id int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.byID[id]
-	if f == nil {
-		return
+	if f := s.byID[id]; f != nil {
+		delete(s.byID, id)
+		s.weight -= f.counted
 	}
-	delete(s.byID, id)
-	f.mu.Lock()
-	s.partitions -= len(f.parts)
-	f.mu.Unlock()
 }
 
-func (s *fetchSessions) grow(by int) bool {
+// count notes what a session weighs now and says whether there is room for
+// that. One that has ended meanwhile no longer counts.
+func (s *fetchSessions) count(f *fetchSession, weight int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.partitions += by
-	return by <= 0 || s.partitions <= maxSessionPartitions
+	if s.byID[f.id] != f {
+		return true
+	}
+	more := weight - f.counted
+	s.weight += more
+	f.counted = weight
+	return more <= 0 || s.weight <= maxSessionWeight
 }
 
 func nextSessionEpoch(e int32) int32 {

@@ -95,8 +95,8 @@ func TestFetchSession(t *testing.T) {
 	if _, code := s.open(fetchRequest(12, id, 4, nil)); code != protocol.CodeFetchSessionIDNotFound {
 		t.Errorf("an empty session ends: got %v", code)
 	}
-	if s.partitions != 0 || len(s.byID) != 0 {
-		t.Errorf("left over: %d partitions in %d sessions", s.partitions, len(s.byID))
+	if s.weight != 0 || len(s.byID) != 0 {
+		t.Errorf("left over: %d partitions in %d sessions", s.weight, len(s.byID))
 	}
 }
 
@@ -132,8 +132,8 @@ func TestFetchSessionSlots(t *testing.T) {
 	if mustOpen(t, s, fetchRequest(12, 0, 0, []want{{0, 0}})).sessionID() == sessionless {
 		t.Error("a session that rested did not give its slot up")
 	}
-	if len(s.byID) != 2 || s.partitions != 2 {
-		t.Errorf("%d sessions with %d partitions, want 2 and 2", len(s.byID), s.partitions)
+	if len(s.byID) != 2 || s.weight != 2 {
+		t.Errorf("%d sessions with %d partitions, want 2 and 2", len(s.byID), s.weight)
 	}
 }
 

@@ -28,6 +28,10 @@ func (b *Broker) listGroups(_ context.Context, _ *call, req *kmsg.ListGroupsRequ
 	if !wanted(req.StatesFilter, groupStateEmpty) || !wanted(req.TypesFilter, groupTypeClassic) {
 		return resp, nil
 	}
+	if !b.offsets.allLoaded() {
+		resp.ErrorCode = int16(protocol.CodeCoordinatorLoadInProgress)
+		return resp, nil
+	}
 	b.offsets.read(func(t *group.Offsets) {
 		for _, name := range t.Groups() {
 			g := kmsg.NewListGroupsResponseGroup()
@@ -45,20 +49,23 @@ func wanted(filter []string, v string) bool {
 
 func (b *Broker) describeGroups(_ context.Context, _ *call, req *kmsg.DescribeGroupsRequest) (*kmsg.DescribeGroupsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeGroupsResponse)
-	b.offsets.read(func(t *group.Offsets) {
-		for _, name := range req.Groups {
-			g := kmsg.NewDescribeGroupsResponseGroup()
-			g.Group, g.State, g.AuthorizedOperations = name, groupStateEmpty, math.MinInt32
-			if !t.Has(name) {
-				g.State = groupStateDead
-				if req.Version >= 6 {
-					g.ErrorCode = int16(protocol.CodeGroupIDNotFound)
-					g.ErrorMessage = kmsg.StringPtr("group " + name + " has no committed offsets")
-				}
+	for _, name := range req.Groups {
+		g := kmsg.NewDescribeGroupsResponseGroup()
+		g.Group, g.State, g.AuthorizedOperations = name, groupStateEmpty, math.MinInt32
+		known := false
+		err := b.offsets.readGroup(name, func(t *group.Offsets) { known = t.Has(name) })
+		switch {
+		case err != nil:
+			g.State, g.ErrorCode = "", int16(errorCode(err))
+		case !known:
+			g.State = groupStateDead
+			if req.Version >= 6 {
+				g.ErrorCode = int16(protocol.CodeGroupIDNotFound)
+				g.ErrorMessage = kmsg.StringPtr("group " + name + " has no committed offsets")
 			}
-			resp.Groups = append(resp.Groups, g)
 		}
-	})
+		resp.Groups = append(resp.Groups, g)
+	}
 	return resp, nil
 }
 
@@ -66,10 +73,12 @@ func (b *Broker) deleteGroups(ctx context.Context, _ *call, req *kmsg.DeleteGrou
 	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
 	for _, name := range req.Groups {
 		var tps []group.TopicPartition
-		b.offsets.read(func(t *group.Offsets) { tps = t.Partitions(name) })
+		err := b.offsets.readGroup(name, func(t *group.Offsets) { tps = t.Partitions(name) })
 		g := kmsg.NewDeleteGroupsResponseGroup()
 		g.Group = name
-		if len(tps) == 0 {
+		if err != nil {
+			g.ErrorCode = int16(errorCode(err))
+		} else if len(tps) == 0 {
 			g.ErrorCode = int16(protocol.CodeGroupIDNotFound)
 		} else if err := b.offsets.remove(ctx, name, tps, b.now().UnixMilli()); err != nil {
 			g.ErrorCode = int16(commitCode(err))

@@ -8,9 +8,11 @@ package broker
 
 import (
 	"context"
+	"errors"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster"
 	"weir/protocol"
 )
 
@@ -28,6 +30,12 @@ func (b *Broker) initProducerID(ctx context.Context, _ *call, req *kmsg.InitProd
 	id, err := b.producerIDs.next(ctx)
 	if err != nil {
 		resp.ErrorCode = int16(errorCode(err))
+		var unavailable *cluster.UnavailableError
+		if errors.As(err, &unavailable) {
+			// Kafka's word for having no ids at hand; the others that are
+			// retried send clients looking for a transaction coordinator.
+			resp.ErrorCode = int16(protocol.CodeCoordinatorLoadInProgress)
+		}
 		return resp, nil
 	}
 	resp.ProducerID, resp.ProducerEpoch = id, 0

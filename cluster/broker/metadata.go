@@ -38,10 +38,27 @@ func (b *Broker) metadata(ctx context.Context, c *call, req *kmsg.MetadataReques
 		return resp, nil
 	}
 	create := b.node.Config().Creation.AutoCreate && (req.Version < 4 || req.AllowAutoTopicCreation)
+	named := make(map[metadataKey]bool, len(req.Topics))
 	for _, in := range req.Topics {
-		resp.Topics = append(resp.Topics, b.metadataTopic(ctx, in, create))
+		if k := keyOf(in); !named[k] { // once each, or a small request has an answer of any size
+			named[k] = true
+			resp.Topics = append(resp.Topics, b.metadataTopic(ctx, in, create))
+		}
 	}
 	return resp, nil
+}
+
+// metadataKey is how a request names a topic: by name, or by id.
+type metadataKey struct {
+	name string
+	id   [16]byte
+}
+
+func keyOf(t kmsg.MetadataRequestTopic) metadataKey {
+	if t.Topic != nil {
+		return metadataKey{name: *t.Topic}
+	}
+	return metadataKey{id: t.TopicID}
 }
 
 func (b *Broker) metadataTopic(ctx context.Context, in kmsg.MetadataRequestTopic, create bool) kmsg.MetadataResponseTopic {

@@ -5,8 +5,10 @@ package broker
 // is on disk.
 //
 // Added by version: 6 leader epoch, 7 instance id, 8 flexible.
+// Names of groups have at most 255 bytes, INVALID_GROUP_ID; there is room for
+// 10,000 groups, POLICY_VIOLATION.
 // Left out: members and generations (no group has any: UNKNOWN_MEMBER_ID),
-// retention by request (v2-4; the broker's own applies).
+// retention by request (v2-4; the broker's own applies, from the commit on).
 
 import (
 	"context"
@@ -20,7 +22,10 @@ import (
 func (b *Broker) offsetCommit(ctx context.Context, _ *call, req *kmsg.OffsetCommitRequest) (*kmsg.OffsetCommitResponse, error) {
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
 	var all protocol.ErrorCode // for every partition
-	if req.MemberID != "" || req.Generation >= 0 {
+	switch {
+	case len(req.Group) > maxGroupNameBytes:
+		all = protocol.CodeInvalidGroupID
+	case req.MemberID != "" || req.Generation >= 0:
 		all = protocol.CodeUnknownMemberID
 	}
 	now := b.now().UnixMilli()
@@ -64,7 +69,7 @@ func (b *Broker) offsetCommit(ctx context.Context, _ *call, req *kmsg.OffsetComm
 }
 
 func (b *Broker) checkCommit(tp group.TopicPartition, c group.Commit) protocol.ErrorCode {
-	if len(c.Metadata) > b.cfg.Groups.OffsetMetadataMaxBytes {
+	if len(c.Metadata) > min(b.cfg.Groups.OffsetMetadataMaxBytes, maxMetadataBytes) {
 		return protocol.CodeOffsetMetadataTooLarge
 	}
 	_, err := b.partitionOf(tp.Topic, tp.Partition)
@@ -77,7 +82,7 @@ func commitCode(err error) protocol.ErrorCode {
 	switch code := errorCode(err); code {
 	case protocol.CodeNotLeaderOrFollower, protocol.CodeKafkaStorageError:
 		return protocol.CodeNotCoordinator
-	case protocol.CodeRequestTimedOut, protocol.CodeNotEnoughReplicas:
+	case protocol.CodeRequestTimedOut, protocol.CodeNotEnoughReplicas, protocol.CodeNotController:
 		return protocol.CodeCoordinatorNotAvailable
 	default:
 		return code

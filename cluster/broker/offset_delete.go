@@ -14,7 +14,10 @@ import (
 func (b *Broker) offsetDelete(ctx context.Context, _ *call, req *kmsg.OffsetDeleteRequest) (*kmsg.OffsetDeleteResponse, error) {
 	resp := req.ResponseKind().(*kmsg.OffsetDeleteResponse)
 	known := false
-	b.offsets.read(func(t *group.Offsets) { known = t.Has(req.Group) })
+	if err := b.offsets.readGroup(req.Group, func(t *group.Offsets) { known = t.Has(req.Group) }); err != nil {
+		resp.ErrorCode = int16(errorCode(err))
+		return resp, nil
+	}
 	if !known {
 		resp.ErrorCode = int16(protocol.CodeGroupIDNotFound)
 		return resp, nil

@@ -12,20 +12,31 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster/group"
+	"weir/protocol"
 )
 
 func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRequest) (*kmsg.OffsetFetchResponse, error) {
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	if req.Version < 8 {
-		for _, t := range b.committed(req.Group, oldTopics(req)) {
+		topics, err := b.committed(req.Group, oldTopics(req))
+		if resp.ErrorCode = int16(errorCode(err)); err != nil {
+			topics = refused(oldTopics(req), errorCode(err)) // version 1 has no other place for it
+		}
+		for _, t := range topics {
 			resp.Topics = append(resp.Topics, oldTopic(t))
 		}
 		return resp, nil
 	}
+	named := make(map[string]bool, len(req.Groups))
 	for _, g := range req.Groups {
 		out := kmsg.NewOffsetFetchResponseGroup()
 		out.Group = g.Group
-		out.Topics = b.committed(g.Group, g.Topics)
+		err := invalidRequest("group %q is named twice", g.Group) // all that it has, over and over
+		if !named[g.Group] {
+			out.Topics, err = b.committed(g.Group, g.Topics)
+		}
+		named[g.Group] = true
+		out.ErrorCode = int16(errorCode(err))
 		resp.Groups = append(resp.Groups, out)
 	}
 	return resp, nil
@@ -33,9 +44,8 @@ func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRe
 
 // committed answers for one group in the newer form, which the older one is
 // made from.
-func (b *Broker) committed(name string, topics []kmsg.OffsetFetchRequestGroupTopic) []kmsg.OffsetFetchResponseGroupTopic {
-	var out []kmsg.OffsetFetchResponseGroupTopic
-	b.offsets.read(func(table *group.Offsets) {
+func (b *Broker) committed(name string, topics []kmsg.OffsetFetchRequestGroupTopic) (out []kmsg.OffsetFetchResponseGroupTopic, err error) {
+	err = b.offsets.readGroup(name, func(table *group.Offsets) {
 		if topics == nil {
 			topics = allCommitted(table, name)
 		}
@@ -43,8 +53,7 @@ func (b *Broker) committed(name string, topics []kmsg.OffsetFetchRequestGroupTop
 			to := kmsg.NewOffsetFetchResponseGroupTopic()
 			to.Topic = t.Topic
 			for _, index := range t.Partitions {
-				po := kmsg.NewOffsetFetchResponseGroupTopicPartition()
-				po.Partition, po.Offset, po.LeaderEpoch, po.Metadata = index, -1, -1, kmsg.StringPtr("")
+				po := noOffset(index)
 				if c, ok := table.Get(name, group.TopicPartition{Topic: t.Topic, Partition: index}); ok {
 					po.Offset, po.LeaderEpoch, po.Metadata = c.Offset, c.LeaderEpoch, kmsg.StringPtr(c.Metadata)
 				}
@@ -53,6 +62,27 @@ func (b *Broker) committed(name string, topics []kmsg.OffsetFetchRequestGroupTop
 			out = append(out, to)
 		}
 	})
+	return out, err
+}
+
+func noOffset(index int32) kmsg.OffsetFetchResponseGroupTopicPartition {
+	po := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+	po.Partition, po.Offset, po.LeaderEpoch, po.Metadata = index, -1, -1, kmsg.StringPtr("")
+	return po
+}
+
+// refused answers every partition that was asked for with a code.
+func refused(topics []kmsg.OffsetFetchRequestGroupTopic, code protocol.ErrorCode) (out []kmsg.OffsetFetchResponseGroupTopic) {
+	for _, t := range topics {
+		to := kmsg.NewOffsetFetchResponseGroupTopic()
+		to.Topic = t.Topic
+		for _, index := range t.Partitions {
+			po := noOffset(index)
+			po.ErrorCode = int16(code)
+			to.Partitions = append(to.Partitions, po)
+		}
+		out = append(out, to)
+	}
 	return out
 }
 
@@ -89,6 +119,7 @@ func oldTopic(t kmsg.OffsetFetchResponseGroupTopic) kmsg.OffsetFetchResponseTopi
 	for _, p := range t.Partitions {
 		po := kmsg.NewOffsetFetchResponseTopicPartition()
 		po.Partition, po.Offset, po.LeaderEpoch, po.Metadata = p.Partition, p.Offset, p.LeaderEpoch, p.Metadata
+		po.ErrorCode = p.ErrorCode
 		out.Partitions = append(out.Partitions, po)
 	}
 	return out

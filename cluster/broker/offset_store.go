@@ -2,10 +2,12 @@ package broker
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
-	"fmt"
 	"log/slog"
+	"math"
 	"sync"
+	"time"
 	"unicode/utf16"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -13,6 +15,7 @@ import (
 	"weir/cluster"
 	"weir/cluster/group"
 	"weir/partition"
+	"weir/protocol"
 	"weir/protocol/recordbatch"
 )
 
@@ -24,16 +27,30 @@ const offsetsTopic = "__consumer_offsets"
 // the table is built.
 const loadChunkBytes = 1 << 20
 
+// loadRetryInterval is how often a partition that cannot be read is tried.
+const loadRetryInterval = time.Second
+
+// Bounds of what groups may have the broker keep, all of it in memory.
+const (
+	maxGroups         = 10_000
+	maxGroupNameBytes = 255
+	maxOffsetsBytes   = 256 << 20
+	// maxMetadataBytes is what the record format can hold; the configured
+	// limit may be less.
+	maxMetadataBytes = math.MaxInt16
+)
+
 // offsetStore is the table of committed offsets and the topic behind it. A
 // commit is in the table once it is committed in the topic.
 type offsetStore struct {
 	node   *cluster.Node
 	logger *slog.Logger
 
-	mu    sync.Mutex // guards all below, and the order of writes to a partition
-	table *group.Offsets
-	ahead map[int32][]offsetWrite // by partition of the topic, in its order
-	live  map[int32]int64         // bytes of the last rewrite, by partition
+	mu       sync.Mutex // guards all below, and the order of writes to a partition
+	table    *group.Offsets
+	ahead    map[int32][]offsetWrite // by partition of the topic, in its order
+	live     map[int32]int64         // bytes of the last rewrite, by partition
+	unloaded map[int32]time.Time     // partitions whose commits are not in the table, and when that was tried
 }
 
 // offsetWrite is a change that is on its way into the topic.
@@ -43,26 +60,49 @@ type offsetWrite struct {
 }
 
 func newOffsetStore(n *cluster.Node, logger *slog.Logger) *offsetStore {
-	return &offsetStore{node: n, logger: logger, table: group.NewOffsets(), ahead: make(map[int32][]offsetWrite), live: make(map[int32]int64)}
+	return &offsetStore{
+		node: n, logger: logger, table: group.NewOffsets(),
+		ahead: make(map[int32][]offsetWrite), live: make(map[int32]int64), unloaded: make(map[int32]time.Time),
+	}
 }
 
-// load builds the table from the topic, if there is one.
-func (s *offsetStore) load() error {
+// load builds the table from the topic, if there is one. What cannot be read
+// now is tried again when one of its groups is asked for. Commits for topics
+// that a crash deleted without them are forgotten.
+func (s *offsetStore) load(ctx context.Context, now int64) {
 	t := s.node.Topic(offsetsTopic)
 	if t == nil {
-		return nil
+		return
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range t.NumPartitions() {
-		p, err := t.Partition(int32(i))
-		if err == nil {
-			err = s.loadPartition(p, t.MaxDecodedBytes())
-		}
-		if err != nil {
-			return fmt.Errorf("broker: committed offsets of %s-%d: %w", offsetsTopic, i, err)
-		}
+	for i := range int32(t.NumPartitions()) {
+		s.unloaded[i] = time.Time{}
+		_ = s.ensureLoaded(t, i) // has been logged
 	}
+	s.mu.Unlock()
+	s.removeWhere(ctx, now, func(tp group.TopicPartition, _ group.Commit) bool { return s.node.Topic(tp.Topic) == nil })
+}
+
+// ensureLoaded reads a partition of the topic into the table unless it is
+// there: COORDINATOR_LOAD_IN_PROGRESS when it cannot. It is called with mu held.
+func (s *offsetStore) ensureLoaded(t *cluster.Topic, index int32) error {
+	tried, missing := s.unloaded[index]
+	if !missing {
+		return nil
+	}
+	if time.Since(tried) < loadRetryInterval {
+		return protocol.CodeCoordinatorLoadInProgress
+	}
+	s.unloaded[index] = time.Now()
+	p, err := t.Partition(index)
+	if err == nil {
+		err = s.loadPartition(p, t.MaxDecodedBytes())
+	}
+	if err != nil {
+		s.logger.Error("groups are unavailable", "topic", offsetsTopic, "partition", index, "err", err)
+		return protocol.CodeCoordinatorLoadInProgress
+	}
+	delete(s.unloaded, index)
 	return nil
 }
 
@@ -96,7 +136,9 @@ func (s *offsetStore) applyBatches(b []byte, maxDecoded int) error {
 				return err
 			}
 			if err := applyRecord(s.table, r); err != nil {
-				return err
+				// Admin tools may write here; what they write must not keep
+				// the broker from starting.
+				s.logger.Warn("a record of the offsets topic is not a commit", "offset", r.Offset, "err", err)
 			}
 		}
 		b = b[h.SizeBytes():]
@@ -104,11 +146,17 @@ func (s *offsetStore) applyBatches(b []byte, maxDecoded int) error {
 	return nil
 }
 
-// applyRecord applies one record of the topic. Records of other kinds (group
-// metadata, from key version 2 on) are not ours to read.
+// commitKeyVersion is the last version of a record's key that means a commit;
+// later ones are of other kinds (group metadata) and not ours to read.
+const commitKeyVersion = 1
+
+// applyRecord applies one record of the topic.
 func applyRecord(t *group.Offsets, r recordbatch.Record) error {
+	if len(r.Key) >= 2 && binary.BigEndian.Uint16(r.Key) > commitKeyVersion {
+		return nil
+	}
 	var k kmsg.OffsetCommitKey
-	if err := k.ReadFrom(r.Key); err != nil || k.Version > 1 {
+	if err := k.ReadFrom(r.Key); err != nil {
 		return err
 	}
 	tp := group.TopicPartition{Topic: k.Topic, Partition: k.Partition}
@@ -124,33 +172,97 @@ func applyRecord(t *group.Offsets, r recordbatch.Record) error {
 	return nil
 }
 
-// commit makes commits of one group durable and visible.
+// commit makes commits of one group durable and visible. It fails with
+// UNKNOWN_TOPIC_OR_PARTITION when a topic has just been deleted, and with
+// POLICY_VIOLATION when there is no room for more.
 func (s *offsetStore) commit(ctx context.Context, name string, commits map[group.TopicPartition]group.Commit, now int64) error {
-	records := make([]recordbatch.Record, 0, len(commits))
-	for tp, c := range commits {
-		records = append(records, commitRecord(name, tp, c, now))
-	}
-	return s.write(ctx, name, records, now, func(t *group.Offsets) {
-		for tp, c := range commits {
-			t.Set(name, tp, c)
+	return s.write(ctx, name, now, func(bool) ([]recordbatch.Record, func(*group.Offsets), error) {
+		if s.table.Bytes() > maxOffsetsBytes || s.table.Count() >= maxGroups && !s.table.Has(name) {
+			return nil, nil, protocol.CodePolicyViolation
 		}
+		records := make([]recordbatch.Record, 0, len(commits))
+		for tp, c := range commits {
+			// Deleting a topic forgets its commits after this lock: none may slip in behind.
+			if s.node.Topic(tp.Topic) == nil {
+				return nil, nil, protocol.CodeUnknownTopicOrPartition
+			}
+			records = append(records, commitRecord(name, tp, c, now))
+		}
+		return records, func(t *group.Offsets) {
+			for tp, c := range commits {
+				t.Set(name, tp, c)
+			}
+		}, nil
 	})
 }
 
 // remove forgets commits of one group, durably.
 func (s *offsetStore) remove(ctx context.Context, name string, tps []group.TopicPartition, now int64) error {
-	if len(tps) == 0 {
-		return nil
-	}
-	records := make([]recordbatch.Record, 0, len(tps))
-	for _, tp := range tps {
-		records = append(records, recordbatch.Record{Timestamp: now, Key: offsetKey(name, tp)})
-	}
-	return s.write(ctx, name, records, now, func(t *group.Offsets) {
+	return s.removeIf(ctx, name, tps, now, nil)
+}
+
+// removeIf is remove for those commits that are still as pick wants them. With
+// a pick it leaves alone what may be about to change.
+func (s *offsetStore) removeIf(ctx context.Context, name string, tps []group.TopicPartition, now int64, pick func(group.TopicPartition, group.Commit) bool) error {
+	return s.write(ctx, name, now, func(pending bool) ([]recordbatch.Record, func(*group.Offsets), error) {
+		var records []recordbatch.Record
 		for _, tp := range tps {
-			t.Delete(name, tp)
+			if pick != nil {
+				if c, ok := s.table.Get(name, tp); pending || !ok || !pick(tp, c) {
+					continue
+				}
+			}
+			records = append(records, recordbatch.Record{Timestamp: now, Key: offsetKey(name, tp)})
 		}
+		return records, func(t *group.Offsets) {
+			for _, tp := range tps {
+				t.Delete(name, tp)
+			}
+		}, nil
 	})
+}
+
+// removeWhere forgets all commits that pick picks.
+func (s *offsetStore) removeWhere(ctx context.Context, now int64, pick func(group.TopicPartition, group.Commit) bool) {
+	var found map[string][]group.TopicPartition
+	s.read(func(t *group.Offsets) { found = t.Select(pick) })
+	for name, tps := range found {
+		if err := s.removeIf(ctx, name, tps, now, pick); err != nil {
+			s.logger.Warn("committed offsets are not removed", "group", name, "err", err)
+		}
+	}
+}
+
+// expire forgets commits that were made longer ago than age.
+func (s *offsetStore) expire(ctx context.Context, now time.Time, age time.Duration) {
+	before := now.Add(-age).UnixMilli()
+	s.removeWhere(ctx, now.UnixMilli(), func(_ group.TopicPartition, c group.Commit) bool { return c.Timestamp < before })
+}
+
+// removeTopic forgets what groups have committed for a topic that is gone.
+func (s *offsetStore) removeTopic(ctx context.Context, topic string, now int64) error {
+	var before []*partition.Append
+	var found map[string][]group.TopicPartition
+	s.mu.Lock()
+	for _, writes := range s.ahead {
+		for _, w := range writes {
+			before = append(before, w.append)
+		}
+	}
+	s.mu.Unlock()
+	for _, a := range before {
+		if err := a.Wait(ctx); ctx.Err() != nil {
+			return err
+		} // else it failed for its own client, and changed nothing
+	}
+	s.read(func(t *group.Offsets) {
+		found = t.Select(func(tp group.TopicPartition, _ group.Commit) bool { return tp.Topic == topic })
+	})
+	var errs []error
+	for name, tps := range found {
+		errs = append(errs, s.remove(ctx, name, tps, now))
+	}
+	return errors.Join(errs...)
 }
 
 func commitRecord(name string, tp group.TopicPartition, c group.Commit, now int64) recordbatch.Record {
@@ -165,14 +277,15 @@ func offsetKey(name string, tp group.TopicPartition) []byte {
 	return k.AppendTo(nil)
 }
 
-// write brings records into the group's partition of the topic, waits until
-// they are committed, and applies the change in the topic's order.
-func (s *offsetStore) write(ctx context.Context, name string, records []recordbatch.Record, now int64, apply func(*group.Offsets)) error {
+// makeChange makes the records of a change and what it does to the table. It
+// runs with mu held; pending says that earlier changes to groups of the same
+// partition are not in the table yet.
+type makeChange func(pending bool) ([]recordbatch.Record, func(*group.Offsets), error)
+
+// write brings a change into the group's partition of the topic, waits until it
+// is committed, and applies it in the topic's order.
+func (s *offsetStore) write(ctx context.Context, name string, now int64, change makeChange) error {
 	t, err := s.node.EnsureInternalTopic(ctx, offsetsTopic)
-	if err != nil {
-		return err
-	}
-	batch, err := newOffsetBatch(records, now)
 	if err != nil {
 		return err
 	}
@@ -180,10 +293,10 @@ func (s *offsetStore) write(ctx context.Context, name string, records []recordba
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	a := p.Propose(batch, partition.AcksAll)
-	s.ahead[p.Index()] = append(s.ahead[p.Index()], offsetWrite{append: a, apply: apply})
-	s.mu.Unlock()
+	a, err := s.propose(t, p, now, change)
+	if err != nil || a == nil {
+		return err
+	}
 	err = a.Wait(ctx)
 	s.mu.Lock()
 	s.catchUp(p.Index())
@@ -195,6 +308,27 @@ func (s *offsetStore) write(ctx context.Context, name string, records []recordba
 		s.logger.Warn("the offsets topic is not shrunk", "partition", p.Index(), "err", err)
 	}
 	return nil
+}
+
+// propose makes the change; nil when there is nothing to write.
+func (s *offsetStore) propose(t *cluster.Topic, p *partition.Partition, now int64, change makeChange) (*partition.Append, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ensureLoaded(t, p.Index()); err != nil {
+		return nil, err
+	}
+	s.catchUp(p.Index())
+	records, apply, err := change(len(s.ahead[p.Index()]) > 0)
+	if err != nil || len(records) == 0 {
+		return nil, err
+	}
+	batch, err := newOffsetBatch(records, now)
+	if err != nil {
+		return nil, err
+	}
+	a := p.Propose(batch, partition.AcksAll)
+	s.ahead[p.Index()] = append(s.ahead[p.Index()], offsetWrite{append: a, apply: apply})
+	return a, nil
 }
 
 // catchUp applies what has been committed. Appends of a partition settle in
@@ -222,6 +356,29 @@ func (s *offsetStore) read(f func(*group.Offsets)) {
 		s.catchUp(index)
 	}
 	f(s.table)
+}
+
+// readGroup is read for what concerns one group. It fails with
+// COORDINATOR_LOAD_IN_PROGRESS while the group's commits cannot be read: to say
+// that there are none would send its consumers back to the beginning.
+func (s *offsetStore) readGroup(name string, f func(*group.Offsets)) error {
+	if t := s.node.Topic(offsetsTopic); t != nil {
+		s.mu.Lock()
+		err := s.ensureLoaded(t, groupPartition(name, t.NumPartitions()))
+		s.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	s.read(f)
+	return nil
+}
+
+// allLoaded says whether read sees every group.
+func (s *offsetStore) allLoaded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.unloaded) == 0
 }
 
 // groupPartition maps a group to a partition as Kafka does: Java's

@@ -29,6 +29,14 @@ type Commit struct {
 // use.
 type Offsets struct {
 	groups map[string]map[TopicPartition]Commit
+	bytes  int64
+}
+
+// entryBytes is about what one commit takes in memory beside its strings.
+const entryBytes = 128
+
+func (c Commit) bytes(tp TopicPartition) int64 {
+	return int64(entryBytes + len(tp.Topic) + len(c.Metadata))
 }
 
 // NewOffsets returns an empty table.
@@ -41,12 +49,25 @@ func (o *Offsets) Set(group string, tp TopicPartition, c Commit) {
 		g = make(map[TopicPartition]Commit)
 		o.groups[group] = g
 	}
+	if old, ok := g[tp]; ok {
+		o.bytes -= old.bytes(tp)
+	}
+	o.bytes += c.bytes(tp)
 	g[tp] = c
 }
+
+// Bytes is about what the table takes in memory, names of groups aside.
+func (o *Offsets) Bytes() int64 { return o.bytes }
+
+// Count counts the groups.
+func (o *Offsets) Count() int { return len(o.groups) }
 
 // Delete forgets a commit, and the group with its last one.
 func (o *Offsets) Delete(group string, tp TopicPartition) {
 	g := o.groups[group]
+	if old, ok := g[tp]; ok {
+		o.bytes -= old.bytes(tp)
+	}
 	delete(g, tp)
 	if len(g) == 0 {
 		delete(o.groups, group)
@@ -70,13 +91,12 @@ func (o *Offsets) Partitions(group string) []TopicPartition {
 	return slices.SortedFunc(maps.Keys(o.groups[group]), compare)
 }
 
-// OfTopic lists the commits of all groups for a topic: what goes with it when
-// it is deleted.
-func (o *Offsets) OfTopic(topic string) map[string][]TopicPartition {
+// Select lists the commits that pick picks, by group, sorted.
+func (o *Offsets) Select(pick func(TopicPartition, Commit) bool) map[string][]TopicPartition {
 	found := make(map[string][]TopicPartition)
 	for name, g := range o.groups {
-		for tp := range g {
-			if tp.Topic == topic {
+		for tp, c := range g {
+			if pick(tp, c) {
 				found[name] = append(found[name], tp)
 			}
 		}

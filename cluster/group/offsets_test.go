@@ -26,7 +26,8 @@ func TestOffsets(t *testing.T) {
 	if got := o.Groups(); !reflect.DeepEqual(got, []string{"g", "other"}) {
 		t.Errorf("groups: got %v", got)
 	}
-	if got := o.OfTopic("a"); !reflect.DeepEqual(got, map[string][]TopicPartition{"g": {a0, a1}, "other": {a0}}) {
+	ofTopicA := func(tp TopicPartition, _ Commit) bool { return tp.Topic == "a" }
+	if got := o.Select(ofTopicA); !reflect.DeepEqual(got, map[string][]TopicPartition{"g": {a0, a1}, "other": {a0}}) {
 		t.Errorf("of topic a: got %v", got)
 	}
 
@@ -34,5 +35,14 @@ func TestOffsets(t *testing.T) {
 	o.Delete("other", a0)
 	if o.Has("other") || len(o.Groups()) != 1 {
 		t.Error("a group without commits is still listed")
+	}
+	if o.Count() != 1 || o.Bytes() != 3*entryBytes+3+1 {
+		t.Errorf("%d groups in %d bytes", o.Count(), o.Bytes())
+	}
+	for _, tp := range o.Partitions("g") {
+		o.Delete("g", tp)
+	}
+	if o.Count() != 0 || o.Bytes() != 0 {
+		t.Errorf("an empty table has %d groups in %d bytes", o.Count(), o.Bytes())
 	}
 }

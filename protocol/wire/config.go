@@ -38,6 +38,10 @@ type Config struct {
 	// translation put whole fleets behind one address.
 	MaxConnectionsPerIP int
 
+	// ConnectionLimits, if it is set, is asked for both at each connection
+	// instead, so that they can change. It is taken at its word: 0 lets nobody in.
+	ConnectionLimits func() (total, perIP int)
+
 	// IdleTimeout closes a connection without a request for so long
 	// (connections.max.idle.ms). Default 10 min.
 	IdleTimeout time.Duration

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -154,14 +155,15 @@ func (s *Server) isStopping() bool {
 // admit starts to serve nc, or closes it if a limit is reached.
 func (s *Server) admit(nc net.Conn, listener net.Addr) {
 	ip := ipOf(nc.RemoteAddr())
+	total, perIP := s.connectionLimits()
 	s.mu.Lock()
 	refusal := ""
 	switch {
 	case s.state != stateOpen:
 		refusal = "server is shutting down"
-	case len(s.conns) >= s.cfg.MaxConnections:
+	case len(s.conns) >= total:
 		refusal = "too many connections"
-	case s.cfg.MaxConnectionsPerIP > 0 && s.perIP[ip] >= s.cfg.MaxConnectionsPerIP:
+	case s.perIP[ip] >= perIP:
 		refusal = "too many connections from this address"
 	}
 	if refusal != "" {
@@ -180,6 +182,16 @@ func (s *Server) admit(nc net.Conn, listener net.Addr) {
 	s.stats.ConnectionsOpen.Add(1)
 	s.stats.ConnectionsTotal.Add(1)
 	go c.serve()
+}
+
+func (s *Server) connectionLimits() (total, perIP int) {
+	switch {
+	case s.cfg.ConnectionLimits != nil:
+		return s.cfg.ConnectionLimits()
+	case s.cfg.MaxConnectionsPerIP == 0:
+		return s.cfg.MaxConnections, math.MaxInt
+	}
+	return s.cfg.MaxConnections, s.cfg.MaxConnectionsPerIP
 }
 
 // forget removes a connection whose goroutines have ended, but for the caller.
