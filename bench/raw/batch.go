@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"math/rand/v2"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -77,14 +78,18 @@ func scanBatches(b []byte, next int64) (fetched, error) {
 		if size > int64(len(b)) {
 			break
 		}
-		base := int64(binary.BigEndian.Uint64(b))
-		last := base + int64(int32(binary.BigEndian.Uint32(b[positionLastDelt:])))
+		base, delta := int64(binary.BigEndian.Uint64(b)), int32(binary.BigEndian.Uint32(b[positionLastDelt:]))
+		count := int32(binary.BigEndian.Uint32(b[positionCount:]))
+		if base < 0 || base > math.MaxInt64-math.MaxInt32-1 || delta < 0 || count < 0 {
+			return f, fmt.Errorf("fetched batch of %d records begins at offset %d and ends %d later", count, base, delta)
+		}
 		// A batch may begin below the offset asked for, but never ends there.
-		if last < f.next || (f.records > 0 && base != f.next) {
+		last := base + int64(delta)
+		if last < f.next || (f.bytes > 0 && base != f.next) {
 			return f, fmt.Errorf("fetched batch holds offsets %d to %d, want %d next", base, last, f.next)
 		}
 		f.next = last + 1
-		f.records += int64(int32(binary.BigEndian.Uint32(b[positionCount:])))
+		f.records += int64(count)
 		f.bytes += size
 		b = b[size:]
 	}

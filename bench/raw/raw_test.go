@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -235,4 +236,20 @@ func TestErrorsOfTheTarget(t *testing.T) {
 	if err := Consume(t.Context(), ConsumeConfig{Address: b.Addr, Topic: "t", Connections: 1, FetchBytes: 1}, nil); err != nil {
 		t.Errorf("an empty topic: %v", err)
 	}
+}
+
+// FuzzScanBatches: whatever a broker answers, the walk ends, stays inside and moves forward.
+func FuzzScanBatches(f *testing.F) {
+	f.Add(chain(0, 2), int64(0))
+	f.Add(chain(5, 1)[:70], int64(5))
+	f.Add(append(make([]byte, 8), 0xff, 0xff, 0xff, 0xff), int64(1))
+	f.Add(make([]byte, 200), int64(-1))
+	f.Add(append([]byte{0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, chain(0, 1)[8:]...), int64(0))
+	f.Add(append([]byte{0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, chain(0, 1)[8:]...), int64(math.MaxInt64))
+	f.Fuzz(func(t *testing.T, b []byte, next int64) {
+		got, err := scanBatches(b, next)
+		if got.next < next || got.bytes > int64(len(b)) || (err == nil && got.bytes == 0 && got.next != next) {
+			t.Fatalf("got %+v, %v from %d bytes at %d", got, err, len(b), next)
+		}
+	})
 }
