@@ -1,7 +1,9 @@
 package protocol
 
 // Limits of what a request may make kmsg allocate: decodedPerByte bytes for
-// every byte of the body, and a little for small ones.
+// every byte of the body, and a little for small ones. A large body is that of
+// Produce and holds records, which are not copied: for what is left of it
+// maxRequestBytes is plenty.
 const (
 	decodedPerByte = 16
 	decodedExtra   = 4 << 10
@@ -33,7 +35,7 @@ func checkBody(key, version int16, body []byte) (int, error) {
 	}
 	w := walker{
 		reader: reader{src: body},
-		budget: int64(len(body))*decodedPerByte + decodedExtra,
+		budget: int64(min(len(body), maxRequestBytes))*decodedPerByte + decodedExtra,
 	}
 	err := w.structure(p)
 	return w.pos, err

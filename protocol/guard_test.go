@@ -320,3 +320,24 @@ func BenchmarkGuardFetch(b *testing.B) {
 		}
 	}
 }
+
+// TestGuardBoundsLargeProduce: the largest frame there is may hold records, not
+// as many partitions as fit into it.
+func TestGuardBoundsLargeProduce(t *testing.T) {
+	req := kmsg.NewPtrProduceRequest()
+	req.Version, req.Acks = 9, -1
+	topic := kmsg.NewProduceRequestTopic()
+	topic.Topic = "t"
+	topic.Partitions = make([]kmsg.ProduceRequestTopicPartition, 3<<20)
+	req.Topics = append(req.Topics, topic)
+	body := req.AppendTo(nil)
+	if _, err := checkBody(KeyProduce, 9, body); err == nil {
+		t.Errorf("%d partitions in %d bytes were let through", len(topic.Partitions), len(body))
+	}
+	topic.Partitions = topic.Partitions[:1]
+	topic.Partitions[0].Records = make([]byte, 20<<20)
+	req.Topics[0] = topic
+	if _, err := checkBody(KeyProduce, 9, req.AppendTo(nil)); err != nil {
+		t.Errorf("20 MiB of records: %v", err)
+	}
+}

@@ -91,13 +91,19 @@ func prepare(t *cluster.Topic, version int16, records []byte, now time.Time) (pa
 	if err != nil {
 		return partition.Batch{}, -1, err
 	}
-	if h.SizeBytes() > int(t.Config.SegmentBytes) {
-		return partition.Batch{}, -1, protocol.CodeRecordListTooLarge
-	}
 	if want, ok := topicCodec(t.Config.Compression.Type); ok && want != h.Codec() {
-		if records, h, err = recompress(records, h, want, t.MaxDecodedBytes()); err != nil {
+		if records, err = recordbatch.Recompress(records, want, t.MaxDecodedBytes()); err != nil {
 			return partition.Batch{}, -1, err
 		}
+		if h, err = recordbatch.ParseHeader(records); err != nil {
+			return partition.Batch{}, -1, err
+		}
+		if len(records) > rules.MaxBytes { // what is stored keeps to the limit as well
+			return partition.Batch{}, -1, &recordbatch.TooLargeError{SizeBytes: len(records), MaxBytes: rules.MaxBytes}
+		}
+	}
+	if h.SizeBytes() > int(t.Config.SegmentBytes) {
+		return partition.Batch{}, -1, protocol.CodeRecordListTooLarge
 	}
 	logAppendTime := int64(-1)
 	if t.Config.LogAppendTime {

@@ -1,0 +1,69 @@
+package recordbatch
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+)
+
+// TestRecompress goes from every codec to every codec: the records and the rest
+// of the header stay, and the result is a batch that may be stored.
+func TestRecompress(t *testing.T) {
+	records := []Record{
+		{Timestamp: 100, Key: []byte("k"), Value: bytes.Repeat([]byte("v"), 5000)},
+		{Timestamp: 90, Headers: []RecordHeader{{Key: "h"}, {Key: "g", Value: []byte{}}}},
+	}
+	h := Header{ProducerID: 7, ProducerEpoch: 3, BaseSequence: 11}
+	for from := CodecNone; from.Known(); from++ {
+		b, err := AppendBatch(nil, h, from, records)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for to := CodecNone; to.Known(); to++ {
+			before := bytes.Clone(b)
+			got, err := Recompress(b, to, 0)
+			if err != nil {
+				t.Fatalf("%v to %v: %v", from, to, err)
+			}
+			if !bytes.Equal(b, before) {
+				t.Fatalf("%v to %v changed its input", from, to)
+			}
+			gh, err := Validate(got, Rules{})
+			if err != nil {
+				t.Fatalf("%v to %v: %v", from, to, err)
+			}
+			if gh.Codec() != to || gh.ProducerID != 7 || gh.BaseSequence != 11 || gh.MaxTimestamp != 100 || gh.RecordCount != 2 {
+				t.Errorf("%v to %v: %+v", from, to, gh)
+			}
+			want, err := Recompress(b, CodecNone, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if plain, err := Recompress(got, CodecNone, 0); err != nil || !bytes.Equal(plain, want) {
+				t.Errorf("%v to %v: the records are not the same (%v)", from, to, err)
+			}
+		}
+	}
+}
+
+// TestRecompressLimit: at the limit it works, one byte below it does not.
+func TestRecompressLimit(t *testing.T) {
+	for codec := CodecGzip; codec.Known(); codec++ {
+		b, err := AppendBatch(nil, Header{ProducerID: -1}, codec, []Record{{Value: make([]byte, 100_000)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := Recompress(b, CodecNone, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decoded := len(plain) - HeaderBytes
+		if _, err := Recompress(b, CodecNone, decoded); err != nil {
+			t.Errorf("%v at the limit: %v", codec, err)
+		}
+		var tooLarge *TooLargeError
+		if _, err := Recompress(b, CodecNone, decoded-1); !errors.As(err, &tooLarge) {
+			t.Errorf("%v one byte over: %v", codec, err)
+		}
+	}
+}
