@@ -90,9 +90,15 @@ func (s *session) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	// A topic just created may not have leaders everywhere yet.
+	// A topic just created may not have leaders everywhere yet, nor every leader know that it is one.
 	for {
 		ready, err := s.describe(ctx)
+		if ready {
+			_, err = s.startOffsets(ctx)
+		}
+		if unsettled := errors.Is(err, kerr.NotLeaderForPartition) || errors.Is(err, kerr.UnknownTopicOrPartition); s.target.CreateTopic && unsettled {
+			ready, err = false, nil
+		}
 		if err != nil || ready {
 			return err
 		}
