@@ -194,6 +194,7 @@ func (p *Partition) requestSync() {
 	p.unflushed = 0
 	p.stopFlushTimer()
 	if p.syncing {
+		p.syncAgain = true
 		return
 	}
 	p.syncing = true
@@ -204,7 +205,8 @@ func (p *Partition) requestSync() {
 func (p *Partition) synced(durable int64, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.syncing = false
+	again := p.syncAgain
+	p.syncing, p.syncAgain = false, false
 	if p.closed.Load() {
 		return
 	}
@@ -219,7 +221,7 @@ func (p *Partition) synced(durable int64, err error) {
 		return
 	}
 	p.commit(durable)
-	if len(p.pending) > 0 || !p.settings.WriteCaching && durable < p.log.LogEndOffset() {
+	if len(p.pending) > 0 || (again || !p.settings.WriteCaching) && durable < p.log.LogEndOffset() {
 		p.requestSync()
 	}
 }

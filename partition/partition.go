@@ -75,6 +75,7 @@ type Partition struct {
 	producers *producers
 	pending   []*Append // stored, not committed, in offset order
 	syncing   bool      // a sync is under way; its end looks for more
+	syncAgain bool      // one was asked for since it began
 	unflushed int64     // records written since the last sync was asked for
 	flushTime *time.Timer
 	snapshot  int64 // offset of the newest producer snapshot, written or being written

@@ -1,0 +1,50 @@
+package partition
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"weir/log"
+	"weir/segment/vfs"
+)
+
+// TestFlushDueDuringASync: a flush that comes due while a sync is under way is
+// for records that this sync does not cover, so another one follows it.
+func TestFlushDueDuringASync(t *testing.T) {
+	for name, flush := range map[string]func(*Settings){
+		"by count": func(s *Settings) { s.FlushRecords = 1 },
+		"by time":  func(s *Settings) { s.FlushInterval = time.Hour }, // the test fires it
+	} {
+		t.Run(name, func(t *testing.T) {
+			settings := testSettings()
+			settings.WriteCaching = true
+			flush(&settings)
+			inj := vfs.NewInjector()
+			p := open(t, vfs.Inject(vfs.NewMem(), inj), log.RecoverClean, settings)
+			rng := rand.New(rand.NewPCG(1, 1))
+			first, second := vfs.NewGate(), vfs.NewGate()
+			inj.Add(vfs.Rule{Kinds: vfs.OpSync, Path: "*.log", Gate: first},
+				vfs.Rule{Kinds: vfs.OpSync, Path: "*.log", Nth: 2, Gate: second})
+			for range 2 {
+				if err := await(t, p.Propose(makeBatch(t, rng, nobody, 1), AcksAll)); err != nil {
+					t.Fatal(err)
+				}
+				if settings.FlushInterval > 0 {
+					p.flushDue()
+				}
+				<-first.Entered() // the second flush comes due behind it
+			}
+			first.Open()
+			select {
+			case <-second.Entered():
+			case <-time.After(patience):
+				t.Fatal("the records of the second flush are never synced")
+			}
+			second.Open()
+			if err := p.stop(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
