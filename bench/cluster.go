@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // What an acknowledgement promised, in words.
@@ -161,7 +162,7 @@ func (s *session) environment(ctx context.Context, acks Acks) Environment {
 	if versions, err := s.admin.ApiVersions(ctx); err == nil {
 		for _, v := range versions {
 			if v.Err == nil {
-				e.Broker = "with the API versions of Kafka " + v.VersionGuess()
+				e.Broker = apisText(v)
 			}
 		}
 	}
@@ -172,6 +173,15 @@ func (s *session) environment(ctx context.Context, acks Acks) Environment {
 		e.Filesystem = brokerFilesystem(s.target.BrokerPID)
 	}
 	return e
+}
+
+// apisText tells brokers and their releases apart, which no API names.
+func apisText(v kadm.BrokerApiVersions) string {
+	count := 0
+	v.EachKeySorted(func(int16, int16, int16) { count++ })
+	produce, _ := v.KeyMaxVersion(int16(kmsg.Produce))
+	fetch, _ := v.KeyMaxVersion(int16(kmsg.Fetch))
+	return fmt.Sprintf("with %d APIs, Produce to v%d, Fetch to v%d", count, produce, fetch)
 }
 
 func (s *session) durability(ctx context.Context, acks Acks) string {
