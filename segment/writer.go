@@ -178,10 +178,22 @@ func (s *Segment) Trim() error {
 	if err := s.clean(end.Position); err != nil {
 		return err
 	}
+	if err := s.mendIndex(end); err != nil {
+		return err
+	}
 	if err := s.w.files.index.finish(); err != nil {
 		return err
 	}
 	return syncFile(s.w.files.log)
+}
+
+// mendIndex makes an index again in which a reader has met a bad entry. Readers
+// beside it find fewer entries for a while, and walk further.
+func (s *Segment) mendIndex(end State) error {
+	if !s.w.files.index.bad.Load() {
+		return nil
+	}
+	return s.refillIndex(s.w.files, end.Position)
 }
 
 // Seal ends the segment: no spare room, complete indexes, everything durable on
@@ -193,6 +205,9 @@ func (s *Segment) Seal() error {
 		return err
 	}
 	if err := syncFile(s.w.files.log); err != nil {
+		return err
+	}
+	if err := s.mendIndex(end); err != nil {
 		return err
 	}
 	if err := s.w.files.index.seal(end); err != nil {
