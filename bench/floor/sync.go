@@ -39,16 +39,25 @@ func (s *syncer) run() {
 		for len(round) < roundRequests && len(s.asked) > 0 {
 			round = append(round, <-s.asked)
 		}
-		synced := map[*os.File]error{}
+		synced := syncAll(round)
 		for _, r := range round {
-			if _, ok := synced[r.file]; !ok {
-				synced[r.file] = datasync(r.file)
-			}
-		}
-		for _, r := range round {
-			r.told(synced[r.file])
+			r.told(*synced[r.file])
 		}
 	}
+}
+
+// syncAll syncs each file of a round once, side by side.
+func syncAll(round []request) map[*os.File]*error {
+	synced := map[*os.File]*error{}
+	for _, r := range round {
+		synced[r.file] = new(error)
+	}
+	var wg sync.WaitGroup
+	for file, result := range synced {
+		wg.Go(func() { *result = datasync(file) })
+	}
+	wg.Wait()
+	return synced
 }
 
 // acks writes a connection's answers once their bytes are on disk, in the order of the frames. All
