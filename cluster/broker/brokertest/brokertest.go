@@ -29,7 +29,10 @@ func Start(t testing.TB, settings map[string]string) *broker.Broker {
 // it.
 func StartIn(t testing.TB, dir string, settings map[string]string) *broker.Broker {
 	t.Helper()
-	all := map[string]string{"listeners": "PLAINTEXT://127.0.0.1:0", "log.dirs": dir}
+	all := map[string]string{
+		"listeners": "PLAINTEXT://127.0.0.1:0", "log.dirs": dir,
+		"offsets.topic.num.partitions": "4", // the default of 50 takes most of a test's time
+	}
 	maps.Copy(all, settings)
 	cfg, err := config.New(all)
 	if err != nil {
