@@ -144,15 +144,21 @@ func (s *Server) serve(c *net.TCPConn) {
 		session.acks = startAcks(c, s.syncer)
 		session.writer.settle = session.acks.pending.Wait
 	}
-	err := session.run()
+	s.note(session.run()) // before the peer can see the connection end, and close the server
 	c.Close()
 	if session.acks != nil {
 		session.acks.close()
 	}
-	err = errors.Join(err, session.writer.close())
+	s.note(session.writer.close())
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+}
+
+// note keeps the first error that is not the work of Close.
+func (s *Server) note(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.conns, c)
 	if err != nil && !s.closed && s.err == nil {
 		s.err = err
 	}
