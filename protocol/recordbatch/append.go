@@ -84,19 +84,24 @@ func putHeader(b []byte, h Header) {
 func appendRecords(dst []byte, baseTimestamp int64, records []Record) []byte {
 	var body []byte
 	for i, r := range records {
-		body = append(body[:0], 0) // attributes: none are defined
-		body = binary.AppendVarint(body, r.Timestamp-baseTimestamp)
-		body = binary.AppendVarint(body, int64(i))
-		body = appendNullable(body, r.Key)
-		body = appendNullable(body, r.Value)
-		body = binary.AppendVarint(body, int64(len(r.Headers)))
-		for _, header := range r.Headers {
-			body = binary.AppendVarint(body, int64(len(header.Key)))
-			body = append(body, header.Key...)
-			body = appendNullable(body, header.Value)
-		}
-		dst = binary.AppendVarint(dst, int64(len(body)))
-		dst = append(dst, body...)
+		body = appendRecord(body[:0], r.Timestamp-baseTimestamp, int64(i), r)
+		dst = appendNullable(dst, body)
+	}
+	return dst
+}
+
+// appendRecord appends a record without the length that goes before it.
+func appendRecord(dst []byte, timestampDelta, offsetDelta int64, r Record) []byte {
+	dst = append(dst, 0) // attributes: none are defined
+	dst = binary.AppendVarint(dst, timestampDelta)
+	dst = binary.AppendVarint(dst, offsetDelta)
+	dst = appendNullable(dst, r.Key)
+	dst = appendNullable(dst, r.Value)
+	dst = binary.AppendVarint(dst, int64(len(r.Headers)))
+	for _, header := range r.Headers {
+		dst = binary.AppendVarint(dst, int64(len(header.Key)))
+		dst = append(dst, header.Key...)
+		dst = appendNullable(dst, header.Value)
 	}
 	return dst
 }
