@@ -61,7 +61,12 @@ func (l *Log) Append(entries []Entry) (AppendResult, error) {
 	if err := l.rollFor(total, next, raft+uint64(len(entries))); err != nil {
 		return AppendResult{}, l.failIfSync(err)
 	}
+	// Epochs first: a checkpoint written by somebody else must find those of all
+	// frames that are in the segment.
+	epochs := l.epochs.Load()
+	l.publishEpochs()
 	if err := l.write(entries); err != nil {
+		l.epochs.Store(epochs)
 		return AppendResult{}, err
 	}
 	l.publish(next)
@@ -132,19 +137,25 @@ func (l *Log) write(entries []Entry) error {
 	return err
 }
 
-// publish makes the written frames part of the log.
-func (l *Log) publish(next int64) {
+// publishEpochs adds the epochs that begin in the planned frames.
+func (l *Log) publishEpochs() {
 	epochs := *l.epochs.Load()
 	grown := epochs
 	for _, f := range l.w.frames {
 		grown = grown.add(epochStart{epoch: f.Epoch, offset: f.Offset, raftIndex: f.RaftIndex})
-		if l.w.firstTimestamp < 0 && f.Kind == KindBatch {
-			l.w.firstTimestamp = f.MaxTimestamp
-		}
 	}
 	if len(grown) != len(epochs) || len(grown) > 0 && grown[len(grown)-1] != epochs[len(epochs)-1] {
 		list := grown // a copy, or grown would be on the heap in every call
 		l.epochs.Store(&list)
+	}
+}
+
+// publish makes the written frames part of the log.
+func (l *Log) publish(next int64) {
+	for _, f := range l.w.frames {
+		if l.w.firstTimestamp < 0 && f.Kind == KindBatch {
+			l.w.firstTimestamp = f.MaxTimestamp
+		}
 	}
 	l.nextRaft.Store(l.w.frames[len(l.w.frames)-1].RaftIndex + 1)
 	l.logEnd.Store(next)
@@ -155,7 +166,7 @@ func (l *Log) publish(next int64) {
 func (l *Log) rollFor(total, next int64, nextRaft uint64) error {
 	active := l.active()
 	if active.Sealed() {
-		return l.addSegment() // an earlier roll got half way
+		return l.roll()
 	}
 	if l.logEnd.Load() == active.BaseOffset() {
 		if !active.Room(total, next, nextRaft) {
@@ -193,10 +204,7 @@ func (l *Log) Roll() error {
 	if err := l.writable(); err != nil {
 		return err
 	}
-	if l.active().Sealed() {
-		return l.failIfSync(l.addSegment())
-	}
-	if l.logEnd.Load() == l.active().BaseOffset() {
+	if active := l.active(); !active.Sealed() && l.logEnd.Load() == active.BaseOffset() {
 		return nil
 	}
 	return l.failIfSync(l.roll())
@@ -207,6 +215,9 @@ func (l *Log) Roll() error {
 func (l *Log) roll() error {
 	active := l.active()
 	l.w.changed = true
+	if active.Sealed() {
+		return l.addSegment() // an earlier roll got half way
+	}
 	if err := active.Seal(); err != nil {
 		return err
 	}

@@ -289,21 +289,37 @@ func (c *checkpointFile) close() error {
 }
 
 // writeCheckpoint writes log start, recovery point and epochs. The recovery point is what has been synced; where the
-// disk has no room for the index entries below it, the one before goes on.
+// disk has no room for the index entries below it, one before it in the same segment serves.
 func (l *Log) writeCheckpoint(logStart int64, how care) error {
 	l.checkpointMu.Lock()
 	defer l.checkpointMu.Unlock()
 	point, err := l.recoveryPointLocked()
 	if err != nil {
 		var syncErr *segment.SyncError
-		last := l.checkpoint.last
-		if errors.As(err, &syncErr) || last.sequence == 0 || point.State.NextRaftIndex < last.point.State.NextRaftIndex || point.Base < last.point.Base {
+		if errors.As(err, &syncErr) {
 			return err
 		}
-		point = last.point
+		if point, err = l.olderPointLocked(point); err != nil {
+			return err
+		}
 	}
 	epochs := l.epochs.Load().from(logStart).below(point.State.NextRaftIndex)
 	return l.checkpoint.write(l.fs, l.cfg.Dir, checkpoint{logStart: logStart, point: point, epochs: epochs}, how)
+}
+
+// olderPointLocked stands in for a point whose index entries are not on disk:
+// the last one, or where the segment begins. It is never in an older segment,
+// which may be about to be deleted.
+func (l *Log) olderPointLocked(point segment.RecoveryPoint) (segment.RecoveryPoint, error) {
+	last := l.checkpoint.last
+	if last.sequence != 0 && last.point.Base == point.Base && last.point.State.NextRaftIndex <= point.State.NextRaftIndex {
+		return last.point, nil
+	}
+	l.syncMu.Lock()
+	s := l.synced.segment
+	l.syncMu.Unlock()
+	start, err := s.Start()
+	return segment.RecoveryPoint{Base: s.BaseOffset(), State: start}, err
 }
 
 // recoveryPointLocked is the synced point, with its index entries on disk. With

@@ -107,8 +107,9 @@ type Log struct {
 	checkpointMu sync.Mutex // guards checkpoint; second
 	checkpoint   checkpointFile
 
-	syncMu sync.Mutex   // one sync at a time; guards synced; third
-	synced durablePoint // everything below is on disk
+	syncMu  sync.Mutex   // one sync at a time; guards synced and cutting; third
+	synced  durablePoint // everything below is on disk
+	cutting uint64       // raft index from which TruncateSuffix is removing, 0 for none
 
 	queue syncQueue // of the Syncer
 }
@@ -139,7 +140,11 @@ func (l *Log) LogStartOffset() int64 { return l.logStart.Load() }
 func (l *Log) LogEndOffset() int64 { return l.logEnd.Load() }
 
 // DurableOffset is the end of what is on disk for certain.
-func (l *Log) DurableOffset() int64 { return l.durable.Load() }
+func (l *Log) DurableOffset() int64 {
+	// A sync can have taken along what an append is just about to publish.
+	durable := l.durable.Load()
+	return min(durable, l.logEnd.Load())
+}
 
 // LastEpoch is the leader epoch of the last entry, -1 for none.
 func (l *Log) LastEpoch() int32 {

@@ -2,6 +2,7 @@ package log
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"sort"
 
@@ -38,10 +39,30 @@ func (l *Log) Read(offset int64, maxBytes int, limit int64, minOne bool) (Range,
 			continue // deleted since: the start has moved
 		}
 		r, err := s.Read(offset, limit, maxBytes, minOne)
+		if err == nil && r.Bytes == 0 {
+			err = l.lost(s, offset)
+		}
 		if !errors.Is(err, segment.ErrDropped) {
 			return r, err
 		}
 	}
+}
+
+// lost says that s, where offset is looked for, ends before it: something has
+// cut a sealed segment or taken one away. It is ErrDropped when s is not the
+// place any more, and nil when there are other reasons to find nothing.
+func (l *Log) lost(s *segment.Segment, offset int64) error {
+	if !s.Sealed() {
+		return nil
+	}
+	end, err := s.End()
+	switch {
+	case err != nil || end.NextOffset > offset:
+		return err
+	case l.segmentOf(offset) != s:
+		return segment.ErrDropped
+	}
+	return &CorruptError{Path: s.Path(), Position: end.Position, Offset: end.NextOffset, Reason: "a sealed segment ends before the next one begins"}
 }
 
 // segmentOf is the segment whose range holds offset, nil when that is below the
@@ -77,6 +98,9 @@ func (l *Log) Batches(from, limit int64) iter.Seq2[recordbatch.Header, error] {
 				return
 			}
 			for h, err := range s.Batches(from) {
+				if err == nil && h.BaseOffset > from {
+					err = &CorruptError{Path: s.Path(), Offset: from, Reason: fmt.Sprintf("the next batch is at offset %d", h.BaseOffset)}
+				}
 				if err != nil {
 					yield(h, l.explain(err, from))
 					return

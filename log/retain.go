@@ -186,7 +186,12 @@ func (l *Log) retainFrom(now time.Time, highWatermark int64) (int64, error) {
 				break
 			}
 			if err := l.roll(); err != nil {
-				return start, err
+				if sync := (*segment.SyncError)(nil); errors.As(err, &sync) {
+					return start, err
+				}
+				// Perhaps for want of the room that the older ones take.
+				l.logger.Warn("expired segment not replaced by an empty one; it stays", "path", seg.Path(), "err", err)
+				break
 			}
 		}
 		excess -= size

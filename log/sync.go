@@ -71,6 +71,9 @@ func (l *Log) noteSyncedLocked(s *segment.Segment, end segment.State) {
 	if old.segment != nil && (end.NextRaftIndex < old.state.NextRaftIndex || s.BaseOffset() < old.segment.BaseOffset()) {
 		return
 	}
+	if l.cutting != 0 && end.NextRaftIndex > l.cutting {
+		return // it is on disk, and about to go
+	}
 	n := end.Position - segment.HeaderBytes
 	if s == old.segment {
 		n = end.Position - old.state.Position

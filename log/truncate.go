@@ -50,6 +50,7 @@ func (l *Log) TruncateSuffix(from uint64) error {
 // for good before the next, so that what is left is always a log.
 func (l *Log) truncate(s *segment.Segment, to segment.State) error {
 	l.lowerSynced(s, to)
+	defer l.cutEnds()
 	epochs := l.epochs.Load().below(to.NextRaftIndex).endingIn(to.Epoch, l.logStart.Load(), to.NextRaftIndex)
 	if err := l.writeCheckpoint(l.logStart.Load(), twice); err != nil {
 		return l.failIfSync(err)
@@ -80,19 +81,26 @@ func (l *Log) truncate(s *segment.Segment, to segment.State) error {
 	if err := s.TruncateSuffix(to); err != nil {
 		return l.fail(err)
 	}
-	l.lowerSynced(s, to) // again: a sync that had begun may have ended
 	var err error
 	l.w.firstTimestamp, err = s.FirstTimestamp()
 	return l.fail(err)
 }
 
 // lowerSynced takes the synced point down to a state that is about to be the
-// end of the log. Without it a later, shorter log would count as synced.
+// end of the log, and holds it there until cutEnds. Without it a later,
+// shorter log would count as synced. A sync under way ends before.
 func (l *Log) lowerSynced(s *segment.Segment, to segment.State) {
 	l.syncMu.Lock()
 	defer l.syncMu.Unlock()
+	l.cutting = to.NextRaftIndex
 	if l.synced.state.NextRaftIndex >= to.NextRaftIndex { // the same state may lie in a segment that goes
 		l.synced = durablePoint{segment: s, state: to, bytes: l.synced.bytes}
 		l.durable.Store(to.NextOffset)
 	}
+}
+
+func (l *Log) cutEnds() {
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	l.cutting = 0
 }

@@ -129,6 +129,12 @@ func (s *Segment) End() (State, error) {
 	return s.tail.end(), nil
 }
 
+// Start returns the state before the segment's first frame.
+func (s *Segment) Start() (State, error) {
+	h, err := s.Header()
+	return h.start(), err
+}
+
 // know sees to it that header and end have been read.
 func (s *Segment) know() error {
 	if s.header.Load() != nil {

@@ -1,0 +1,201 @@
+package log_test
+
+import (
+	"errors"
+	"math"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"weir/log"
+	"weir/log/logtest"
+	"weir/segment"
+	"weir/segment/vfs"
+)
+
+// segments appends n segments of 3 batches to l, the last one active, and
+// returns where each begins.
+func segments(t *testing.T, l *log.Log, n int) (bases []int64) {
+	t.Helper()
+	for i := range n {
+		if i > 0 {
+			if err := l.Roll(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		bases = append(bases, l.LogEndOffset())
+		for range 3 {
+			appendBatch(t, l, 1, logtest.Batch(t, 1000, 2, "x"))
+		}
+	}
+	return bases
+}
+
+// TestHoleBetweenSegments: what a segment below the recovery point has lost is
+// an error to who reads there, and not the end of the log for ever.
+func TestHoleBetweenSegments(t *testing.T) {
+	for name, damage := range map[string]func(fsys vfs.FS, path string) error{
+		"missing file": func(fsys vfs.FS, path string) error { return fsys.Remove(path) },
+		"cut at a frame": func(fsys vfs.FS, path string) error {
+			f, err := fsys.OpenFile(path, os.O_RDWR, 0)
+			if err != nil {
+				return err
+			}
+			size, err := f.Size()
+			if err != nil {
+				return err
+			}
+			return errors.Join(f.Truncate(size-(size-segment.HeaderBytes)/3), f.Close())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := log.Config{Dir: "/log", FS: vfs.NewMem()}
+			l, err := log.Open(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bases := segments(t, l, 4)
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := damage(cfg.FS, segment.LogPath(cfg.Dir, bases[1])); err != nil {
+				t.Fatal(err)
+			}
+			if l, err = log.Open(cfg); err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			var corrupt *log.CorruptError
+			for _, maxBytes := range []int{1, 1 << 20} {
+				if _, err := l.Read(bases[2]-1, maxBytes, math.MaxInt64, true); !errors.As(err, &corrupt) {
+					t.Fatalf("a read in the hole gives %v", err)
+				}
+			}
+			err = nil
+			for _, e := range l.Batches(0, math.MaxInt64) {
+				err = errors.Join(err, e)
+			}
+			if !errors.As(err, &corrupt) {
+				t.Fatalf("a walk over the hole gives %v", err)
+			}
+			if got := len(readAll(t, l, bases[2], l.LogEndOffset(), 1<<20)); got == 0 {
+				t.Fatal("nothing is read after the hole")
+			}
+		})
+	}
+}
+
+// TestDeleteKeepsTheRecoveryPoint: when no newer recovery point can be written,
+// its segment is not deleted, because the log would not open without it.
+func TestDeleteKeepsTheRecoveryPoint(t *testing.T) {
+	mem, inj := vfs.NewMem(), vfs.NewInjector()
+	cfg := log.Config{Dir: "/log", FS: vfs.Inject(mem, inj), Settings: log.Settings{IndexIntervalBytes: 1}}
+	l, err := log.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	segments(t, l, 2)
+	inj.Add(vfs.Rule{Kinds: vfs.OpWrite, Path: "checkpoint*", Times: 1, Err: syscall.EIO})
+	if err := l.Roll(); err != nil {
+		t.Fatal(err)
+	}
+	base := l.LogEndOffset()
+	appendBatch(t, l, 1, logtest.Batch(t, 1000, 2, "x"))
+	appendBatch(t, l, 1, logtest.Batch(t, 1000, 2, "x"))
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	inj.Add(vfs.Rule{Kinds: vfs.OpCreate | vfs.OpWrite | vfs.OpPreallocate, Path: "*.index", Times: -1, Err: syscall.ENOSPC})
+	if err := l.AdvanceStart(base); err != nil {
+		t.Fatal(err)
+	}
+	_, err = l.DeleteSegments()
+	crashed := mem.ProcessCrashClone()
+	again, err := log.Open(log.Config{Dir: cfg.Dir, FS: crashed, Recovery: log.RecoverProcessCrash})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(again.Close(), l.Close()); err != nil {
+	}
+}
+
+// TestRetainOnFullDisk: that the active segment cannot be replaced does not
+// keep the older ones, whose room is what is missing.
+func TestRetainOnFullDisk(t *testing.T) {
+	inj := vfs.NewInjector()
+	cfg := log.Config{FS: vfs.Inject(vfs.NewMem(), inj), Now: at(2000), Settings: log.Settings{DeleteByRetention: true, RetentionAge: time.Second}}
+	l := logtest.Open(t, cfg)
+	bases := segments(t, l, 3)
+	end := l.LogEndOffset()
+	inj.Add(vfs.Rule{Kinds: vfs.OpCreate, Path: "*.log", Times: -1, Err: syscall.ENOSPC})
+	now := time.UnixMilli(10_000)
+	deleted, err := l.Retain(now, end)
+	if deleted != 2 || l.LogStartOffset() != bases[2] {
+		t.Fatalf("%d segments deleted, log start %d, want %d: %v", deleted, l.LogStartOffset(), bases[2], err)
+	}
+	if deleted, _ := l.Retain(now, end); deleted != 0 {
+		t.Fatalf("%d segments deleted", deleted)
+	}
+	if err := logtest.Check(l); err != nil {
+		t.Fatal(err)
+	}
+	inj.Clear()
+	if deleted, err := l.Retain(now, end); deleted != 1 || err != nil || l.LogStartOffset() != end {
+		t.Fatalf("%d segments deleted, log start %d: %v", deleted, l.LogStartOffset(), err)
+	}
+	appendBatch(t, l, 1, logtest.Batch(t, 1000, 2, "x"))
+}
+
+// TestSyncDuringTruncation: a sync and a checkpoint that come in the middle of
+// a suffix cut do not bring the recovery point back above it.
+func TestSyncDuringTruncation(t *testing.T) {
+	mem, inj := vfs.NewMem(), vfs.NewInjector()
+	cfg := log.Config{Dir: "/log", FS: vfs.Inject(mem, inj)}
+	l, err := log.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.AdvanceStart(0); err != nil {
+		t.Fatal(err)
+	}
+	value := string(make([]byte, 1<<20))
+	for range 4 {
+		appendBatch(t, l, 1, logtest.Batch(t, 1000, 1, value))
+	}
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	for range 33 {
+		appendBatch(t, l, 1, logtest.Batch(t, 1000, 1, value))
+	}
+	lowered, cutting := vfs.NewGate(), vfs.NewGate()
+	inj.Add(vfs.Rule{Kinds: vfs.OpWrite, Path: "checkpoint*", Gate: lowered},
+		vfs.Rule{Kinds: vfs.OpTruncate, Path: "*.log", Gate: cutting})
+	truncated, synced := make(chan error, 1), make(chan error, 1)
+	go func() { truncated <- l.TruncateSuffix(3) }()
+	<-lowered.Entered()
+	syncs := inj.Count(vfs.OpSync)
+	go func() { synced <- l.Sync() }()
+	for inj.Count(vfs.OpSync) == syncs {
+	}
+	lowered.Open()
+	<-cutting.Entered()
+	if err := <-synced; err != nil {
+		t.Fatal(err)
+	}
+	cutting.Open()
+	if err := <-truncated; err != nil {
+		t.Fatal(err)
+	}
+	if got := l.DurableOffset(); got != 2 {
+		t.Fatalf("durable %d, want 2", got)
+	}
+	again, err := log.Open(log.Config{Dir: cfg.Dir, FS: mem.ProcessCrashClone(), Recovery: log.RecoverProcessCrash})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(again.Close(), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
