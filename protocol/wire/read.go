@@ -18,8 +18,10 @@ const (
 	// A frame gets firstStepBytes on its word, or as much as the connection has
 	// lately delivered in one frame, up to maxTrustBytes; from there its memory
 	// doubles as bytes arrive.
+	// The largest that is trusted is well above a batch of the default largest
+	// size with its header: growing at its end would copy all of it.
 	firstStepBytes = 16 << 10
-	maxTrustBytes  = 1 << 20
+	maxTrustBytes  = largestClassBytes
 )
 
 // frameHost is what the frame reader asks of its connection.
