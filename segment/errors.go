@@ -11,6 +11,10 @@ import (
 // deleted since the reader found it. It looks again.
 var ErrDropped = errors.New("segment: deleted")
 
+// ErrCompacted is returned for the place of an entry that compaction has removed
+// together with the one before it.
+var ErrCompacted = errors.New("segment: entry removed by compaction")
+
 // CorruptError says that bytes which were on disk for good are not what they
 // were. The log refuses to go on; nothing has been changed.
 type CorruptError struct {
@@ -31,7 +35,7 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("%s: format version %d, this build reads version %d", e.Path, e.Version, FormatVersion)
+	return fmt.Sprintf("%s: format version %d, this build reads up to version %d", e.Path, e.Version, FormatVersion)
 }
 
 // TooLargeError says that frames do not fit into one segment.

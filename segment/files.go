@@ -17,6 +17,7 @@ const (
 	indexSuffix   = ".index"
 	timeSuffix    = ".timeindex"
 	deletedSuffix = ".deleted"
+	cleanedSuffix = logSuffix + ".cleaned"
 	nameDigits    = 20
 	filePerm      = 0o644
 )
@@ -43,7 +44,7 @@ func parseName(name string) (base int64, suffix string, ok bool) {
 // Listing is what a partition's folder holds.
 type Listing struct {
 	Bases    []int64  // base offsets of the segments, ascending
-	Leftover []string // paths: deleted files, and index files without their log
+	Leftover []string // paths: deleted files, copies half made, and index files without their log
 }
 
 // List reads the folder. Files that are not a segment's are left out.
@@ -67,7 +68,7 @@ func List(fsys vfs.FS, dir string) (Listing, error) {
 			continue
 		}
 		orphan := (suffix == indexSuffix || suffix == timeSuffix) && !logs[base]
-		if orphan || strings.HasSuffix(suffix, deletedSuffix) {
+		if orphan || suffix == cleanedSuffix || strings.HasSuffix(suffix, deletedSuffix) {
 			l.Leftover = append(l.Leftover, filepath.Join(dir, e.Name()))
 		}
 	}

@@ -11,13 +11,16 @@ import (
 
 // The layout of FORMAT.md as constants; positions are within a frame.
 const (
-	// FormatVersion is the format this package reads and writes.
-	FormatVersion = 1
+	// FormatVersion is the newest format that this package reads and writes: that
+	// of a compacted segment. All others are of the version before.
+	FormatVersion = 2
 	// HeaderBytes is the size of the segment header, and so the position of
 	// the first entry in a `.log` file.
 	HeaderBytes = 96
 	// RaftFrameBytes is the size of a raft frame without its data.
 	RaftFrameBytes = 36
+
+	plainVersion = 1 // of a segment that has not been compacted
 
 	prefixBytes  = 21 // what every frame begins with
 	lengthEnd    = 12 // the length field counts from here
@@ -70,7 +73,13 @@ type Frame struct {
 	RaftIndex    uint64
 	Epoch        int32
 	MaxTimestamp int64 // unix milliseconds; -1 for none
+	// Removed is how many raft entries compaction has removed here: the frame is
+	// their stand-in. 0 for a frame that is an entry itself.
+	Removed int32
 }
+
+// entries is how many raft indexes the frame takes.
+func (f Frame) entries() uint64 { return uint64(max(f.Removed, 1)) }
 
 // End is the position one past the frame.
 func (f Frame) End() int64 { return f.Position + f.Bytes }
@@ -84,6 +93,7 @@ type Header struct {
 	TopicID            [16]byte
 	CreatedMillis      int64
 	IndexIntervalBytes int
+	Compacted          bool // it may hold stand-ins
 }
 
 // AppendHeader appends the segment header frame, HeaderBytes long.
@@ -91,7 +101,11 @@ func AppendHeader(dst []byte, h Header) []byte {
 	start := len(dst)
 	dst = appendPrefix(dst, h.BaseOffset, HeaderBytes, h.EpochBefore)
 	dst = append(dst, byte(kindHeader))
-	dst = binary.BigEndian.AppendUint16(dst, FormatVersion)
+	version := uint16(plainVersion)
+	if h.Compacted {
+		version = FormatVersion
+	}
+	dst = binary.BigEndian.AppendUint16(dst, version)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(h.BaseOffset))
 	dst = binary.BigEndian.AppendUint64(dst, h.BaseRaftIndex)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(h.EpochBefore))
@@ -116,8 +130,9 @@ func ParseHeader(b []byte) (Header, error) {
 	if got, want := crc32.Checksum(b[prefixBytes:], castagnoli), binary.BigEndian.Uint32(b[17:]); got != want {
 		return Header{}, fmt.Errorf("segment header has CRC %08x, states %08x", got, want)
 	}
-	if v := binary.BigEndian.Uint16(b[22:]); v != FormatVersion {
-		return Header{}, &VersionError{Version: int(v)}
+	version := binary.BigEndian.Uint16(b[22:])
+	if version != plainVersion && version != FormatVersion {
+		return Header{}, &VersionError{Version: int(version)}
 	}
 	h := Header{
 		BaseOffset:         int64(binary.BigEndian.Uint64(b[24:])),
@@ -127,6 +142,7 @@ func ParseHeader(b []byte) (Header, error) {
 		TopicID:            [16]byte(b[48:64]),
 		CreatedMillis:      int64(binary.BigEndian.Uint64(b[64:])),
 		IndexIntervalBytes: int(min(binary.BigEndian.Uint32(b[72:]), math.MaxInt32)),
+		Compacted:          version == FormatVersion,
 	}
 	length := int32(binary.BigEndian.Uint32(b[8:]))
 	offset, epoch := int64(binary.BigEndian.Uint64(b)), int32(binary.BigEndian.Uint32(b[12:]))
@@ -199,11 +215,24 @@ func parseFrame(b []byte, position int64) (f Frame, reason string) {
 		}
 		f.NextOffset = f.Offset + delta + 1
 		f.MaxTimestamp = int64(binary.BigEndian.Uint64(b[35:]))
+		if binary.BigEndian.Uint32(b[57:]) == 0 {
+			return parseStandIn(b, f)
+		}
 		return f, ""
 	case ownMagic:
 		return parseRaftFrame(b, f)
 	}
 	return f, fmt.Sprintf("magic %d", int8(b[16]))
+}
+
+// parseStandIn reads what is special about a batch without records.
+func parseStandIn(b []byte, f Frame) (Frame, string) {
+	n := int64(binary.BigEndian.Uint64(b[27:]))
+	if n < 1 || n > math.MaxInt32 {
+		return f, fmt.Sprintf("stand-in for %d entries", n)
+	}
+	f.Removed = int32(n)
+	return f, ""
 }
 
 func parseRaftFrame(b []byte, f Frame) (Frame, string) {
@@ -259,7 +288,7 @@ func (s *State) fits(f Frame) string {
 func (s *State) add(f Frame) {
 	s.Position += f.Bytes
 	s.NextOffset = f.NextOffset
-	s.NextRaftIndex++
+	s.NextRaftIndex += f.entries()
 	s.Epoch = f.Epoch
 	s.MaxTimestamp = max(s.MaxTimestamp, f.MaxTimestamp)
 }

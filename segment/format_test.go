@@ -34,11 +34,11 @@ func TestHeaderFlips(t *testing.T) {
 
 func TestHeaderVersion(t *testing.T) {
 	b := AppendHeader(nil, testHeader(4096))
-	binary.BigEndian.PutUint16(b[22:], 2)
+	binary.BigEndian.PutUint16(b[22:], 3)
 	stampCRC(b, 0)
 	var version *VersionError
-	if _, err := ParseHeader(b); !errors.As(err, &version) || version.Version != 2 {
-		t.Errorf("version 2: %v", err)
+	if _, err := ParseHeader(b); !errors.As(err, &version) || version.Version != 3 {
+		t.Errorf("version 3: %v", err)
 	}
 	if _, err := ParseHeader(b[:HeaderBytes-1]); err == nil {
 		t.Error("a header cut short is accepted")

@@ -155,7 +155,7 @@ func (s *Segment) Batches(offset int64) iter.Seq2[recordbatch.Header, error] {
 	}
 }
 
-// Frames walks all frames from raftIndex on, up to the end as of the call. An
+// Frames walks all frames from the one with raftIndex on, up to the end as of the call. An
 // error ends the walk.
 func (s *Segment) Frames(raftIndex uint64) iter.Seq2[Frame, error] {
 	return func(yield func(Frame, error) bool) {
@@ -166,7 +166,7 @@ func (s *Segment) Frames(raftIndex uint64) iter.Seq2[Frame, error] {
 		}
 		relative := int64(max(raftIndex, h.BaseRaftIndex) - h.BaseRaftIndex)
 		s.walk(keyRaftIndex, relative, func(_ *cursor, f Frame, err error) bool {
-			if err == nil && f.RaftIndex < raftIndex {
+			if err == nil && f.RaftIndex+f.entries() <= raftIndex {
 				return true
 			}
 			return yield(f, err) && err == nil
@@ -202,8 +202,9 @@ func (s *Segment) walk(k key, target int64, visit func(*cursor, Frame, error) bo
 }
 
 // Before returns the state before the entry of a raft index that lies in the
-// segment, for TruncateSuffix. It walks from the start of the segment, because
-// no index knows the largest timestamp up to there.
+// segment, for TruncateSuffix; ErrCompacted when its place is not known any
+// more. It walks from the start of the segment, because no index knows the
+// largest timestamp up to there.
 func (s *Segment) Before(raftIndex uint64) (state State, err error) {
 	f, err := s.acquire()
 	if err != nil {
@@ -216,6 +217,9 @@ func (s *Segment) Before(raftIndex uint64) (state State, err error) {
 		if _, ok, err := c.next(); err != nil || !ok {
 			return State{}, errors.Join(err, s.missing(raftIndex, c.state))
 		}
+	}
+	if c.state.NextRaftIndex > raftIndex {
+		return State{}, ErrCompacted
 	}
 	return c.state, nil
 }
@@ -244,7 +248,7 @@ func (s *Segment) frame(f *files, raftIndex uint64) (Frame, error) {
 		if !ok {
 			return Frame{}, s.missing(raftIndex, c.state)
 		}
-		if frame.RaftIndex == raftIndex {
+		if raftIndex < frame.RaftIndex+frame.entries() {
 			return frame, nil
 		}
 	}
@@ -275,8 +279,9 @@ func newEntryBuffer(size int64) *entryBuffer {
 	return e
 }
 
-// Entry reads the whole frame of a raft index that lies in the segment. data
-// is valid until release, which is called once.
+// Entry reads the whole frame of a raft index that lies in the segment: its
+// stand-in's, if compaction has removed the entry. data is valid until release,
+// which is called once.
 func (s *Segment) Entry(raftIndex uint64) (frame Frame, data []byte, release func(), err error) {
 	f, err := s.acquire()
 	if err != nil {
