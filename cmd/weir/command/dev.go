@@ -69,10 +69,14 @@ func runDev(ctx context.Context, s *Streams, o devOptions) error {
 	}
 	logger := slog.New(&devLog{Handler: s.logger(slog.LevelInfo).Handler(), s: s, all: o.verbose})
 	err = serve(ctx, cfg, logger, func(ctx context.Context, b *broker.Broker) func() {
-		o.greet(s.Out, cfg, b.Addr())
 		if !o.demo {
+			o.greet(s.Out, cfg, b.Addr())
 			return func() {}
 		}
+		if _, _, err := b.Node().EnsureTopic(ctx, demoTopic); err != nil { // what the greeting tells to read
+			logger.Error("the demo has no topic", "err", err)
+		}
+		o.greet(s.Out, cfg, b.Addr())
 		done := make(chan struct{})
 		go func() {
 			defer close(done)

@@ -121,9 +121,11 @@ func runProduce(ctx context.Context, s *Streams, o produceOptions) error {
 	}
 	form.partitions = int32(len(topic.Partitions))
 
-	out := newReceipts(s, cl, o.topic, o.quiet)
+	to := newSender(cl)
+	defer to.close()
+	out := newReceipts(s, to, o.topic, o.quiet)
 	pace := pacer{rate: o.rate}
-	for {
+	for to.stalled() == nil {
 		r, given, err := next(ctx)
 		if err == nil {
 			err = form.complete(r, given)
@@ -137,8 +139,9 @@ func runProduce(ctx context.Context, s *Streams, o produceOptions) error {
 		if err != nil {
 			return out.finish(ctx, err)
 		}
-		cl.Produce(ctx, r, out.promise)
+		to.send(r, out.promise)
 	}
+	return out.finish(ctx, nil)
 }
 
 // defaults checks the flags that shape records.

@@ -24,16 +24,13 @@ import (
 // anyPartition in a record leaves the choice to its key, or to chance.
 const anyPartition = -1
 
-// deliveryTimeout is when a record that cannot be sent counts as failed; a person is waiting.
-const deliveryTimeout = 30 * time.Second
-
 // produceOpts are what a client needs to be written to: idempotent, acks from all, keys hashed as the
 // Java client does, and what has no key kept together (KIP-794), so that lines of a pipe stay in order
 // over long stretches.
 func produceOpts() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.RecordPartitioner(partitioner{kgo.UniformBytesPartitioner(64<<10, true, true, nil)}),
-		kgo.RecordDeliveryTimeout(deliveryTimeout),
+		kgo.AllowIdempotentProduceCancellation(), // what is cancelled is the end of the client, see sender
 	}
 }
 
@@ -132,6 +129,73 @@ func autoCreates(ctx context.Context, cl *connect.Client) bool {
 	return true
 }
 
+// sender produces records and gives up when answers stop coming: a client by itself tries for ever, and
+// its delivery timeout counts from the record's own timestamp, which may be years old.
+type sender struct {
+	cl     *connect.Client
+	ctx    context.Context // of the records; ends on a stall, not with an interrupt
+	cancel context.CancelCauseFunc
+
+	mu      sync.Mutex // guards what follows
+	timer   *time.Timer
+	answers int64
+	seen    int64 // answers when the timer was set
+}
+
+// newSender starts the watch, which close ends.
+func newSender(cl *connect.Client) *sender {
+	s := &sender{cl: cl}
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.timer = time.AfterFunc(cl.Timeout, s.look)
+	return s
+}
+
+// look ends the sending when records wait and none has been answered since it last looked.
+func (s *sender) look() {
+	waiting := s.cl.BufferedProduceRecords()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.answers == s.seen && waiting > 0 {
+		s.cancel(&fault.Error{What: "no record was answered for in " + s.cl.Timeout.String(), Why: s.cl.Seeds + " does not answer any more",
+			Do: "See that the broker runs, or allow more with --timeout", Exit: fault.TooLate})
+	}
+	if s.ctx.Err() == nil {
+		s.seen = s.answers
+		s.timer.Reset(s.cl.Timeout)
+	}
+}
+
+// send hands over one record; promise is called when it is answered for or given up, on a goroutine of
+// the client.
+func (s *sender) send(r *kgo.Record, promise func(*kgo.Record, error)) {
+	s.cl.Produce(s.ctx, r, func(r *kgo.Record, err error) {
+		s.mu.Lock()
+		s.answers++
+		s.mu.Unlock()
+		promise(r, err)
+	})
+}
+
+// flush returns when all that was sent is answered for, or with the reason why it never will be.
+func (s *sender) flush() error {
+	if s.cl.Flush(s.ctx) != nil {
+		return s.stalled()
+	}
+	return nil
+}
+
+// stalled is why sending was given up, nil while it was not.
+func (s *sender) stalled() error { return context.Cause(s.ctx) }
+
+func (s *sender) close() {
+	s.cancel(nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.timer.Stop()
+}
+
 // nextRecord returns records one after the other, then io.EOF. It ends early with ctx.
 type nextRecord func(ctx context.Context) (*kgo.Record, jsonl.Given, error)
 
@@ -184,12 +248,12 @@ func fromReader(r *record.Reader) nextRecord {
 
 // receipts prints where each record went, as the answers come.
 type receipts struct {
-	cl    *connect.Client
+	*sender
 	topic string
 	quiet bool
 	eager bool // flush each line
 
-	mu           sync.Mutex // guards what follows; promises run on the client's goroutines
+	lock         sync.Mutex // guards what follows; promises run on the client's goroutines
 	out          *bufio.Writer
 	line         []byte
 	done, failed int
@@ -197,13 +261,13 @@ type receipts struct {
 	cannotPrint  error
 }
 
-func newReceipts(s *Streams, cl *connect.Client, topic string, quiet bool) *receipts {
-	return &receipts{cl: cl, topic: topic, quiet: quiet, eager: s.OutTerminal, out: bufio.NewWriterSize(s.Out, 32<<10)}
+func newReceipts(s *Streams, to *sender, topic string, quiet bool) *receipts {
+	return &receipts{sender: to, topic: topic, quiet: quiet, eager: s.OutTerminal, out: bufio.NewWriterSize(s.Out, 32<<10)}
 }
 
 func (p *receipts) promise(r *kgo.Record, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.lock.Lock()
+	defer p.lock.Unlock()
 	if err != nil {
 		p.failed++
 		if p.first == nil {
@@ -215,7 +279,7 @@ func (p *receipts) promise(r *kgo.Record, err error) {
 	if p.quiet || p.cannotPrint != nil {
 		return
 	}
-	if r.Offset < 0 || p.cl.OptValue(kgo.RequiredAcks) == kgo.NoAck() {
+	if p.cl.OptValue(kgo.RequiredAcks) == kgo.NoAck() {
 		p.line = fmt.Appendf(p.line[:0], "%s[%d]  %s  not acknowledged\n", r.Topic, r.Partition, output.Time(r.Timestamp))
 	} else {
 		p.line = fmt.Appendf(p.line[:0], "%s  %s\n", record.Place(r), output.Time(r.Timestamp))
@@ -225,34 +289,30 @@ func (p *receipts) promise(r *kgo.Record, err error) {
 	}
 }
 
-// finish waits for what is under way, also when ctx has ended, and tells what came of all. cause is why
+// finish waits for what is under way, also after an interrupt, and tells what came of all. cause is why
 // there are no more records, nil when the input ended.
 func (p *receipts) finish(ctx context.Context, cause error) error {
-	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cl.Timeout+deliveryTimeout)
-	defer cancel()
-	flushed := p.cl.Flush(wait)
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	stalled := p.flush()
+	p.lock.Lock()
+	defer p.lock.Unlock()
 	if p.cannotPrint == nil {
 		p.cannotPrint = p.out.Flush()
 	}
 	var failure error
-	if p.failed > 0 {
+	switch {
+	case stalled != nil:
+		failure = stalled
+	case p.failed > 0:
 		what := fmt.Sprintf("cannot write to topic %q", p.topic)
 		if p.done > 0 || p.failed > 1 {
 			what = fmt.Sprintf("%s could not be written to topic %q, %d could; the first", output.Plural(int64(p.failed), "record"), p.topic, p.done)
 		}
 		failure = fault.Explain(what, p.first)
-	}
-	if failure == nil && flushed != nil {
-		failure = fault.Explain("not all records were answered for", flushed)
-	}
-	switch {
-	case cause != nil && ctx.Err() != nil:
-		return cause
-	case cause != nil && failure == nil:
-		failure = fault.Explain("cannot go on after "+output.Plural(int64(p.done), "record"), cause)
-	case failure == nil:
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case cause != nil:
+		failure = fault.Explain(fmt.Sprintf("cannot go on after %s", output.Plural(int64(p.done), "record")), cause)
+	default:
 		return p.cannotPrint
 	}
 	if p.done > 0 {

@@ -136,7 +136,7 @@ func runReplay(ctx context.Context, s *Streams, o replayOptions) error {
 	if err := o.checkTarget(topics[0], target); err != nil {
 		return err
 	}
-	c := &copier{cl: cl, opts: o, filter: filter, state: state, pace: pacer{rate: o.rate}, flushed: time.Now()}
+	c := &copier{cl: cl, to: newSender(cl), opts: o, filter: filter, state: state, pace: pacer{rate: o.rate}, flushed: time.Now()}
 	if s.ErrTerminal {
 		c.progress = output.NewProgress(s.Err, "replay", "record", total(spans), s.Now)
 	}

@@ -27,6 +27,7 @@ const checkpointEvery = time.Second
 // it has been acknowledged: a record may come twice after a crash, and none is left out.
 type copier struct {
 	cl       *connect.Client
+	to       *sender
 	opts     replayOptions
 	filter   record.Filter
 	state    *replayState
@@ -42,6 +43,7 @@ type copier struct {
 }
 
 func (c *copier) run(ctx context.Context, s *Streams, spans []span) error {
+	defer c.to.close()
 	began := time.Now()
 	r := reading{cl: c.cl, spans: spans, quiet: quietTime, notice: s.note}
 	err := r.run(ctx, func(batch []*kgo.Record) error { return c.copy(ctx, batch) })
@@ -76,7 +78,7 @@ func (c *copier) copy(ctx context.Context, batch []*kgo.Record) error {
 			if err := c.pace.wait(ctx); err != nil {
 				return err
 			}
-			if err := c.write(ctx, r); err != nil {
+			if err := c.write(r); err != nil {
 				return err
 			}
 		}
@@ -92,7 +94,7 @@ func (c *copier) copy(ctx context.Context, batch []*kgo.Record) error {
 	return nil
 }
 
-func (c *copier) write(ctx context.Context, r *kgo.Record) error {
+func (c *copier) write(r *kgo.Record) error {
 	w := &kgo.Record{Topic: c.opts.into, Key: r.Key, Value: r.Value, Headers: r.Headers, Partition: anyPartition}
 	if c.opts.keepPartitions {
 		w.Partition = r.Partition
@@ -103,7 +105,7 @@ func (c *copier) write(ctx context.Context, r *kgo.Record) error {
 		}
 		w.Timestamp = r.Timestamp
 	}
-	c.cl.Produce(context.WithoutCancel(ctx), w, func(_ *kgo.Record, err error) {
+	c.to.send(w, func(_ *kgo.Record, err error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		switch {
@@ -113,22 +115,19 @@ func (c *copier) write(ctx context.Context, r *kgo.Record) error {
 			c.err = err
 		}
 	})
-	return nil
+	return c.to.stalled()
 }
 
 // checkpoint waits until all that was written is acknowledged, and keeps the position.
 func (c *copier) checkpoint() error {
-	ctx, cancel := context.WithTimeout(context.Background(), c.cl.Timeout+deliveryTimeout)
-	defer cancel()
-	flushed := c.cl.Flush(ctx)
+	if err := c.to.flush(); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	failed := c.err
 	c.mu.Unlock()
 	if failed != nil {
 		return failed
-	}
-	if flushed != nil {
-		return flushed
 	}
 	c.flushed = time.Now()
 	return c.state.save(c.opts.resume)

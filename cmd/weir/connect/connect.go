@@ -12,6 +12,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -172,7 +173,7 @@ func Unreachable(seeds string, err error) error {
 	var dns *net.DNSError
 	var eof *kgo.ErrFirstReadEOF
 	switch {
-	case errors.As(err, &eof):
+	case errors.As(err, &eof), errors.Is(err, syscall.ECONNRESET):
 		e.Why = "Something closed the connection at once, as a port with TLS or another protocol does"
 		e.Do = "Check the address and the port"
 	case errors.As(err, &dns):

@@ -39,7 +39,6 @@ var table = []Property{
 		return Compression(v)
 	}},
 	{"connections.max.idle.ms", nil, "when an idle connection is closed", millis(func(d time.Duration) kgo.Opt { return kgo.ConnIdleTimeout(d) })},
-	{"delivery.timeout.ms", []string{"message.timeout.ms"}, "when a record that could not be sent fails", millis(func(d time.Duration) kgo.Opt { return kgo.RecordDeliveryTimeout(d) })},
 	{"enable.idempotence", nil, "true or false: no duplicates when a send is tried again", func(v string) ([]kgo.Opt, error) {
 		on, err := strconv.ParseBool(v)
 		if err != nil || on {

@@ -3,6 +3,7 @@ package jsonl
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"math"
 	"strings"
 	"testing"
@@ -138,9 +139,12 @@ func TestParseByHand(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for line, hint := range map[string]string{
-		``:                             "EOF",
+		``:                             "no end",
+		`{`:                            "no end",
+		`{"value"`:                     "no end",
+		`{"value":`:                    "no end",
 		`[]`:                           "want a JSON object",
-		`{"value":"a"`:                 "EOF",
+		`{"value":"a"`:                 "no end",
 		`{"value":"a"} x`:              "text after",
 		`{"value":"a"}{"value":"b"}`:   "text after",
 		"{\"value\":\"\xff\"}":         "not valid UTF-8",
@@ -163,7 +167,7 @@ func TestParseRefuses(t *testing.T) {
 		`{"headers":"a"}`:              "want a list",
 		`{"headers":[{"name":"x"}]}`:   "name: unknown field",
 	} {
-		if _, _, err := Parse([]byte(line)); err == nil || !strings.Contains(err.Error(), hint) {
+		if _, _, err := Parse([]byte(line)); err == nil || err == io.EOF || !strings.Contains(err.Error(), hint) {
 			t.Errorf("%s: error %v, want one with %q", line, err, hint)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 	"unicode/utf16"
@@ -53,6 +54,9 @@ func Parse(line []byte) (*kgo.Record, Given, error) {
 		}
 		return err
 	})
+	if errors.Is(err, io.EOF) { // which to a caller would mean that there are no more lines
+		err = fmt.Errorf("the object has no end: %w", io.ErrUnexpectedEOF)
+	}
 	if err != nil {
 		return nil, given, err
 	}
