@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -178,6 +179,7 @@ func TestSyncDuringTruncation(t *testing.T) {
 	syncs := inj.Count(vfs.OpSync)
 	go func() { synced <- l.Sync() }()
 	for inj.Count(vfs.OpSync) == syncs {
+		runtime.Gosched()
 	}
 	lowered.Open()
 	<-cutting.Entered()

@@ -48,13 +48,13 @@ func (s *Syncer) fatal(err error) {
 
 // Request has done called once everything appended to l before is durable, with
 // the durable end offset, or with the error. done runs on a goroutine of the
-// Syncer, or within Request when the Syncer is closed; it must be quick and may
-// call Request.
+// Syncer, or on one of its own when the Syncer is closed, and never within
+// Request; it must be quick and may call Request.
 func (s *Syncer) Request(l *Log, done func(durable int64, err error)) {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		done(l.DurableOffset(), ErrSyncerClosed)
+		go done(l.DurableOffset(), ErrSyncerClosed) // the caller may hold a lock that done takes
 		return
 	}
 	q := &l.queue

@@ -96,11 +96,11 @@ func TestSyncerClose(t *testing.T) {
 	if served.Load() != 20 || l.DurableOffset() != 20 {
 		t.Errorf("%d requests served, durable up to %d", served.Load(), l.DurableOffset())
 	}
-	syncer.Request(l, func(_ int64, err error) {
-		if !errors.Is(err, log.ErrSyncerClosed) {
-			t.Errorf("after Close: %v", err)
-		}
-	})
+	refused := make(chan error)
+	syncer.Request(l, func(_ int64, err error) { refused <- err }) // not within Request
+	if err := <-refused; !errors.Is(err, log.ErrSyncerClosed) {
+		t.Errorf("after Close: %v", err)
+	}
 }
 
 // A failed sync is told once to the process and to every request, and never

@@ -1,6 +1,8 @@
 package partition
 
 import (
+	"context"
+	"errors"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -46,5 +48,27 @@ func TestFlushDueDuringASync(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// TestProposeAfterTheSyncer: what comes after the node's syncer has gone hears
+// that it is not safe, and nobody waits for ever.
+func TestProposeAfterTheSyncer(t *testing.T) {
+	p := open(t, vfs.NewMem(), log.RecoverClean, testSettings())
+	p.syncer.Close()
+	settled := make(chan error, 1)
+	rng := rand.New(rand.NewPCG(1, 1))
+	batch := makeBatch(t, rng, nobody, 1)
+	go func() { settled <- p.Propose(batch, AcksAll).Wait(context.Background()) }()
+	select {
+	case err := <-settled:
+		if !errors.Is(err, log.ErrSyncerClosed) {
+			t.Fatalf("settled with %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("the append is never settled")
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
