@@ -3,9 +3,7 @@ package log
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"path/filepath"
 	"time"
 
 	"weir/segment"
@@ -21,7 +19,7 @@ import (
 // file system.
 func Open(cfg Config) (*Log, error) {
 	l := newLog(cfg, false)
-	if err := makeDir(l.fs, cfg.Dir); err != nil {
+	if err := vfs.MkdirAllSync(l.fs, cfg.Dir, 0o755); err != nil {
 		return nil, err
 	}
 	if err := l.recover(); err != nil {
@@ -65,32 +63,6 @@ func (l *Log) abandon() error {
 		err = errors.Join(err, s.Close())
 	}
 	return err
-}
-
-// makeDir makes dir and what it lacks above it, durably.
-func makeDir(fsys vfs.FS, dir string) error {
-	var above []string // of each folder that is made
-	for d := filepath.Clean(dir); filepath.Dir(d) != d; d = filepath.Dir(d) {
-		if _, err := fsys.Stat(d); !errors.Is(err, fs.ErrNotExist) {
-			if err != nil {
-				return err
-			}
-			break
-		}
-		above = append(above, filepath.Dir(d))
-	}
-	if len(above) == 0 {
-		return nil
-	}
-	if err := fsys.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for _, d := range above {
-		if err := fsys.SyncDir(d); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (l *Log) segmentConfig() segment.Config {
@@ -219,6 +191,12 @@ func (l *Log) openLast(base int64, point *segment.RecoveryPoint, before *segment
 		return err
 	}
 	l.addToList(s)
+	if l.cfg.Recovery != RecoverClean && !l.readOnly {
+		// The process before may have died between a new file and its name.
+		if err := l.syncDir(); err != nil {
+			return err
+		}
+	}
 	if report.CutBytes > 0 || report.ScannedBytes > 0 || report.IndexRemade {
 		l.logger.Warn("log recovered after an unclean end", "path", s.Path(), "scanned_bytes", report.ScannedBytes,
 			"cut_bytes", report.CutBytes, "reason", report.Reason, "index_remade", report.IndexRemade)
