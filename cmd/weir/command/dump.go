@@ -129,8 +129,9 @@ func asSegment(path string) (segmentFile, bool) {
 	name := filepath.Base(path)
 	ext := filepath.Ext(name)
 	base, err := strconv.ParseInt(strings.TrimSuffix(name, ext), 10, 64)
-	ok := err == nil && len(name) == 20+len(ext) && base >= 0 && slices.Contains([]string{".log", ".index", ".timeindex"}, ext)
-	return segmentFile{filepath.Dir(path), base}, ok
+	f := segmentFile{filepath.Dir(path), base}
+	ok := err == nil && base >= 0 && slices.Contains([]string{".log", ".index", ".timeindex"}, ext)
+	return f, ok && strings.TrimSuffix(name, ext)+".log" == filepath.Base(f.path())
 }
 
 // reason is what the system said of a file, without the path that was named already.
@@ -165,6 +166,9 @@ func openToRead(f segmentFile) (*openSegment, error) {
 	var err error
 	s.Segment, s.report, err = segment.OpenActive(cfg, f.base, nil, nil, segment.RecoverPowerLoss,
 		func(frame segment.Frame) { s.frames = append(s.frames, frame) })
+	if errors.Is(err, segment.ErrTorn) {
+		err = fmt.Errorf("%s: %w", f.path(), err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -274,10 +278,9 @@ func verify(dir string, files []segmentFile) verdict {
 		err = v.wholeLog(dir)
 	}
 	for i, f := range files {
-		if err != nil {
-			break
+		if failed := v.single(f, i == 0 && !whole, i == len(files)-1); err == nil {
+			err = failed
 		}
-		err = v.single(f, i == 0 && !whole, i == len(files)-1)
 	}
 	v.Sound = err == nil
 	if err != nil {

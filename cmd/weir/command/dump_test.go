@@ -1,0 +1,195 @@
+package command
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"weir/cluster/broker/brokertest"
+	"weir/cmd/weir/fault"
+)
+
+// dumpable leaves a data folder with topic t of two partitions behind: records in 0, none in 1.
+func dumpable(t *testing.T) (c *cli, data string, partitions []string) {
+	t.Helper()
+	data = t.TempDir()
+	b := brokertest.StartIn(t, data, nil)
+	c = &cli{t: t, addr: b.Addr(), broker: b}
+	c.ok("topic", "create", "t", "-p", "2", "-c", "segment.bytes=1048576")
+	c.okIn(`{"key":"k","value":"v","partition":0,"timestamp":1000,"headers":[["h",null]]}`, "produce", "t", "-i", "jsonl", "-q", "-X", "acks=1")
+	big := strings.Repeat("x", 1000)
+	for range 8 {
+		c.okIn(strings.Repeat(big+"\n", 200), "produce", "t", "-p", "0", "-z", "none", "-q")
+	}
+	brokertest.Stop(t, b)
+	for p := range 2 {
+		found, err := filepath.Glob(filepath.Join(data, "topics", "*", fmt.Sprint(p)))
+		if err != nil || len(found) != 1 {
+			t.Fatal(found, err)
+		}
+		partitions = append(partitions, found[0])
+	}
+	return c, data, partitions
+}
+
+// fingerprint is all that is in a folder: names and bytes.
+func fingerprint(t *testing.T, dir string) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		info, statErr := d.Info()
+		if err != nil || statErr != nil {
+			return err
+		}
+		fmt.Fprintf(&all, "%s %x %v\n", path, sha256.Sum256(b), info.ModTime())
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
+}
+
+func TestDump(t *testing.T) {
+	c, data, parts := dumpable(t)
+	before := fingerprint(t, data)
+
+	out, errs, code := c.run("", "dump", parts[0])
+	if code != 0 || strings.Count(errs, ", partition 0, offsets from ") < 2 {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	for _, want := range []string{
+		`^POSITION +SIZE +KIND +OFFSETS +RAFT-INDEX +EPOCH +RECORDS +CODEC +MAX-TIMESTAMP +PRODUCER\n`,
+		`\n96 +36 B +noop +0\.\.0 +1 +0 +- +- +- +-\n`,
+		`\n132 +\d+ B +batch +0\.\.1 +2 +0 +1 +none +1970-01-01T00:00:01\.000Z +-\n`,
+		`batch +1\.\.\d+ .* 0/0@0\n`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("%s does not match\n%s", want, out)
+		}
+	}
+	if wide := c.ok("dump", parts[0], "-o", "wide"); !strings.Contains(wide, filepath.Join(parts[0], "00000000000000000000.log")) {
+		t.Errorf("-o wide names no file:\n%s", wide)
+	}
+
+	lines := strings.Split(strings.TrimSpace(c.ok("dump", "--records", filepath.Join(parts[0], "00000000000000000000.log"), "-o", "jsonl")), "\n")
+	var second frameRow
+	if err := json.Unmarshal([]byte(lines[1]), &second); err != nil || second.Batch == nil || second.Batch.Records != 1 || second.RaftIndex != 2 {
+		t.Fatalf("%v: %s", err, lines[1])
+	}
+	if got := string(second.Batch.Content[0]); !strings.Contains(got, `"timestamp":"1970-01-01T00:00:01.000Z","key":"k","value":"v","headers":[{"key":"h","value":null}]`) {
+		t.Errorf("content: %s", got)
+	}
+	text := c.ok("dump", "--records", parts[0])
+	if n := strings.Count(text, "\n"); n != 1601 || !strings.Contains(text, "[0]@0  1970-01-01T00:00:01.000Z  k  v  {h:<null>}\n") {
+		t.Errorf("%d records, the first %.100s", n, text)
+	}
+
+	index := c.ok("dump", "--index", parts[0])
+	for _, want := range []string{`\.index +96 +0 +1 +- +raft\n`, `\.timeindex +\d+ +- +- +20\d\d-`, `\.index +\d+ +\d+ +\d+ +- +end\n`} {
+		if !regexp.MustCompile(want).MatchString(index) {
+			t.Errorf("%s does not match\n%s", want, index)
+		}
+	}
+	var verdicts []verdict
+	if err := json.Unmarshal([]byte(c.ok("dump", "--verify", data, "-o", "json")), &verdicts); err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, v := range verdicts {
+		if !v.Sound || v.Cut != 0 {
+			t.Errorf("%+v", v)
+		}
+		if v.Dir == parts[0] && v.End == 1601 && v.Segments >= 2 {
+			found++
+		}
+	}
+	if found != 1 {
+		t.Errorf("%+v", verdicts)
+	}
+	if after := fingerprint(t, data); after != before {
+		t.Errorf("dump changed the data:\n%s\nwas\n%s", after, before)
+	}
+}
+
+func TestDumpWithoutIndexes(t *testing.T) {
+	c, _, parts := dumpable(t)
+	alone := t.TempDir()
+	b, err := os.ReadFile(filepath.Join(parts[0], "00000000000000000000.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(alone, "00000000000000000000.log")
+	if err := os.WriteFile(file, b, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if out := c.ok("dump", file); !strings.Contains(out, "0..1 ") {
+		t.Errorf("a log without indexes:\n%s", out)
+	}
+	entries, err := os.ReadDir(alone)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("files were made: %v, %v", entries, err)
+	}
+}
+
+func TestDumpOfDamage(t *testing.T) {
+	c, data, parts := dumpable(t)
+	file := filepath.Join(parts[0], "00000000000000000001.log") // what came after the record of 1970
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code := c.run("", "dump", "--verify", data)
+	if code != fault.Failed || !regexp.MustCompile(`damaged: .*00000000000000000001\.log`).MatchString(out) || !strings.Contains(errs, "1 of ") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	out, errs, code = c.run("", "dump", file)
+	if code != 0 || !regexp.MustCompile(`batch +1\.\.`).MatchString(out) || !strings.Contains(errs, "bytes that are not whole") {
+		t.Errorf("what is before the damage is shown, and the rest told: exit %d: %s%s", code, out, errs)
+	}
+	if err := os.WriteFile(file, []byte("no segment at all"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, errs, code = c.run("", "dump", parts[0])
+	if code != fault.PartlyDone || !strings.Contains(errs, file) || !strings.Contains(errs, "1 of ") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
+func TestDumpOfWhatIsNoSegment(t *testing.T) {
+	c := &cli{t: t}
+	dir := t.TempDir()
+	c.fails(fault.Failed, []string{"dump", filepath.Join(dir, "gone")}, "cannot read", "no such file")
+	c.fails(fault.Failed, []string{"dump", dir}, "no segment in "+dir)
+	other := filepath.Join(dir, "notes.log")
+	if err := os.WriteFile(other, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.fails(fault.WrongUsage, []string{"dump", other}, "named after their first offset")
+}
+
+func TestSegmentNames(t *testing.T) {
+	for name, want := range map[string]bool{
+		"00000000000000000000.log": true, "09223372036854775807.log": true, "00000000000000000007.index": true, "00000000000000000007.timeindex": true,
+		"99999999999999999999.log": false, "0000000000000000000.log": false, "-0000000000000000001.log": false, "00000000000000000000.producers": false,
+		"00000000000000000000": false, "+0000000000000000001.log": false,
+	} {
+		if _, ok := asSegment(filepath.Join("dir", name)); ok != want {
+			t.Errorf("%s: %v", name, ok)
+		}
+	}
+}
