@@ -112,10 +112,6 @@ func (p *Partition) recover() error {
 		if err := p.log.Sync(); err != nil {
 			return err
 		}
-		// The process before may have died between a new file and its name.
-		if err := p.cfg.FS.SyncDir(p.cfg.Dir); err != nil {
-			return err
-		}
 	}
 	end, start := p.log.LogEndOffset(), p.log.LogStartOffset()
 	table, from, err := loadProducers(p.cfg.FS, p.cfg.Dir, end, p.settings.MaxProducers)
