@@ -129,9 +129,20 @@ func (f *osFile) Preallocate(off, length int64) error {
 	if off < 0 || length <= 0 {
 		return &fs.PathError{Op: "preallocate", Path: f.Name(), Err: syscall.EINVAL}
 	}
-	err := f.control("preallocate", func(fd int) error { return preallocate(fd, off, length) })
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	err = f.control("preallocate", func(fd int) error { return preallocate(fd, off, length) })
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		return f.preallocateZeroes(off, length)
+	}
+	if err == nil {
+		return nil
+	}
+	// On a full disk ext4 keeps the part that it found room for, and counts it into the size.
+	if now, sizeErr := f.Size(); sizeErr != nil || now > size {
+		err = errors.Join(err, sizeErr, f.Truncate(size))
 	}
 	return err
 }
