@@ -127,7 +127,7 @@ func (l *load) send(client *kgo.Client, id int, n uint64, s style, rng *rand.Ran
 		Topic: to.name, Partition: p,
 		Key: fmt.Appendf(nil, "producer %d key %d", id, key), Value: payload(value, rng),
 	}
-	sent := history.Event{Process: id, Partition: to.partition(p), Value: value, Sum: sum(r), Key: string(r.Key), Idempotent: s.idempotent, Op: history.Send}
+	sent := history.Event{Process: id, Partition: to.partition(p), Value: value, Sum: sum(r), Idempotent: s.idempotent, Op: history.Send}
 	l.record.Add(sent)
 	client.Produce(context.Background(), r, func(r *kgo.Record, err error) {
 		if err == nil {

@@ -37,7 +37,6 @@ type Event struct {
 	Partition int32  `json:"partition"`       // over all topics
 	Value     uint64 `json:"value,omitempty"` // names the record: NewValue
 	Sum       uint64 `json:"sum,omitempty"`   // of all its bytes, key and value
-	Key       string `json:"key,omitempty"`
 	Offset    int64  `json:"offset"`
 	End       int64  `json:"end,omitempty"`
 	// Idempotent, of a Send: no retry may leave a second copy.
