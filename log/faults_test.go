@@ -201,3 +201,16 @@ func TestSyncDuringTruncation(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestEarliestTimestamp: no timestamp is too small to ask for.
+func TestEarliestTimestamp(t *testing.T) {
+	l := logtest.Open(t, log.Config{Settings: log.Settings{IndexIntervalBytes: 1}})
+	for i := range 20 {
+		appendBatch(t, l, 1, logtest.Batch(t, int64(1000+10*i), 2, "x"))
+	}
+	for _, ts := range []int64{math.MinInt64, math.MinInt64 + 1, -1, 0, 1, 1000} {
+		if f, ok, err := l.OffsetForTimestamp(ts, math.MaxInt64); !ok || f.Offset != 0 || err != nil {
+			t.Errorf("from %d on: %+v, %t, %v", ts, f, ok, err)
+		}
+	}
+}

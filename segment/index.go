@@ -152,6 +152,9 @@ func (x *index) firstRaft(i int, end int64) (o offsetEntry, found bool, err erro
 
 // timeFloor gives a position below which no batch has a timestamp ≥ ts.
 func (x *index) timeFloor(ts int64) (position int64, err error) {
+	if ts <= 0 {
+		return HeaderBytes, nil // and ts-1 may not exist
+	}
 	b, i, err := x.times.floor(keyTimestamp, ts-1)
 	if err != nil || i < 0 {
 		return HeaderBytes, err
