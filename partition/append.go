@@ -131,6 +131,7 @@ func (p *Partition) store(batch []byte) (base, next int64, err error) {
 	}
 	p.announced = true
 	p.unflushed += res.NextOffset - res.BaseOffset
+	p.unflushedBytes += len(batch)
 	return res.BaseOffset, res.NextOffset, nil
 }
 
@@ -156,6 +157,11 @@ func (p *Partition) enqueue(a *Append) {
 	p.pending[i] = a
 }
 
+// flushBytes is how much write caching leaves in the page cache whatever the
+// topic's flush settings. A roll syncs the rest of its segment with producers
+// waiting, and a start after a crash reads what no sync has covered.
+const flushBytes = 16 << 20
+
 // advance asks for what makes [.., next) committed.
 func (p *Partition) advance(next int64) {
 	if !p.settings.WriteCaching {
@@ -164,7 +170,7 @@ func (p *Partition) advance(next int64) {
 	}
 	p.commit(next)
 	switch {
-	case p.settings.FlushRecords > 0 && p.unflushed >= p.settings.FlushRecords:
+	case p.settings.FlushRecords > 0 && p.unflushed >= p.settings.FlushRecords, p.unflushedBytes >= flushBytes:
 		p.requestSync()
 	case p.settings.FlushInterval > 0 && p.flushTime == nil:
 		p.flushTime = time.AfterFunc(p.settings.FlushInterval, p.flushDue)
@@ -191,7 +197,7 @@ func (p *Partition) stopFlushTimer() {
 // its end sees that the log has grown and asks again. So all that arrives
 // during one sync shares the next.
 func (p *Partition) requestSync() {
-	p.unflushed = 0
+	p.unflushed, p.unflushedBytes = 0, 0
 	p.stopFlushTimer()
 	if p.syncing {
 		p.syncAgain = true

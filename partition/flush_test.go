@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/log"
+	"weir/protocol/recordbatch"
 	"weir/segment/vfs"
 )
 
@@ -48,6 +49,42 @@ func TestFlushDueDuringASync(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// TestFlushByBytes: without any flush setting, what a roll would have to sync
+// while producers wait stays bounded.
+func TestFlushByBytes(t *testing.T) {
+	settings := testSettings()
+	settings.WriteCaching, settings.Log.SegmentBytes = true, 1<<30
+	inj := vfs.NewInjector()
+	p := open(t, vfs.Inject(vfs.NewMem(), inj), log.RecoverClean, settings)
+	gate := vfs.NewGate()
+	inj.Add(vfs.Rule{Kinds: vfs.OpSync, Path: "*.log", Gate: gate})
+	record := recordbatch.Record{Value: make([]byte, flushBytes/4)}
+	for i := range 4 {
+		select {
+		case <-gate.Entered():
+			t.Fatalf("synced after %d batches", i)
+		default:
+		}
+		b, err := recordbatch.AppendBatch(nil, recordbatch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1},
+			recordbatch.CodecNone, []recordbatch.Record{record})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := await(t, p.Propose(parsed(t, b), AcksAll)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-gate.Entered():
+	case <-time.After(patience):
+		t.Fatal("nothing is synced")
+	}
+	gate.Open()
+	if err := p.stop(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -69,16 +69,17 @@ type Partition struct {
 
 	// mu guards everything below and the order of appends. Lock order: mu,
 	// then the log's own locks, then waiters.mu.
-	mu        sync.Mutex
-	settings  Settings
-	announced bool // this epoch's no-op is in the log
-	producers *producers
-	pending   []*Append // stored, not committed, in offset order
-	syncing   bool      // a sync is under way; its end looks for more
-	syncAgain bool      // one was asked for since it began
-	unflushed int64     // records written since the last sync was asked for
-	flushTime *time.Timer
-	snapshot  int64 // offset of the newest producer snapshot, written or being written
+	mu             sync.Mutex
+	settings       Settings
+	announced      bool // this epoch's no-op is in the log
+	producers      *producers
+	pending        []*Append // stored, not committed, in offset order
+	syncing        bool      // a sync is under way; its end looks for more
+	syncAgain      bool      // one was asked for since it began
+	unflushed      int64     // records written since the last sync was asked for
+	unflushedBytes int       // and bytes
+	flushTime      *time.Timer
+	snapshot       int64 // offset of the newest producer snapshot, written or being written
 
 	snapshotOnDisk atomic.Int64 // offset of the newest one that no crash takes
 }
