@@ -200,10 +200,10 @@ func TestTopicsSurviveRestart(t *testing.T) {
 	if deleted[0].ErrorCode != 0 || protocol.ErrorCode(deleted[1].ErrorCode) != protocol.CodeUnknownTopicOrPartition {
 		t.Errorf("delete: %+v", deleted)
 	}
-	brokertest.Stop(t, b)
+	stop(t, b)
 
 	b = brokertest.StartIn(t, dir, nil)
-	defer brokertest.Stop(t, b)
+	defer stop(t, b)
 	c = dial(t, b.Addr())
 	all := kmsg.NewPtrMetadataRequest()
 	all.Version = 12
@@ -342,9 +342,9 @@ func TestDeleteRecords(t *testing.T) {
 	if got := protocol.ErrorCode(c.fetch("t", 0, 2).ErrorCode); got != protocol.CodeOffsetOutOfRange {
 		t.Errorf("below the start: %v", got)
 	}
-	brokertest.Stop(t, b)
+	stop(t, b)
 	b = brokertest.StartIn(t, dir, nil)
-	defer brokertest.Stop(t, b)
+	defer stop(t, b)
 	c = dial(t, b.Addr())
 	if got := c.fetch("t", 0, 3); got.LogStartOffset != 3 || got.HighWatermark != 5 {
 		t.Errorf("after a restart: start %d, high watermark %d", got.LogStartOffset, got.HighWatermark)

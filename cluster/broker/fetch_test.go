@@ -206,9 +206,9 @@ func TestFetchEpochs(t *testing.T) {
 	c := dial(t, b.Addr())
 	c.createTopic("t", 1, nil)
 	fill(t, c, 3, "t")
-	brokertest.Stop(t, b)
+	stop(t, b)
 	b = brokertest.StartIn(t, dir, nil) // a new leader epoch
-	defer brokertest.Stop(t, b)
+	defer stop(t, b)
 	c = dial(t, b.Addr())
 	c.produce("t", 0, -1, batchOf(t, plain, recordbatch.CodecNone, record("k", "3")))
 

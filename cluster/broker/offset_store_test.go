@@ -58,7 +58,7 @@ func TestForeignRecordsInOffsetsTopic(t *testing.T) {
 		recordbatch.Record{Timestamp: testTime, Key: commitKey("g", "gone"), Value: value.AppendTo(nil)},
 	)
 	for range 2 {
-		brokertest.Stop(t, b)
+		stop(t, b)
 		b = brokertest.StartIn(t, dir, one)
 		c = dial(t, b.Addr())
 		if offset, metadata := committed(c, "g", "t", 0); offset != 5 || metadata != "m" {
@@ -71,7 +71,7 @@ func TestForeignRecordsInOffsetsTopic(t *testing.T) {
 			c.createTopic("gone", 1, nil) // and what comes under its name has none either
 		}
 	}
-	brokertest.Stop(t, b)
+	stop(t, b)
 }
 
 // TestOffsetsTopicOffline: while a partition of it cannot be read, its groups
@@ -90,7 +90,7 @@ func TestOffsetsTopicOffline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	brokertest.Stop(t, b)
+	stop(t, b)
 	segments, err := filepath.Glob(filepath.Join(p.Dir(), "*.log"))
 	if err != nil || len(segments) == 0 {
 		t.Fatal(segments, err)
@@ -104,7 +104,7 @@ func TestOffsetsTopicOffline(t *testing.T) {
 	}
 
 	b = brokertest.StartIn(t, dir, settings)
-	defer brokertest.Stop(t, b)
+	defer stop(t, b)
 	c = dial(t, b.Addr())
 	fill(t, c, 1, "t")
 	fetchOffset := func(version int16) (top, partition protocol.ErrorCode, offset int64) {

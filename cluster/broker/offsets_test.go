@@ -74,10 +74,10 @@ func TestCommittedOffsets(t *testing.T) {
 		}
 	}
 	commit(c, "g", "t", 0, 4, "back") // an application may go back
-	brokertest.Stop(t, b)
+	stop(t, b)
 
 	b = brokertest.StartIn(t, dir, nil)
-	defer brokertest.Stop(t, b)
+	defer stop(t, b)
 	c = dial(t, b.Addr())
 	if offset, metadata := committed(c, "g", "t", 0); offset != 4 || metadata != "back" {
 		t.Errorf("after a restart: %d %q", offset, metadata)
@@ -187,8 +187,8 @@ func TestOffsetsTopicShrinks(t *testing.T) {
 	if size := p.SizeBytes(); size > 20<<20 || size > int64(written) {
 		t.Errorf("the topic takes %d bytes after %d written", size, written)
 	}
-	brokertest.Stop(t, b)
+	stop(t, b)
 	b = brokertest.StartIn(t, dir, nil)
-	defer brokertest.Stop(t, b)
+	defer stop(t, b)
 	check(dial(t, b.Addr()))
 }

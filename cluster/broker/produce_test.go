@@ -169,10 +169,10 @@ func TestProduceIdempotent(t *testing.T) {
 	check(c, 2, protocol.CodeNone, 2)
 	check(c, 0, protocol.CodeNone, 0)
 	check(c, 6, protocol.CodeOutOfOrderSequenceNumber, -1)
-	brokertest.Stop(t, b)
+	stop(t, b)
 
 	b = brokertest.StartIn(t, dir, nil)
-	defer brokertest.Stop(t, b)
+	defer stop(t, b)
 	c = dial(t, b.Addr())
 	check(c, 2, protocol.CodeNone, 2)
 	check(c, 6, protocol.CodeOutOfOrderSequenceNumber, -1)

@@ -4,11 +4,14 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/broker"
+	"weir/cluster/broker/brokertest"
 	"weir/protocol"
 	"weir/protocol/recordbatch"
 )
@@ -27,10 +30,28 @@ func dial(t testing.TB, addr string) *rawClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
+	dialed.Store(conn, addr)
 	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil { // a hang fails the test
 		t.Fatal(err)
 	}
 	return &rawClient{t: t, conn: conn}
+}
+
+// dialed holds what dial has opened, with the address.
+var dialed sync.Map
+
+// stop ends a broker in order, its clients first: for those that stay it would
+// linger.
+func stop(t testing.TB, b *broker.Broker) {
+	t.Helper()
+	dialed.Range(func(conn, addr any) bool {
+		if addr == b.Addr() {
+			_ = conn.(net.Conn).Close()
+			dialed.Delete(conn)
+		}
+		return true
+	})
+	brokertest.Stop(t, b)
 }
 
 // send writes a request and returns its correlation id.
