@@ -13,8 +13,9 @@ type index struct {
 	header  Header
 	offsets entryFile
 	times   entryFile
-	rule    rule        // writer only
-	bad     atomic.Bool // an entry was met that is not what the writer wrote
+	rule    rule          // writer only
+	bad     atomic.Bool   // an entry was met that is not what the writer wrote
+	cuts    atomic.Uint64 // odd while entries are taken away
 }
 
 func newIndex(fsys vfs.FS, dir string, h Header, readOnly bool) *index {
@@ -80,7 +81,10 @@ func (x *index) cutAt(position int64) error {
 
 // keep cuts to the first entries and sets the rule to go on after them.
 func (x *index) keep(offsets, times int) error {
-	if err := errors.Join(x.offsets.cut(offsets), x.times.cut(times)); err != nil {
+	x.cuts.Add(1)
+	err := errors.Join(x.offsets.cut(offsets), x.times.cut(times))
+	x.cuts.Add(1)
+	if err != nil {
 		return err
 	}
 	x.rule = newRule(x.header)

@@ -79,7 +79,14 @@ func (s *Segment) find(f *files, q query) (Range, error) {
 
 // skip moves c, which stands right after first, to the last place that the
 // index proves to be within q. stop is true when that is where the range ends.
+// Entries that go meanwhile, as when the index is made again, prove nothing.
 func (s *Segment) skip(f *files, c *cursor, first Frame, q query, end State) (stop bool, err error) {
+	after, cuts := c.state, f.index.cuts.Load()
+	defer func() {
+		if cuts%2 == 1 || f.index.cuts.Load() != cuts {
+			c.state, stop = after, false
+		}
+	}()
 	reach := min(first.Position+int64(q.maxBytes), end.Position)
 	if reach <= c.state.Position {
 		return true, nil
