@@ -214,3 +214,38 @@ func TestEarliestTimestamp(t *testing.T) {
 		}
 	}
 }
+
+// TestStartInBothSlots: one damaged slot does not bring back a log start that
+// was given up.
+func TestStartInBothSlots(t *testing.T) {
+	for slot := range int64(2) {
+		mem := vfs.NewMem()
+		cfg := log.Config{Dir: "/log", FS: mem, Recovery: log.RecoverProcessCrash}
+		l, err := log.Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		segments(t, l, 2)
+		if err := l.AdvanceStart(5); err != nil {
+			t.Fatal(err)
+		}
+		cfg.FS = mem.ProcessCrashClone()
+		f, err := cfg.FS.OpenFile("/log/checkpoint", os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(make([]byte, 512), slot<<15); err != nil {
+			t.Fatal(err)
+		}
+		again, err := log.Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := again.LogStartOffset(); got != 5 {
+			t.Errorf("without slot %d the log starts at %d, want 5", slot, got)
+		}
+		if err := errors.Join(f.Close(), again.Close(), l.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
