@@ -16,6 +16,7 @@ const (
 	KindNoop          = segment.KindNoop
 	KindConfiguration = segment.KindConfiguration
 	KindBarrier       = segment.KindBarrier
+	KindRemoved       = segment.KindRemoved // by compaction; Entry gives it, Append refuses it
 )
 
 // Entry is one Raft entry.
@@ -89,9 +90,10 @@ func (l *Log) plan(entries []Entry, offset int64, raft uint64) (total, next int6
 			if err != nil {
 				return 0, 0, &EntryError{Index: i, Reason: err.Error()}
 			}
-			if h.Magic != recordbatch.Magic || h.SizeBytes() != len(e.Data) || h.LastOffsetDelta < 0 {
+			if h.Magic != recordbatch.Magic || h.SizeBytes() != len(e.Data) || h.LastOffsetDelta < 0 || h.RecordCount < 1 {
 				return 0, 0, &EntryError{Index: i, Reason: fmt.Sprintf(
-					"not one whole batch: magic %d, %d bytes of %d, last offset delta %d", h.Magic, len(e.Data), h.SizeBytes(), h.LastOffsetDelta)}
+					"not one whole batch: magic %d, %d bytes of %d, last offset delta %d, %d records",
+					h.Magic, len(e.Data), h.SizeBytes(), h.LastOffsetDelta, h.RecordCount)}
 			}
 			f.Bytes, f.MaxTimestamp = int64(len(e.Data)), h.MaxTimestamp
 			next += int64(h.LastOffsetDelta) + 1

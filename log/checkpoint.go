@@ -303,6 +303,8 @@ func (l *Log) writeCheckpoint(logStart int64, how care) error {
 			return err
 		}
 	}
+	// The Syncer read the start before it came here, and it never goes back.
+	logStart = max(logStart, l.checkpoint.last.logStart)
 	epochs := l.epochs.Load().from(logStart).below(point.State.NextRaftIndex)
 	return l.checkpoint.write(l.fs, l.cfg.Dir, checkpoint{logStart: logStart, point: point, epochs: epochs}, how)
 }

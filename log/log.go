@@ -78,8 +78,8 @@ const (
 )
 
 // Log is one partition's log. Append, Roll, TruncateSuffix, AdvanceStart,
-// DeleteSegments, Retain and Close exclude each other; everything else runs
-// beside them and beside itself.
+// DeleteSegments, Retain and Close exclude each other; everything else, Compact
+// too, runs beside them and beside itself.
 type Log struct {
 	cfg      Config
 	fs       vfs.FS
@@ -101,6 +101,9 @@ type Log struct {
 	closed       atomic.Bool
 	failure      atomic.Pointer[FailedError]
 
+	compactMu sync.Mutex  // one compaction at a time; before mu
+	closing   atomic.Bool // compaction is to stop
+
 	mu sync.Mutex // writer's lock: first in the order
 	w  writerState
 
@@ -121,6 +124,7 @@ type writerState struct {
 	scratch        []byte          // raft frames being written
 	firstTimestamp int64           // of the active segment, -1 while it has none
 	changed        bool            // something is not as the last Close or Open left it
+	cuts           int             // suffixes cut off
 }
 
 // durablePoint is a place up to which everything has been synced.
@@ -255,6 +259,9 @@ func (l *Log) syncDir() error {
 // After an error the log was not closed cleanly: the next Open must recover.
 // Closing again does nothing.
 func (l *Log) Close() error {
+	l.closing.Store(true)
+	l.compactMu.Lock()
+	defer l.compactMu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed.Load() {

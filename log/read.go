@@ -84,36 +84,51 @@ func (l *Log) from(offset int64) []*segment.Segment {
 }
 
 // Batches walks the headers of the batches from the one that holds from on, as
-// long as they end at or below limit. An error ends the walk:
-// *OffsetOutOfRangeError when the log start passes it, ErrClosed.
+// long as they end at or below limit. Those that compaction has emptied are
+// among them. An error ends the walk: *OffsetOutOfRangeError when the log start
+// passes it, ErrClosed.
 func (l *Log) Batches(from, limit int64) iter.Seq2[recordbatch.Header, error] {
 	return func(yield func(recordbatch.Header, error) bool) {
 		limit := min(limit, l.logEnd.Load())
-		if start := l.logStart.Load(); from < start {
-			yield(recordbatch.Header{}, &OffsetOutOfRangeError{Offset: from, Start: start, End: limit})
-			return
-		}
-		for _, s := range l.from(from) {
-			if from >= limit {
+		for {
+			if start := l.logStart.Load(); from < start {
+				yield(recordbatch.Header{}, &OffsetOutOfRangeError{Offset: from, Start: start, End: limit})
 				return
 			}
-			for h, err := range s.Batches(from) {
-				if err == nil && h.BaseOffset > from {
-					err = &CorruptError{Path: s.Path(), Offset: from, Reason: fmt.Sprintf("the next batch is at offset %d", h.BaseOffset)}
-				}
-				if err != nil {
-					yield(h, l.explain(err, from))
-					return
-				}
-				if h.NextOffset() > limit || !yield(h, nil) {
-					return
-				}
-				if from = h.NextOffset(); from >= limit {
-					return // what follows may be cut off meanwhile
-				}
+			err := l.batches(&from, limit, yield)
+			if err == nil {
+				return
+			}
+			if !errors.Is(err, segment.ErrDropped) || l.closed.Load() {
+				yield(recordbatch.Header{}, l.explain(err, from))
+				return
 			}
 		}
 	}
+}
+
+// batches is Batches until a segment has gone away, and moves from along.
+func (l *Log) batches(from *int64, limit int64, yield func(recordbatch.Header, error) bool) error {
+	for _, s := range l.from(*from) {
+		if *from >= limit {
+			return nil
+		}
+		for h, err := range s.Batches(*from) {
+			if err == nil && h.BaseOffset > *from {
+				err = &CorruptError{Path: s.Path(), Offset: *from, Reason: fmt.Sprintf("the next batch is at offset %d", h.BaseOffset)}
+			}
+			if err != nil {
+				return err
+			}
+			if h.NextOffset() > limit || !yield(h, nil) {
+				return nil
+			}
+			if *from = h.NextOffset(); *from >= limit {
+				return nil // what follows may be cut off meanwhile
+			}
+		}
+	}
+	return nil
 }
 
 // explain turns the error of a segment that went away into one for callers.
@@ -128,7 +143,8 @@ func (l *Log) explain(err error, offset int64) error {
 }
 
 // Entry returns the entry of a raft index. Its Data is valid until release,
-// which is called once. Errors: ErrEntryNotFound, ErrClosed, *CorruptError,
+// which is called once. What compaction has removed comes as KindRemoved, with the
+// epoch it had and the empty batch that stands in for it. Errors: ErrEntryNotFound, ErrClosed, *CorruptError,
 // those of reading.
 func (l *Log) Entry(raftIndex uint64) (e Entry, release func(), err error) {
 	for {
@@ -139,6 +155,9 @@ func (l *Log) Entry(raftIndex uint64) (e Entry, release func(), err error) {
 			if f, data, release, err = s.Entry(raftIndex); err == nil {
 				if f.Kind.Raft() {
 					data = segment.RaftFrameData(data)
+				}
+				if f.Removed > 0 {
+					f.Kind = KindRemoved
 				}
 				return Entry{Kind: f.Kind, Epoch: f.Epoch, Data: data}, release, nil
 			}

@@ -65,13 +65,8 @@ func (l *Log) recordIn(s *segment.Segment, batch segment.Frame, ts, start, limit
 	if batch.NextOffset <= start {
 		return Found{}, false, nil
 	}
-	r, err := s.Read(batch.Offset, limit, math.MaxInt32, true)
+	b, err := readBatch(s, batch.Offset, limit, batch.Bytes)
 	if err != nil {
-		return Found{}, false, err
-	}
-	r.Bytes = int(min(int64(r.Bytes), batch.Bytes))
-	b, err := r.AppendTo(nil)
-	if err := errors.Join(err, r.Release()); err != nil {
 		return Found{}, false, err
 	}
 	for record, err := range recordbatch.Records(b, math.MaxInt) {
@@ -83,6 +78,17 @@ func (l *Log) recordIn(s *segment.Segment, batch segment.Frame, ts, start, limit
 		}
 	}
 	return Found{}, false, nil
+}
+
+// readBatch reads the batch at offset, of so many bytes.
+func readBatch(s *segment.Segment, offset, limit, size int64) ([]byte, error) {
+	r, err := s.Read(offset, limit, math.MaxInt32, true)
+	if err != nil {
+		return nil, err
+	}
+	r.Bytes = int(min(int64(r.Bytes), size))
+	b, err := r.AppendTo(nil)
+	return b, errors.Join(err, r.Release())
 }
 
 // MaxTimestamp finds the record with the largest timestamp, the first of those,
@@ -130,9 +136,34 @@ func maxTimestamp(s *segment.Segment, start, limit int64) (int64, error) {
 		if h.NextOffset() > limit {
 			break
 		}
-		largest = max(largest, h.MaxTimestamp)
+		ts := h.MaxTimestamp
+		if h.BaseOffset < start {
+			if ts, err = maxTimestampIn(s, h, start, limit); err != nil {
+				return 0, err
+			}
+		}
+		largest = max(largest, ts)
 		if h.NextOffset() == limit {
 			break // what follows may be cut off meanwhile
+		}
+	}
+	return largest, nil
+}
+
+// maxTimestampIn is the largest timestamp of the records at or after start in a
+// batch that begins before it.
+func maxTimestampIn(s *segment.Segment, h recordbatch.Header, start, limit int64) (int64, error) {
+	b, err := readBatch(s, h.BaseOffset, limit, int64(h.SizeBytes()))
+	if err != nil {
+		return 0, err
+	}
+	largest := int64(-1)
+	for stamp, err := range recordbatch.Stamps(b, math.MaxInt) {
+		if err != nil {
+			return 0, err
+		}
+		if stamp.Offset >= start {
+			largest = max(largest, stamp.Timestamp)
 		}
 	}
 	return largest, nil

@@ -34,6 +34,9 @@ func (l *Log) TruncateSuffix(from uint64) error {
 		return err
 	}
 	to, err := s.Before(from)
+	if errors.Is(err, segment.ErrCompacted) {
+		return &TruncateError{From: from, Reason: "compaction has removed it"}
+	}
 	if err != nil {
 		return err
 	}
@@ -49,6 +52,10 @@ func (l *Log) TruncateSuffix(from uint64) error {
 // after a crash would miss synced data; then segments go, newest first and each
 // for good before the next, so that what is left is always a log.
 func (l *Log) truncate(s *segment.Segment, to segment.State) error {
+	if err := l.cutCleaned(to.NextOffset); err != nil {
+		return l.failIfSync(err)
+	}
+	l.w.cuts++
 	l.lowerSynced(s, to)
 	defer l.cutEnds()
 	epochs := l.epochs.Load().below(to.NextRaftIndex).endingIn(to.Epoch, l.logStart.Load(), to.NextRaftIndex)

@@ -39,6 +39,9 @@ const (
 	KindNoop          Kind = 1
 	KindConfiguration Kind = 2
 	KindBarrier       Kind = 3
+	// KindRemoved is an entry that compaction has removed. It is never stored:
+	// what stands in for it is a batch without records.
+	KindRemoved Kind = 4
 
 	kindHeader Kind = 255
 )
@@ -54,6 +57,8 @@ func (k Kind) String() string {
 		return "configuration"
 	case KindBarrier:
 		return "barrier"
+	case KindRemoved:
+		return "removed"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }

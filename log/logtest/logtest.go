@@ -48,8 +48,8 @@ func Open(t testing.TB, cfg log.Config) *log.Log {
 }
 
 // Check verifies a log that nobody writes to: frames and indexes, and through
-// the readers' eyes that offsets are dense, batches whole, and records
-// decodable. A log that is closed already is left alone.
+// the readers' eyes that offsets are dense, those that compaction has taken the
+// records of included, batches whole, and records decodable. A log that is closed already is left alone.
 func Check(l *log.Log) error {
 	start, end := l.LogStartOffset(), l.LogEndOffset()
 	if durable := l.DurableOffset(); start > durable || durable > end {
@@ -95,21 +95,37 @@ func checkBatches(b []byte, r log.Range, next int64) (int64, error) {
 		if err := recordbatch.VerifyChecksum(b[:h.SizeBytes()]); err != nil {
 			return 0, fmt.Errorf("batch at offset %d: %w", next, err)
 		}
-		for record, err := range recordbatch.Records(b[:h.SizeBytes()], 0) {
-			if err != nil {
-				return 0, fmt.Errorf("record %d: %w", next, err)
-			}
-			if record.Offset != next {
-				return 0, fmt.Errorf("record %d, want %d", record.Offset, next)
-			}
-			next++
+		if err := checkRecords(b[:h.SizeBytes()], h); err != nil {
+			return 0, err
 		}
+		next = h.NextOffset()
 		b = b[h.SizeBytes():]
 	}
 	if next != r.NextOffset {
 		return 0, fmt.Errorf("range ends at %d, says %d", next, r.NextOffset)
 	}
 	return next, nil
+}
+
+// checkRecords checks the offsets of a batch's records: dense, unless compaction
+// has removed some.
+func checkRecords(b []byte, h recordbatch.Header) error {
+	next, n := h.BaseOffset, int32(0)
+	for record, err := range recordbatch.Records(b, 0) {
+		if err != nil {
+			return fmt.Errorf("record %d: %w", next, err)
+		}
+		whole := h.RecordCount == h.LastOffsetDelta+1
+		if record.Offset < next || record.Offset > h.LastOffset() || whole && record.Offset != next {
+			return fmt.Errorf("record %d, want %d", record.Offset, next)
+		}
+		next = record.Offset + 1
+		n++
+	}
+	if n != h.RecordCount {
+		return fmt.Errorf("batch at offset %d has %d records, states %d", h.BaseOffset, n, h.RecordCount)
+	}
+	return nil
 }
 
 // Batch makes a batch of n records with the value and a timestamp each, unix

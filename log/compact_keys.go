@@ -1,0 +1,125 @@
+package log
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io/fs"
+	"math"
+	"path/filepath"
+
+	"weir/protocol/recordbatch"
+	"weir/segment"
+	"weir/segment/vfs"
+)
+
+// keyHash stands for a key: two that collide would lose the older one's record, so
+// it is long enough and of a kind that nobody can aim at.
+type keyHash [16]byte
+
+func hashKey(key []byte) keyHash {
+	sum := sha256.Sum256(key)
+	return keyHash(sum[:16])
+}
+
+// readKeys notes the last offset of each key among the dirty records from an
+// offset on, and where it had to end.
+func (p *pass) readKeys(dirty []*segment.Segment, from int64) error {
+	p.keys, p.end = make(map[keyHash]int64), from
+	for _, s := range dirty {
+		for c, err := range s.Contents(from) {
+			if err == nil {
+				err = p.check()
+			}
+			if err != nil {
+				return err
+			}
+			if c.Kind.Raft() || c.NextOffset <= from {
+				continue
+			}
+			more, err := p.noteKeys(c)
+			if err != nil || !more {
+				return err
+			}
+			p.end = c.NextOffset
+		}
+	}
+	return nil
+}
+
+// noteKeys notes the keys of a batch; more is false when the pass ends before it.
+func (p *pass) noteKeys(c segment.Content) (more bool, err error) {
+	h, err := recordbatch.ParseHeader(c.Data)
+	switch {
+	case err != nil:
+		return false, err
+	case h.IsControl() || h.IsTransactional():
+		return false, nil // what an abort takes back must not stand for its key
+	case len(p.keys) >= p.MaxKeys:
+		return false, nil
+	}
+	for r, err := range recordbatch.Records(c.Data, math.MaxInt) {
+		if err != nil {
+			return false, err
+		}
+		if r.Key != nil {
+			p.keys[hashKey(r.Key)] = r.Offset
+		}
+	}
+	return true, nil
+}
+
+// The file that says how far the log has been compacted: FORMAT.md, section 4.
+const (
+	cleanedName    = "cleaned"
+	cleanedMagic   = "WCLN"
+	cleanedVersion = 1
+	cleanedBytes   = 20
+)
+
+func encodeCleaned(to int64) []byte {
+	b := append(make([]byte, 0, cleanedBytes), cleanedMagic...)
+	b = binary.BigEndian.AppendUint16(b, cleanedVersion)
+	b = append(b, 0, 0)
+	b = binary.BigEndian.AppendUint64(b, uint64(to))
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// decodeCleaned gives 0, nothing compacted, for what encodeCleaned did not write.
+func decodeCleaned(b []byte) int64 {
+	if len(b) != cleanedBytes || string(b[:4]) != cleanedMagic || binary.BigEndian.Uint16(b[4:]) != cleanedVersion ||
+		crc32.Checksum(b[:cleanedBytes-4], castagnoli) != binary.BigEndian.Uint32(b[cleanedBytes-4:]) {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(b[8:]))
+}
+
+// readCleaned reads up to where the log has been compacted.
+func (l *Log) readCleaned() (int64, error) {
+	b, err := vfs.ReadFile(l.fs, filepath.Join(l.cfg.Dir, cleanedName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return decodeCleaned(b), nil
+}
+
+// cutCleaned forgets how far the log has been compacted before it is cut below
+// that: what comes there later has not been.
+func (l *Log) cutCleaned(to int64) error {
+	cleaned, err := l.readCleaned()
+	if err != nil || cleaned <= to {
+		return err
+	}
+	if err := segment.Remove(l.fs, filepath.Join(l.cfg.Dir, cleanedName)); err != nil {
+		return err
+	}
+	return l.syncDir()
+}
+
+func (l *Log) writeCleaned(to int64) error {
+	return vfs.ReplaceFile(l.fs, filepath.Join(l.cfg.Dir, cleanedName), encodeCleaned(to))
+}
