@@ -24,14 +24,7 @@ const (
 // Commits to it wait meanwhile. A failure changes nothing that counts, and the
 // next commit tries again.
 func (s *offsetStore) shrinkIfGrown(ctx context.Context, p *partition.Partition, partitions int, now int64) error {
-	s.mu.Lock()
-	size := p.SizeBytes()
-	if size < shrinkBytes || size < shrinkFactor*s.live[p.Index()] {
-		s.mu.Unlock()
-		return nil
-	}
-	appends, err := s.rewrite(ctx, p, partitions, now)
-	s.mu.Unlock()
+	appends, err := s.rewriteIfGrown(ctx, p, partitions, now)
 	if err != nil || len(appends) == 0 {
 		return err
 	}
@@ -42,6 +35,16 @@ func (s *offsetStore) shrinkIfGrown(ctx context.Context, p *partition.Partition,
 	}
 	_, err = p.DeleteRecords(appends[0].BaseOffset)
 	return err
+}
+
+func (s *offsetStore) rewriteIfGrown(ctx context.Context, p *partition.Partition, partitions int, now int64) ([]*partition.Append, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	size := p.SizeBytes()
+	if size < shrinkBytes || size < shrinkFactor*s.live[p.Index()] {
+		return nil, nil
+	}
+	return s.rewrite(ctx, p, partitions, now)
 }
 
 // rewrite proposes all that counts in p. It is called with mu held, which

@@ -298,9 +298,7 @@ func (s *offsetStore) write(ctx context.Context, name string, now int64, change 
 		return err
 	}
 	err = a.Wait(ctx)
-	s.mu.Lock()
-	s.catchUp(p.Index())
-	s.mu.Unlock()
+	s.read(func(*group.Offsets) {}) // catches up
 	if err != nil {
 		return err
 	}
@@ -352,6 +350,10 @@ func (s *offsetStore) catchUp(index int32) {
 func (s *offsetStore) read(f func(*group.Offsets)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.readLocked(f)
+}
+
+func (s *offsetStore) readLocked(f func(*group.Offsets)) {
 	for index := range s.ahead {
 		s.catchUp(index)
 	}
@@ -362,15 +364,14 @@ func (s *offsetStore) read(f func(*group.Offsets)) {
 // COORDINATOR_LOAD_IN_PROGRESS while the group's commits cannot be read: to say
 // that there are none would send its consumers back to the beginning.
 func (s *offsetStore) readGroup(name string, f func(*group.Offsets)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if t := s.node.Topic(offsetsTopic); t != nil {
-		s.mu.Lock()
-		err := s.ensureLoaded(t, groupPartition(name, t.NumPartitions()))
-		s.mu.Unlock()
-		if err != nil {
+		if err := s.ensureLoaded(t, groupPartition(name, t.NumPartitions())); err != nil {
 			return err
 		}
 	}
-	s.read(f)
+	s.readLocked(f)
 	return nil
 }
 
