@@ -293,6 +293,9 @@ func (c *checkpointFile) close() error {
 func (l *Log) writeCheckpoint(logStart int64, how care) error {
 	l.checkpointMu.Lock()
 	defer l.checkpointMu.Unlock()
+	if l.closed.Load() {
+		return nil // a worker that comes late; Close has written the last one
+	}
 	point, err := l.recoveryPointLocked()
 	if err != nil {
 		var syncErr *segment.SyncError
