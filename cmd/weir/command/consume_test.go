@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"weir/cluster/broker/brokertest"
 	"weir/cmd/weir/connect"
 	"weir/cmd/weir/fault"
 )
@@ -151,6 +152,28 @@ func TestConsumeFollows(t *testing.T) {
 	}
 	if got := out.String(); got != "after\nmore\n" {
 		t.Errorf("it read %q", got)
+	}
+}
+
+// A broker that restarts is waited for, which is told, and nothing is missed.
+func TestConsumeFollowsAcrossARestart(t *testing.T) {
+	data := t.TempDir()
+	settings := map[string]string{"auto.create.topics.enable": "true"}
+	b := brokertest.StartIn(t, data, settings)
+	c := &cli{t: t, addr: b.Addr(), broker: b}
+	c.ok("produce", "t", "before", "-q")
+	out, errs, stop := c.start(nil, "consume", "t", "--from", "start", "--follow", "-o", "value")
+	out.await(t, "before\n")
+	brokertest.Stop(t, b)
+	errs.await(t, "no connection to "+c.addr)
+	settings["listeners"] = "PLAINTEXT://" + c.addr
+	b = brokertest.StartIn(t, data, settings)
+	defer brokertest.Stop(t, b)
+	c.ok("produce", "t", "after", "-q")
+	out.await(t, "after\n")
+	stop()
+	if got := out.String(); got != "before\nafter\n" || !strings.Contains(errs.String(), "connected to "+c.addr+" again") {
+		t.Errorf("it read %q and said %s", got, errs)
 	}
 }
 

@@ -123,7 +123,9 @@ func (o *Options) Open(ctx context.Context, getenv func(string) string, log io.W
 	if err != nil {
 		return nil, err
 	}
+	lost := &lostContact{log: log}
 	opts := []kgo.Opt{
+		kgo.WithHooks(lost),
 		kgo.SeedBrokers(seeds...),
 		kgo.ClientID("weir"),
 		kgo.SoftwareNameAndVersion("weir", "cli"),
@@ -150,6 +152,7 @@ func (o *Options) Open(ctx context.Context, getenv func(string) string, log io.W
 		cl.Close()
 		return nil, err
 	}
+	lost.arm()
 	return c, nil
 }
 

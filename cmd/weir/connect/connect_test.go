@@ -185,3 +185,19 @@ func TestUnknownName(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestLostContact(t *testing.T) {
+	var told strings.Builder
+	l := &lostContact{log: &told}
+	at := kgo.BrokerMetadata{Host: "127.0.0.1", Port: 9092}
+	refused := &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+	l.OnBrokerConnect(at, 0, nil, refused) // the first contact
+	l.arm()
+	for _, err := range []error{nil, refused, refused, nil, nil, refused} {
+		l.OnBrokerConnect(at, 0, nil, err)
+	}
+	lost, again := "no connection to 127.0.0.1:9092 (connection refused), trying on\n", "connected to 127.0.0.1:9092 again\n"
+	if want := lost + again + lost; told.String() != want {
+		t.Errorf("it told\n%swant\n%s", &told, want)
+	}
+}
