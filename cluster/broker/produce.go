@@ -91,7 +91,7 @@ func prepare(t *cluster.Topic, version int16, records []byte, now time.Time) (pa
 	if err != nil {
 		return partition.Batch{}, -1, err
 	}
-	if want, ok := topicCodec(t.Config.Compression.Type); ok && want != h.Codec() {
+	if want, ok := compressionOf(t.Config.Compression); ok && want.Codec != h.Codec() {
 		if records, err = recordbatch.Recompress(records, want, t.MaxDecodedBytes()); err != nil {
 			return partition.Batch{}, -1, err
 		}

@@ -1,20 +1,24 @@
 package broker
 
-import "weir/protocol/recordbatch"
+import (
+	"weir/cluster/config"
+	"weir/protocol/recordbatch"
+)
 
-// topicCodec reads compression.type; false when batches stay as they came.
-func topicCodec(name string) (recordbatch.Codec, bool) {
-	switch name {
+// compressionOf reads compression.type and its level; false when batches stay
+// as they came.
+func compressionOf(c config.Compression) (recordbatch.Compression, bool) {
+	switch c.Type {
 	case "uncompressed":
-		return recordbatch.CodecNone, true
+		return recordbatch.Compression{Codec: recordbatch.CodecNone}, true
 	case "gzip":
-		return recordbatch.CodecGzip, true
+		return recordbatch.Compression{Codec: recordbatch.CodecGzip, Level: c.GzipLevel}, true
 	case "snappy":
-		return recordbatch.CodecSnappy, true
+		return recordbatch.Compression{Codec: recordbatch.CodecSnappy}, true
 	case "lz4":
-		return recordbatch.CodecLZ4, true
+		return recordbatch.Compression{Codec: recordbatch.CodecLZ4, Level: c.LZ4Level}, true
 	case "zstd":
-		return recordbatch.CodecZstd, true
+		return recordbatch.Compression{Codec: recordbatch.CodecZstd, Level: c.ZstdLevel}, true
 	}
-	return 0, false
+	return recordbatch.Compression{}, false
 }

@@ -45,7 +45,7 @@ func AppendBatch(dst []byte, h Header, codec Codec, records []Record) ([]byte, e
 		dst = appendRecords(dst, base, records)
 	} else {
 		var err error
-		if dst, err = appendCompressed(dst, codec, appendRecords(nil, base, records)); err != nil {
+		if dst, err = appendCompressed(dst, Compression{codec, DefaultLevel}, appendRecords(nil, base, records)); err != nil {
 			return dst[:start], err
 		}
 	}

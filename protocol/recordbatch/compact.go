@@ -49,7 +49,7 @@ func AppendRetained(dst, b []byte, h Header, keep func(place int) bool) ([]byte,
 	var err error
 	if h.Codec() == CodecNone {
 		dst = records
-	} else if dst, err = appendCompressed(dst, h.Codec(), records); err != nil {
+	} else if dst, err = appendCompressed(dst, Compression{h.Codec(), DefaultLevel}, records); err != nil {
 		return dst[:start], err
 	}
 	if len(dst)-start > math.MaxInt32 {

@@ -27,7 +27,7 @@ func largeRecord(n int) []byte { return appendRecords(nil, 0, []Record{{Value: m
 
 func mustEncode(t testing.TB, codec Codec, records []byte) []byte {
 	t.Helper()
-	b, err := appendCompressed(nil, codec, records)
+	b, err := appendCompressed(nil, Compression{codec, DefaultLevel}, records)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,11 +7,11 @@ import (
 )
 
 // Recompress returns the batch b, which is whole and has passed Validate, with
-// its records in another codec. The records' own bytes and all of the header
+// its records compressed in another way. The records' own bytes and all of the header
 // but codec, length and CRC stay. They are decoded as a run of bytes: what it
 // takes in memory is bounded by maxDecodedBytes (0 = DefaultMaxDecodedBytes),
 // however many records that holds. Errors: those of Records.
-func Recompress(b []byte, codec Codec, maxDecodedBytes int) ([]byte, error) {
+func Recompress(b []byte, to Compression, maxDecodedBytes int) ([]byte, error) {
 	h, err := ParseHeader(b)
 	if err != nil {
 		return nil, err
@@ -21,16 +21,16 @@ func Recompress(b []byte, codec Codec, maxDecodedBytes int) ([]byte, error) {
 		return nil, err
 	}
 	out := append(make([]byte, 0, HeaderBytes+len(records)), b[:HeaderBytes]...)
-	if codec == CodecNone {
+	if to.Codec == CodecNone {
 		out = append(out, records...)
-	} else if out, err = appendCompressed(out, codec, records); err != nil {
+	} else if out, err = appendCompressed(out, to, records); err != nil {
 		return nil, err
 	}
 	if len(out) > math.MaxInt32 {
 		return nil, &TooLargeError{SizeBytes: len(out), MaxBytes: math.MaxInt32}
 	}
 	binary.BigEndian.PutUint32(out[positionLength:], uint32(len(out)-lengthFieldEnd))
-	binary.BigEndian.PutUint16(out[positionAttributes:], uint16(h.Attributes&^attributeCodec|int16(codec)))
+	binary.BigEndian.PutUint16(out[positionAttributes:], uint16(h.Attributes&^attributeCodec|int16(to.Codec)))
 	setChecksum(out)
 	return out, nil
 }

@@ -3,6 +3,8 @@ package recordbatch
 import (
 	"bytes"
 	"errors"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -21,7 +23,7 @@ func TestRecompress(t *testing.T) {
 		}
 		for to := CodecNone; to.Known(); to++ {
 			before := bytes.Clone(b)
-			got, err := Recompress(b, to, 0)
+			got, err := Recompress(b, Compression{to, DefaultLevel}, 0)
 			if err != nil {
 				t.Fatalf("%v to %v: %v", from, to, err)
 			}
@@ -35,11 +37,11 @@ func TestRecompress(t *testing.T) {
 			if gh.Codec() != to || gh.ProducerID != 7 || gh.BaseSequence != 11 || gh.MaxTimestamp != 100 || gh.RecordCount != 2 {
 				t.Errorf("%v to %v: %+v", from, to, gh)
 			}
-			want, err := Recompress(b, CodecNone, 0)
+			want, err := Recompress(b, Compression{Codec: CodecNone}, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if plain, err := Recompress(got, CodecNone, 0); err != nil || !bytes.Equal(plain, want) {
+			if plain, err := Recompress(got, Compression{Codec: CodecNone}, 0); err != nil || !bytes.Equal(plain, want) {
 				t.Errorf("%v to %v: the records are not the same (%v)", from, to, err)
 			}
 		}
@@ -53,17 +55,50 @@ func TestRecompressLimit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plain, err := Recompress(b, CodecNone, 0)
+		plain, err := Recompress(b, Compression{Codec: CodecNone}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		decoded := len(plain) - HeaderBytes
-		if _, err := Recompress(b, CodecNone, decoded); err != nil {
+		if _, err := Recompress(b, Compression{Codec: CodecNone}, decoded); err != nil {
 			t.Errorf("%v at the limit: %v", codec, err)
 		}
 		var tooLarge *TooLargeError
-		if _, err := Recompress(b, CodecNone, decoded-1); !errors.As(err, &tooLarge) {
+		if _, err := Recompress(b, Compression{Codec: CodecNone}, decoded-1); !errors.As(err, &tooLarge) {
 			t.Errorf("%v one byte over: %v", codec, err)
+		}
+	}
+}
+
+// TestRecompressLevels: every level gives a batch that reads the same, and the
+// highest is no larger than the lowest.
+func TestRecompressLevels(t *testing.T) {
+	var records []Record
+	for i := range 2000 {
+		records = append(records, Record{Timestamp: 1, Value: []byte(strings.Repeat(strconv.Itoa(i%37), 1+i%11))})
+	}
+	b := mustAppend(t, Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, CodecNone, records...)
+	for _, c := range []struct {
+		codec  Codec
+		levels []int
+	}{
+		{CodecGzip, []int{1, 6, 9, -1}},
+		{CodecLZ4, []int{1, 9, 17}},
+		{CodecZstd, []int{-131072, 1, 3, 22}},
+	} {
+		sizes := map[int]int{}
+		for _, level := range c.levels {
+			got, err := Recompress(b, Compression{c.codec, level}, 0)
+			if err != nil {
+				t.Fatalf("%v level %d: %v", c.codec, level, err)
+			}
+			if plain, err := Recompress(got, Compression{Codec: CodecNone}, 0); err != nil || !bytes.Equal(plain, b) {
+				t.Errorf("%v level %d does not come back (%v)", c.codec, level, err)
+			}
+			sizes[level] = len(got)
+		}
+		if low, high := sizes[c.levels[0]], sizes[c.levels[2]]; high > low {
+			t.Errorf("%v: the higher level takes %d bytes, the lower %d", c.codec, high, low)
 		}
 	}
 }

@@ -217,7 +217,7 @@ func rawBatch(t testing.TB, codec Codec, count int32, records []byte) []byte {
 		b = append(b, records...)
 	} else {
 		var err error
-		if b, err = appendCompressed(b, codec, records); err != nil {
+		if b, err = appendCompressed(b, Compression{codec, DefaultLevel}, records); err != nil {
 			t.Fatal(err)
 		}
 	}
