@@ -1,0 +1,388 @@
+package log_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"weir/log"
+	"weir/log/logtest"
+	"weir/protocol/recordbatch"
+	"weir/segment/vfs"
+)
+
+// rec makes a record; no value is a tombstone, no key none.
+func rec(key string, value ...string) recordbatch.Record {
+	r := recordbatch.Record{Timestamp: 1000}
+	if key != "" {
+		r.Key = []byte(key)
+	}
+	if len(value) > 0 {
+		r.Value = []byte(value[0])
+	}
+	return r
+}
+
+// appendRecords appends one batch and begins a new segment.
+func appendRecords(t testing.TB, l *log.Log, h recordbatch.Header, records ...recordbatch.Record) {
+	t.Helper()
+	b, err := recordbatch.AppendBatch(nil, h, recordbatch.CodecNone, records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(put(l, 1, b), l.Roll()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// plain is the header of a batch without a producer.
+var plain = recordbatch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}
+
+// compact makes a pass at a time in unix milliseconds.
+func compact(t testing.TB, l *log.Log, now int64, c log.Compaction) log.Compacted {
+	t.Helper()
+	got, err := l.Compact(context.Background(), time.UnixMilli(now), l.LogEndOffset(), c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// offsets of all records that are left.
+func offsets(t testing.TB, l *log.Log) (all []int64) {
+	t.Helper()
+	for b := readAll(t, l, l.LogStartOffset(), l.LogEndOffset(), 1<<20); len(b) > 0; {
+		h, err := recordbatch.ParseHeader(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for r, err := range recordbatch.Records(b, 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, r.Offset)
+		}
+		b = b[h.SizeBytes():]
+	}
+	return all
+}
+
+func wantOffsets(t testing.TB, l *log.Log, want ...int64) {
+	t.Helper()
+	if got := offsets(t, l); !slices.Equal(got, want) {
+		t.Fatalf("records at %v, want %v", got, want)
+	}
+}
+
+// TestCompactTombstone follows a tombstone: it takes the value at once, stays for
+// its time from the first pass on, whatever its own timestamp, and then goes.
+func TestCompactTombstone(t *testing.T) {
+	l := logtest.Open(t, log.Config{})
+	c := log.Compaction{DeleteRetentionMillis: 5000}
+	appendRecords(t, l, plain, rec("a", "1"), rec("b", "1"))
+	appendRecords(t, l, plain, rec("a"))
+	if got := compact(t, l, 1_000_000, c); got.Records != 1 || got.Segments != 2 || got.To != 3 || got.Keys != 2 {
+		t.Errorf("first pass: %+v", got)
+	}
+	wantOffsets(t, l, 1, 2)
+	appendRecords(t, l, plain, rec("c", "1"))
+	compact(t, l, 1_004_999, c)
+	wantOffsets(t, l, 1, 2, 3)
+	appendRecords(t, l, plain, rec("d", "1"))
+	compact(t, l, 1_005_000, c)
+	wantOffsets(t, l, 1, 3, 4)
+	if got := compact(t, l, 2_000_000, c); got != (log.Compacted{}) {
+		t.Errorf("a pass with nothing new: %+v", got)
+	}
+}
+
+// TestCompactNever: the longest retention there is does not wrap around.
+func TestCompactNever(t *testing.T) {
+	l := logtest.Open(t, log.Config{})
+	c := log.Compaction{DeleteRetentionMillis: math.MaxInt64}
+	for i := range 3 {
+		appendRecords(t, l, plain, rec("a"), rec("b", fmt.Sprint(i)))
+		compact(t, l, math.MaxInt32, c)
+	}
+	wantOffsets(t, l, 4, 5)
+}
+
+// TestCompactOnlyWhenWorthwhile: dirty ratio, both lags, high watermark and the
+// active segment bound what a pass does.
+func TestCompactOnlyWhenWorthwhile(t *testing.T) {
+	l := logtest.Open(t, log.Config{})
+	for i := range 4 {
+		appendRecords(t, l, plain, rec("a", fmt.Sprint(i)))
+	}
+	appendBatch(t, l, 1, logtest.Batch(t, 1000, 1, "active"))
+	if got := compact(t, l, 2000, log.Compaction{MinLagMillis: 1001}); got.To != 0 {
+		t.Errorf("too young: %+v", got)
+	}
+	got, err := l.Compact(context.Background(), time.UnixMilli(2000), 2, log.Compaction{}, nil)
+	if err != nil || got.To != 2 {
+		t.Errorf("high watermark 2: %+v, %v", got, err)
+	}
+	wantOffsets(t, l, 1, 2, 3, 4)
+	ratio := log.Compaction{MinDirtyRatio: 0.9}
+	if got := compact(t, l, 2000, ratio); got.To != 0 {
+		t.Errorf("half of it is clean: %+v", got)
+	}
+	ratio.MaxLagMillis = 1000
+	if got := compact(t, l, 2000, ratio); got.To != 0 {
+		t.Errorf("not overdue: %+v", got)
+	}
+	if got := compact(t, l, 2001, ratio); got.To != 4 {
+		t.Errorf("overdue: %+v", got)
+	}
+	wantOffsets(t, l, 3, 4)
+}
+
+// TestCompactKeyless: a record without a key in a log that has become compacted
+// goes, as it does in Kafka; an empty key is a key.
+func TestCompactKeyless(t *testing.T) {
+	l := logtest.Open(t, log.Config{})
+	empty := rec("x", "1")
+	empty.Key = []byte{}
+	appendRecords(t, l, plain, rec("", "no key"), rec("a", "1"), empty)
+	compact(t, l, 1, log.Compaction{})
+	wantOffsets(t, l, 1, 2)
+}
+
+// TestCompactStopsAtTransactions: what an abort may take back counts for no key, and
+// nothing behind it is touched.
+func TestCompactStopsAtTransactions(t *testing.T) {
+	const transactional, control = 0x10, 0x20
+	for name, attributes := range map[string]int16{"transactional": transactional, "control": transactional | control} {
+		t.Run(name, func(t *testing.T) {
+			l := logtest.Open(t, log.Config{})
+			appendRecords(t, l, plain, rec("a", "1"), rec("a", "2"))
+			appendRecords(t, l, recordbatch.Header{ProducerID: 1, Attributes: attributes}, rec("a", "3"))
+			appendRecords(t, l, plain, rec("a", "4"))
+			if got := compact(t, l, 1, log.Compaction{}); got.To != 2 {
+				t.Errorf("compacted up to %d, want 2", got.To)
+			}
+			wantOffsets(t, l, 1, 2, 3)
+			if got := compact(t, l, 1, log.Compaction{}); got.To != 0 {
+				t.Errorf("a second pass: %+v", got)
+			}
+		})
+	}
+}
+
+// TestCompactKeepsProducers: the last batch of a producer leaves its header, others
+// leave nothing of theirs.
+func TestCompactKeepsProducers(t *testing.T) {
+	l := logtest.Open(t, log.Config{})
+	for i := range int32(3) {
+		appendRecords(t, l, recordbatch.Header{ProducerID: 7, ProducerEpoch: 2, BaseSequence: 2 * i}, rec("a", "x"), rec("b", "x"))
+	}
+	appendRecords(t, l, plain, rec("a", "last"), rec("b", "last"))
+	last := int64(4)
+	keep := func(h recordbatch.Header) bool { return h.BaseOffset == last }
+	headers := func() (kept []recordbatch.Header) {
+		for h, err := range l.Batches(0, l.LogEndOffset()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h.ProducerID >= 0 {
+				kept = append(kept, h)
+			}
+		}
+		return kept
+	}
+	for range 2 {
+		if _, err := l.Compact(context.Background(), time.UnixMilli(1), l.LogEndOffset(), log.Compaction{}, keep); err != nil {
+			t.Fatal(err)
+		}
+		got := headers()
+		if len(got) != 1 || got[0].RecordCount != 0 || got[0].BaseOffset != 4 || got[0].LastOffsetDelta != 1 ||
+			got[0].ProducerEpoch != 2 || got[0].BaseSequence != 4 || got[0].LastSequence() != 5 {
+			t.Fatalf("left of the producer: %+v", got)
+		}
+		appendRecords(t, l, plain, rec("c", "more"))
+	}
+	last = -1 // the producer has expired
+	compact(t, l, 1, log.Compaction{})
+	if got := headers(); len(got) != 0 {
+		t.Errorf("left of an expired producer: %+v", got)
+	}
+}
+
+// TestCompactFewKeys: a pass that cannot remember all keys ends early, and the
+// next ones get through.
+func TestCompactFewKeys(t *testing.T) {
+	l := logtest.Open(t, log.Config{})
+	for i := range 20 {
+		appendRecords(t, l, plain, rec(fmt.Sprint("key-", i%10), fmt.Sprint(i)), rec("same", fmt.Sprint(i)))
+	}
+	passes := 0
+	for ; compact(t, l, 1, log.Compaction{MaxKeys: 4}).To != 0; passes++ {
+		if passes > 40 {
+			t.Fatal("passes without end")
+		}
+	}
+	if passes < 4 {
+		t.Errorf("%d passes, with 11 keys and room for 4", passes)
+	}
+	wantOffsets(t, l, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 39)
+}
+
+// TestCompactThenTruncate: a suffix cut goes into compacted segments, but not into
+// a run of removed entries, and what grows there anew is dirty.
+func TestCompactThenTruncate(t *testing.T) {
+	l := logtest.Open(t, log.Config{})
+	appendRecords(t, l, plain, rec("a", "1"))
+	for range 3 { // one segment
+		appendBatch(t, l, 1, logtest.Batch(t, 1, 1, "x"))
+	}
+	appendRecords(t, l, plain, rec("b", "1"))
+	compact(t, l, 1, log.Compaction{})
+	var refused *log.TruncateError
+	if err := l.TruncateSuffix(3); !errors.As(err, &refused) {
+		t.Fatalf("cut within removed entries: %v", err)
+	}
+	if err := l.TruncateSuffix(4); err != nil {
+		t.Fatal(err)
+	}
+	if l.LogEndOffset() != 3 {
+		t.Fatalf("log ends at %d", l.LogEndOffset())
+	}
+	appendRecords(t, l, plain, rec("a", "2"))
+	appendRecords(t, l, plain, rec("a", "3"))
+	compact(t, l, 1, log.Compaction{})
+	wantOffsets(t, l, 4)
+}
+
+// TestCompactDamage: damage is found before it is copied under a fresh checksum,
+// and the segment stays as it is.
+func TestCompactDamage(t *testing.T) {
+	fsys := vfs.NewMem()
+	cfg := log.Config{Dir: "/log", FS: fsys}
+	l, err := log.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		appendRecords(t, l, plain, rec("a", fmt.Sprint(i)), rec("b", fmt.Sprint(i)))
+	}
+	flip(t, fsys, "/log/00000000000000000002.log", 96+70)
+	var corrupt *log.CorruptError
+	_, err = l.Compact(context.Background(), time.UnixMilli(1), l.LogEndOffset(), log.Compaction{}, nil)
+	if !errors.As(err, &corrupt) || corrupt.Offset != 2 {
+		t.Fatalf("compaction over damage: %v", err)
+	}
+	if l.Failed() != nil || l.LogEndOffset() != 6 {
+		t.Errorf("the log has failed: %v", l.Failed())
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flip flips a bit of a file.
+func flip(t *testing.T, fsys vfs.FS, name string, at int64) {
+	t.Helper()
+	f, err := fsys.OpenFile(name, 2, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b [1]byte
+	if _, err := f.ReadAt(b[:], at); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 4
+	if _, err := f.WriteAt(b[:], at); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCompactStops: a pass ends when its context does and when the log closes.
+func TestCompactStops(t *testing.T) {
+	l := logtest.Open(t, log.Config{})
+	for i := range 3 {
+		appendRecords(t, l, recordbatch.Header{ProducerID: 1}, rec("a", fmt.Sprint(i)))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := l.Compact(ctx, time.UnixMilli(1), 3, log.Compaction{}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("context has ended: %v", err)
+	}
+	wantOffsets(t, l, 0, 1, 2)
+	closed := make(chan error, 1)
+	var once sync.Once
+	_, err := l.Compact(context.Background(), time.UnixMilli(1), 3, log.Compaction{}, func(recordbatch.Header) bool {
+		once.Do(func() {
+			go func() { closed <- l.Close() }()
+			for !l.Closing() {
+				runtime.Gosched()
+			}
+		})
+		return false
+	})
+	if !errors.Is(err, log.ErrClosed) {
+		t.Errorf("log is closing: %v", err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCompactBesideReaders has a writer, passes without a pause, retention and
+// readers who check all that they get. It is for the race detector.
+func TestCompactBesideReaders(t *testing.T) {
+	for name, fsys := range map[string]vfs.FS{"os": vfs.OS, "mem": vfs.NewMem()} {
+		t.Run(name, func(t *testing.T) {
+			dir := "/log"
+			if name == "os" {
+				dir = t.TempDir()
+			}
+			l := logtest.Open(t, log.Config{Dir: dir, FS: fsys, Settings: log.Settings{
+				SegmentBytes: 4 << 10, IndexIntervalBytes: 256, DeleteByRetention: true, RetentionBytes: 60 << 10,
+			}})
+			var committed watermark
+			var others, compactor sync.WaitGroup
+			for i := range 3 {
+				others.Go(func() { follow(t, l, &committed, 300<<i) })
+			}
+			others.Go(func() { look(t, l, &committed) })
+			ctx, cancel := context.WithCancel(context.Background())
+			compactor.Go(func() {
+				for ctx.Err() == nil {
+					_, err := l.Compact(ctx, time.UnixMilli(1), committed.get(), log.Compaction{}, nil)
+					if err != nil && !errors.Is(err, context.Canceled) {
+						t.Error(err)
+						return
+					}
+				}
+			})
+			for i := range 1200 {
+				appendBatch(t, l, int32(i/100), logtest.Batch(t, int64(i), 1+i%4, fmt.Sprint("value ", i)))
+				switch {
+				case i%70 == 69:
+					appendBatch(t, l, int32(i/100), logtest.Batch(t, 1, 2, "cut off"))
+					if err := l.TruncateSuffix(l.LastRaftIndex()); err != nil {
+						t.Error(err)
+					}
+				case i%50 == 49:
+					if _, err := l.Retain(time.UnixMilli(int64(i)), committed.get()); err != nil {
+						t.Error(err)
+					}
+				}
+				committed.set(l.LogEndOffset())
+			}
+			committed.end()
+			others.Wait()
+			cancel()
+			compactor.Wait()
+		})
+	}
+}
