@@ -10,7 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cmd/weir/connect"
-	"weir/cmd/weir/fault"
 	"weir/cmd/weir/output"
 )
 
@@ -53,7 +52,7 @@ func runAPIVersions(ctx context.Context, s *Streams, conn connect.Options, forma
 		err = kerr.ErrorForCode(resp.ErrorCode)
 	}
 	if err != nil {
-		return fault.Explain("cannot list the API versions of "+cl.Seeds, err)
+		return cl.Explain("cannot list the API versions of "+cl.Seeds, err)
 	}
 	return writeAPIRanges(s.Out, format, resp.ApiKeys)
 }

@@ -46,14 +46,14 @@ func newPositions(ctx context.Context, cl *connect.Client, topics []kadm.TopicDe
 	defer cancel()
 	var err error
 	if p.start, err = cl.Admin.ListStartOffsets(ctx, p.topics...); err != nil {
-		return nil, fault.Explain("cannot list the first offsets", err)
+		return nil, cl.Explain("cannot list the first offsets", err)
 	}
 	list := cl.Admin.ListEndOffsets
 	if committed {
 		list = cl.Admin.ListCommittedOffsets
 	}
 	if p.end, err = list(ctx, p.topics...); err != nil {
-		return nil, fault.Explain("cannot list the end offsets", err)
+		return nil, cl.Explain("cannot list the end offsets", err)
 	}
 	return p, nil
 }
@@ -115,7 +115,7 @@ func (p *positions) resolve(ctx context.Context, point seek.Point, topic string,
 			return o.At, ok && o.At >= 0, o.Err
 		},
 	})
-	return offset, moved, fault.Explain(fmt.Sprintf("cannot find %v in %s[%d]", point, topic, partition), err)
+	return offset, moved, p.cl.Explain(fmt.Sprintf("cannot find %v in %s[%d]", point, topic, partition), err)
 }
 
 // spans resolves from and to in the partitions wanted of the topics (all when wanted is empty), sorted.

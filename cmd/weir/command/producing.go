@@ -142,6 +142,9 @@ type sender struct {
 	seen    int64 // answers when the timer was set
 }
 
+// errStalled is the reason that a sender gives when it knows no better.
+var errStalled = fmt.Errorf("the broker does not answer any more: %w", context.DeadlineExceeded)
+
 // newSender starts the watch, which close ends.
 func newSender(cl *connect.Client) *sender {
 	s := &sender{cl: cl}
@@ -158,8 +161,7 @@ func (s *sender) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.answers == s.seen && waiting > 0 {
-		s.cancel(&fault.Error{What: "no record was answered for in " + s.cl.Timeout.String(), Why: s.cl.Seeds + " does not answer any more",
-			Do: "See that the broker runs, or allow more with --timeout", Exit: fault.TooLate})
+		s.cancel(s.cl.Explain("no record was answered for in "+s.cl.Timeout.String(), errStalled))
 	}
 	if s.ctx.Err() == nil {
 		s.seen = s.answers
@@ -307,7 +309,7 @@ func (p *receipts) finish(ctx context.Context, cause error) error {
 		if p.done > 0 || p.failed > 1 {
 			what = fmt.Sprintf("%s could not be written to topic %q, %d could; the first", output.Plural(int64(p.failed), "record"), p.topic, p.done)
 		}
-		failure = fault.Explain(what, p.first)
+		failure = p.cl.Explain(what, p.first)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case cause != nil:

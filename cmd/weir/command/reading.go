@@ -9,7 +9,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"weir/cmd/weir/connect"
-	"weir/cmd/weir/fault"
 )
 
 // errEnough is what a handler returns to end a reading early and well.
@@ -99,7 +98,7 @@ func (r *reading) poll(ctx context.Context, bounded bool) (kgo.Fetches, error) {
 		case errors.As(e.Err, &loss):
 			r.notice("%s[%d]: %v", e.Topic, e.Partition, loss)
 		default:
-			return nil, fault.Explain(fmt.Sprintf("cannot read %s[%d]", e.Topic, e.Partition), e.Err)
+			return nil, r.cl.Explain(fmt.Sprintf("cannot read %s[%d]", e.Topic, e.Partition), e.Err)
 		}
 	}
 	return fetches, nil
@@ -113,7 +112,7 @@ func (r *reading) lookWhy(ctx context.Context) error {
 	defer cancel()
 	for _, s := range r.open {
 		if _, err := r.cl.Admin.ListEndOffsets(ask, s.topic); err != nil {
-			return fault.Explain(fmt.Sprintf("cannot read %v", s), err)
+			return r.cl.Explain(fmt.Sprintf("cannot read %v", s), err)
 		}
 	}
 	for at, s := range r.open {

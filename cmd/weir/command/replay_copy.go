@@ -64,7 +64,7 @@ func (c *copier) run(ctx context.Context, s *Streams, spans []span) error {
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		err = fault.Explain(fmt.Sprintf("cannot replay %s into %s", c.opts.topic, c.opts.into), err)
+		err = c.cl.Explain(fmt.Sprintf("cannot replay %s into %s", c.opts.topic, c.opts.into), err)
 		if c.written > 0 {
 			err = fault.Partial(err)
 		}

@@ -196,3 +196,14 @@ func TestWordsOfTheDurability(t *testing.T) {
 		t.Errorf("it claims\n%s", out)
 	}
 }
+
+// The commonest mistake with Kafka's listeners is met with the reason and the remedy.
+func TestAdvertisedAddressThatNobodyReaches(t *testing.T) {
+	c := &cli{t: t}
+	_, errs, _ := c.start(nil, "start", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--advertise", "127.0.0.1:1", "--set", "auto.create.topics.enable=true")
+	errs.await(t, `"msg":"weir is ready"`)
+	c.addr = regexp.MustCompile(`"kafka":"([^"]+)"`).FindStringSubmatch(errs.String())[1]
+	for _, args := range [][]string{{"produce", "t", "v"}, {"consume", "t", "-e"}} {
+		c.fails(fault.TooLate, append(args, "--timeout", "1s"), "The cluster names 127.0.0.1:1 as a broker's address, and nothing answers there", "weir start --advertise")
+	}
+}

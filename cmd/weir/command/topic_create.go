@@ -84,7 +84,7 @@ func runTopicCreate(ctx context.Context, s *Streams, o topicCreateOptions) error
 	names := distinct(o.names)
 	responses, err := create(ctx, o.partitions, o.replicas, values, names...)
 	if err != nil {
-		return fault.Explain("cannot create topics on "+cl.Seeds, err)
+		return cl.Explain("cannot create topics on "+cl.Seeds, err)
 	}
 	return eachTopic(s, names, func(name string) (string, error) { return o.outcome(ctx, cl, name, responses) })
 }

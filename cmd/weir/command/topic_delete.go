@@ -11,7 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"weir/cmd/weir/connect"
-	"weir/cmd/weir/fault"
 	"weir/cmd/weir/output"
 )
 
@@ -87,7 +86,7 @@ func runTopicDelete(ctx context.Context, s *Streams, o topicDeleteOptions) error
 	defer cancel()
 	responses, err := cl.Admin.DeleteTopics(ctx, names...)
 	if err != nil {
-		return fault.Explain("cannot delete "+strings.Join(names, ", "), err)
+		return cl.Explain("cannot delete "+strings.Join(names, ", "), err)
 	}
 	return eachTopic(s, names, func(name string) (string, error) {
 		r, err := responses.On(name, nil)

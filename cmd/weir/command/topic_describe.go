@@ -123,7 +123,7 @@ func describeTopics(ctx context.Context, cl *connect.Client, topics []kadm.Topic
 	}
 	configs, err := cl.Admin.DescribeTopicConfigs(ctx, names...)
 	if err != nil {
-		return nil, fault.Explain("cannot read the settings of "+strings.Join(names, ", "), err)
+		return nil, cl.Explain("cannot read the settings of "+strings.Join(names, ", "), err)
 	}
 	dirs, err := cl.Admin.DescribeAllLogDirs(ctx, set)
 	if err != nil {

@@ -97,7 +97,7 @@ func (o *topicTrimOptions) trim(ctx context.Context, s *Streams, cl *connect.Cli
 	defer cancel()
 	responses, err := cl.Admin.DeleteRecords(ctx, offsets)
 	if err != nil {
-		return fault.Explain(fmt.Sprintf("cannot trim topic %q", o.topic), err)
+		return cl.Explain(fmt.Sprintf("cannot trim topic %q", o.topic), err)
 	}
 	var done []span
 	failed := 0

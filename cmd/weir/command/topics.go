@@ -73,7 +73,7 @@ func listTopics(ctx context.Context, cl *connect.Client, names ...string) (kadm.
 	defer cancel()
 	details, err := cl.Admin.ListTopicsWithInternal(ctx, names...)
 	if err != nil {
-		return nil, fault.Explain("cannot list the topics of "+cl.Seeds, err)
+		return nil, cl.Explain("cannot list the topics of "+cl.Seeds, err)
 	}
 	return details, nil
 }

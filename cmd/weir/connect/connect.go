@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -51,6 +52,26 @@ type Client struct {
 	Admin   *kadm.Client
 	Seeds   string // the addresses asked, as a message names them
 	Timeout time.Duration
+
+	seeds []string
+	lost  *lostContact
+}
+
+// Explain is fault.Explain with what the client knows: when the cluster has named a broker's address that
+// cannot be reached from here, that is the reason, whatever came of it.
+func (c *Client) Explain(what string, err error) error {
+	explained := fault.Explain(what, err)
+	var e *fault.Error
+	if !errors.As(explained, &e) || e.Code != "" || e.Exit == fault.Interrupted {
+		return explained
+	}
+	for _, addr := range c.lost.addresses() {
+		if !slices.Contains(c.seeds, addr) {
+			return &fault.Error{What: e.What, Why: fmt.Sprintf("The cluster names %s as a broker's address, and nothing answers there", addr),
+				Do: "Give that broker an address that can be reached from here: advertised.listeners, or weir start --advertise", Exit: fault.TooLate, Err: err}
+		}
+	}
+	return explained
 }
 
 // Addresses returns where to start from: flags, then -X bootstrap.servers, then the environment, then
@@ -146,7 +167,7 @@ func (o *Options) Open(ctx context.Context, getenv func(string) string, log io.W
 	if err != nil {
 		return nil, &fault.Error{What: "the client's settings do not fit together", Why: err.Error(), Exit: fault.WrongUsage, Err: err}
 	}
-	c := &Client{Client: cl, Admin: kadm.NewClient(cl), Seeds: strings.Join(seeds, ","), Timeout: o.Timeout}
+	c := &Client{Client: cl, Admin: kadm.NewClient(cl), Seeds: strings.Join(seeds, ","), Timeout: o.Timeout, seeds: seeds, lost: lost}
 	c.Admin.SetTimeoutMillis(int32(min(o.Timeout.Milliseconds(), 1<<31-1)))
 	if err := c.firstContact(ctx); err != nil {
 		cl.Close()

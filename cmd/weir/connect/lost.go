@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +23,13 @@ type lostContact struct {
 }
 
 var _ kgo.HookBrokerConnect = (*lostContact)(nil)
+
+// addresses are those that cannot be reached now, sorted.
+func (l *lostContact) addresses() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Sorted(maps.Keys(l.lost))
+}
 
 func (l *lostContact) arm() {
 	l.mu.Lock()
