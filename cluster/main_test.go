@@ -87,7 +87,7 @@ func appendRecord(t *testing.T, topic *Topic, index int32, at time.Time, value s
 		t.Fatal(err)
 	}
 	h := recordbatch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}
-	data, err := recordbatch.AppendBatch(nil, h, recordbatch.CodecNone, []recordbatch.Record{{Timestamp: at.UnixMilli(), Value: []byte(value)}})
+	data, err := recordbatch.AppendBatch(nil, h, recordbatch.CodecNone, []recordbatch.Record{{Timestamp: at.UnixMilli(), Key: []byte("k"), Value: []byte(value)}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -170,7 +170,7 @@ func unavailable(err error) error {
 }
 
 // maintain runs what time asks for: retention, forgetting producers, retrying
-// partitions that are offline, emptying the trash.
+// partitions that are offline, emptying the trash, compaction.
 func (n *Node) maintain() {
 	for {
 		timer := time.NewTimer(n.Config().RetentionCheckInterval)
@@ -189,6 +189,9 @@ func (n *Node) maintain() {
 			n.logger.Error("the data directory is not marked as recovered", "err", err)
 		}
 		n.dir.emptyTrash(now)
+		for _, t := range n.topics.Load().byName { // last, since it may take long
+			t.compact(n.ctx, now, n.logger)
+		}
 	}
 }
 

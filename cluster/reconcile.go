@@ -61,7 +61,7 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker) (*To
 		n.logger.Error("topic configuration is not in force, defaults are", "topic", mt.Name, "err", err)
 		resolved = &cfg.Topic
 	}
-	s := settings(*resolved, cfg)
+	s := settings(*resolved, cfg, !metadata.IsInternal(mt.Name))
 	if old != nil && *resolved == old.Config && s == old.settings && cfg.MaxDecompressedBatchBytes == old.maxDecodedBytes &&
 		len(mt.Partitions) == len(old.partitions) && maps.Equal(mt.Configs.Values, old.Overrides) && !old.anyOffline() {
 		return old, nil

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -94,8 +95,25 @@ func (t *Topic) maintain(now time.Time, logger *slog.Logger) {
 	}
 }
 
+// compact makes a pass over each partition that asks for one, one after the other.
+func (t *Topic) compact(ctx context.Context, now time.Time, logger *slog.Logger) {
+	for _, p := range t.partitions {
+		if p == nil || ctx.Err() != nil {
+			continue
+		}
+		done, err := p.Compact(ctx, now)
+		if err != nil && !errors.Is(err, partition.ErrClosed) && ctx.Err() == nil {
+			logger.Error("compaction failed", "topic", t.Name, "partition", p.Index(), "err", err)
+		} else if done.Segments > 0 {
+			logger.Info("compaction removed records", "topic", t.Name, "partition", p.Index(), "records", done.Records,
+				"segments", done.Segments, "bytes_before", done.BytesBefore, "bytes_after", done.BytesAfter)
+		}
+	}
+}
+
 // settings turns a topic's configuration into what its partitions run with.
-func settings(c config.Topic, b *config.Broker) partition.Settings {
+// compacts is false for topics that the broker compacts itself.
+func settings(c config.Topic, b *config.Broker, compacts bool) partition.Settings {
 	s := partition.Settings{
 		Log: log.Settings{
 			SegmentBytes:       c.SegmentBytes,
@@ -109,6 +127,18 @@ func settings(c config.Topic, b *config.Broker) partition.Settings {
 		FlushInterval:  limitedMillis(c.FlushMillis),
 		MaxProducers:   b.Producers.MaxIDsPerPartition,
 		ProducerExpiry: b.Producers.IDExpiration,
+	}
+	if s.Compact = c.Compact && compacts; s.Compact {
+		s.Compaction = log.Compaction{
+			DeleteRetentionMillis: c.Compaction.DeleteRetentionMillis,
+			MinLagMillis:          c.Compaction.MinLagMillis,
+			MaxLagMillis:          c.Compaction.MaxLagMillis,
+			MinDirtyRatio:         c.Compaction.MinCleanableDirtyRatio,
+		}
+		// A record in the active segment cannot be compacted, however late it is.
+		if lag := limitedMillis(c.Compaction.MaxLagMillis); lag > 0 && (s.Log.SegmentAge <= 0 || lag < s.Log.SegmentAge) {
+			s.Log.SegmentAge = lag
+		}
 	}
 	if c.RetentionMillis == 0 {
 		s.Log.RetentionAge = 1 // at once; for the log 0 is for ever

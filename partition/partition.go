@@ -49,6 +49,10 @@ type Settings struct {
 	FlushInterval time.Duration // 0: never by time
 	FlushRecords  int64         // 0: never by count
 
+	// Compact has Compact do something, within the bounds of Compaction.
+	Compact    bool
+	Compaction log.Compaction
+
 	// MaxProducers is how many idempotent producers are remembered; the
 	// least recently seen one makes room.
 	MaxProducers int

@@ -1,0 +1,103 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"weir/log"
+	"weir/protocol/recordbatch"
+	"weir/segment/vfs"
+)
+
+// keyedBatch makes a batch of one record of that key.
+func keyedBatch(t *testing.T, who identity, key, value string) Batch {
+	t.Helper()
+	h := recordbatch.Header{ProducerID: who.id, ProducerEpoch: who.epoch, BaseSequence: who.sequence}
+	b, err := recordbatch.AppendBatch(nil, h, recordbatch.CodecNone, []recordbatch.Record{{Timestamp: 1, Key: []byte(key), Value: []byte(value)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed(t, b)
+}
+
+func mustPropose(t *testing.T, r *rig, b Batch) *Append {
+	t.Helper()
+	a := r.Propose(b, AcksAll)
+	if err := await(t, a); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// TestCompactKeepsIdempotence: after compaction, and without any snapshot of
+// producers, a producer's last batch is still known for one, though its record is gone.
+func TestCompactKeepsIdempotence(t *testing.T) {
+	fsys := vfs.NewMem()
+	set := testSettings()
+	set.Log.SegmentBytes = 200
+	r := open(t, fsys, log.RecoverClean, set)
+	p := identity{id: 7}
+	for range 4 {
+		mustPropose(t, r, keyedBatch(t, p, "k", "from the producer"))
+		p.sequence++
+	}
+	for i := range 4 {
+		mustPropose(t, r, keyedBatch(t, nobody, "k", fmt.Sprint(i)))
+	}
+	if done, err := r.Compact(context.Background(), time.Now()); err != nil || done != (log.Compacted{}) {
+		t.Fatalf("not a compacted topic: %+v, %v", done, err)
+	}
+	set.Compact = true
+	r.SetSettings(set)
+	done, err := r.Compact(context.Background(), time.Now())
+	if err != nil || done.Records == 0 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	have, err := snapshots(fsys, "/p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, offset := range have {
+		if err := fsys.Remove(snapshotName("/p", offset)); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	r = open(t, fsys, log.RecoverClean, set)
+	retry := p
+	retry.sequence--
+	if a := mustPropose(t, r, keyedBatch(t, retry, "k", "from the producer")); a.BaseOffset != 3 {
+		t.Errorf("the last batch again: offset %d, want that of the original, 3", a.BaseOffset)
+	}
+	if a := mustPropose(t, r, keyedBatch(t, p, "k", "next")); a.BaseOffset != 8 {
+		t.Errorf("the next batch: offset %d, want 8", a.BaseOffset)
+	}
+	first, b := readAll(t, r.Partition, 0)
+	if first != 0 {
+		t.Errorf("the first batch is at %d, want 0", first)
+	}
+	records := 0
+	for len(b) > 0 {
+		h, err := recordbatch.ParseHeader(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records += int(h.RecordCount)
+		b = b[h.SizeBytes():]
+	}
+	if records > 3 {
+		t.Errorf("%d records of one key are left", records)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Compact(context.Background(), time.Now()); !errors.Is(err, ErrClosed) {
+		t.Errorf("compaction of a closed partition: %v", err)
+	}
+}
