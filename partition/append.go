@@ -164,7 +164,9 @@ const flushBytes = 16 << 20
 
 // advance asks for what makes [.., next) committed.
 func (p *Partition) advance(next int64) {
-	if !p.settings.WriteCaching {
+	// What was promised a sync before write.caching was switched on gets it, and
+	// what follows cannot be committed before it.
+	if !p.settings.WriteCaching || len(p.pending) > 0 {
 		p.requestSync()
 		return
 	}

@@ -109,3 +109,30 @@ func TestProposeAfterTheSyncer(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestCachingSwitchedOn: what waited for a sync when write.caching was switched
+// on waits for it still, whatever is written meanwhile.
+func TestCachingSwitchedOn(t *testing.T) {
+	inj, gate := vfs.NewInjector(), vfs.NewGate()
+	p := open(t, vfs.Inject(vfs.NewMem(), inj), log.RecoverClean, testSettings())
+	rng := rand.New(rand.NewPCG(1, 1))
+	inj.Add(vfs.Rule{Kinds: vfs.OpSync, Path: "*.log", Gate: gate})
+	promised := p.Propose(makeBatch(t, rng, nobody, 1), AcksAll)
+	<-gate.Entered()
+	cached := testSettings()
+	cached.WriteCaching = true
+	p.SetSettings(cached)
+	if a := p.Propose(makeBatch(t, rng, nobody, 1), AcksAll); !a.Settled() {
+		t.Error("a batch under write.caching waits for a sync")
+	}
+	if promised.Settled() || p.HighWatermark() != 0 {
+		t.Errorf("acknowledged without its sync: settled %v, high watermark %d", promised.Settled(), p.HighWatermark())
+	}
+	gate.Open()
+	if err := await(t, promised); err != nil {
+		t.Error(err)
+	}
+	if err := p.stop(); err != nil {
+		t.Fatal(err)
+	}
+}
