@@ -1,6 +1,7 @@
 package command
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -19,6 +20,7 @@ func TestCompletionOfTopics(t *testing.T) {
 	for line, want := range map[string]string{
 		"consume |": "orders payments", "consume orders |": "payments", "produce |": "orders payments", "produce orders |": "",
 		"topic delete o|": "orders payments", "replay t --into |": "orders payments", "topic create |": "", "topic describe |": "orders payments",
+		"produce x -z |": "none gzip snappy lz4 zstd", "produce x --acks |": "all 1 0", "consume x --filter |": "key= value: header.",
 		"topic list -o |": "table wide json jsonl name", "consume x -o |": "text jsonl json table value raw hex",
 	} {
 		words := strings.Fields(strings.Replace(line, "|", "", 1))
@@ -27,6 +29,18 @@ func TestCompletionOfTopics(t *testing.T) {
 		}
 		if got := strings.Join(complete(c, words...), " "); got != want {
 			t.Errorf("%s offers %q, want %q", line, got, want)
+		}
+	}
+}
+
+func TestCompletionOfKeys(t *testing.T) {
+	c := &cli{t: t, addr: "127.0.0.1:1"}
+	for line, want := range map[string]string{
+		"topic create t -c retention.|": "retention.ms=", "topic alter t --unset retention.b|": "retention.bytes",
+		"dev --set num.part|": "num.partitions=", "topic list -X linger|": "linger.ms=",
+	} {
+		if got := complete(c, strings.Fields(strings.TrimSuffix(line, "|"))...); !slices.Contains(got, want) {
+			t.Errorf("%s offers %q, want %q among them", line, got, want)
 		}
 	}
 }

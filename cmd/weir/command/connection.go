@@ -14,6 +14,7 @@ import (
 // running.
 func withConnection(s *Streams, cmd *cobra.Command, o *connect.Options) {
 	o.AddFlags(cmd.Flags())
+	completeWords(cmd, "property", true, propertyWords()...)
 	run, args := cmd.RunE, cmd.Args
 	cmd.Args = func(cmd *cobra.Command, given []string) error {
 		if args == nil || asksForProperties(o) {

@@ -42,6 +42,9 @@ func (o *consumeOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.metaOnly, "meta-only", false, "print sizes instead of keys, values and headers")
 	f.BoolVarP(&o.regex, "regex", "r", false, "the topics are regular expressions")
 	formatFlag(cmd, &o.format, record.Formats)
+	completeWords(cmd, "from", true, positionWords...)
+	completeWords(cmd, "to", true, positionWords...)
+	completeWords(cmd, "filter", true, "key=", "value:", "header.")
 }
 
 const positionHelp = `Positions: start, end, an offset (120), +10 after the start, -10 before the end, a time

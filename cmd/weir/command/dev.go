@@ -51,6 +51,7 @@ promises: every acknowledged write is on disk.
 	f.BoolVar(&o.fresh, "fresh", false, "start empty: remove what is in the data folder")
 	f.BoolVar(&o.demo, "demo", false, "make a topic with a trickle of orders")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log what happens, not just what is wrong")
+	completeWords(cmd, "set", true, keysOf(config.ScopeBroker, "=")...)
 	return cmd
 }
 

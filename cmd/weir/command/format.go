@@ -17,13 +17,15 @@ func formatFlag(cmd *cobra.Command, f *output.Format, allowed []output.Format) {
 	}
 	v := &formatValue{f, allowed}
 	cmd.Flags().VarP(v, "output", "o", "output format: "+output.Join(allowed))
-	_ = cmd.RegisterFlagCompletionFunc("output", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		names := make([]string, len(allowed))
-		for i, a := range allowed {
-			names[i] = string(a)
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	})
+	completeWords(cmd, "output", false, words(allowed)...)
+}
+
+func words(formats []output.Format) []string {
+	list := make([]string, len(formats))
+	for i, f := range formats {
+		list[i] = string(f)
+	}
+	return list
 }
 
 // formatValue is a pflag.Value that takes one of a few words.

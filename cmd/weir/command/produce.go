@@ -54,6 +54,9 @@ func (o *produceOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.timestamp, "timestamp", "", "time of the records that bring none, such as 2026-11-23T09:00:00Z or -1h (default now)")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "do not print where each record went")
 	f.BoolVar(&o.repartition, "repartition", false, "choose partitions anew, even for JSONL records that name theirs")
+	completeWords(cmd, "compression", false, connect.Codecs...)
+	completeWords(cmd, "acks", false, "all", "1", "0")
+	completeWords(cmd, "input", false, words(record.InputFormats)...)
 }
 
 func newProduce(s *Streams) *cobra.Command {

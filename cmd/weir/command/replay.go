@@ -51,6 +51,9 @@ func (o *replayOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be read; write nothing")
 	f.StringVar(&o.resume, "resume", "", "keep the position in this file, and go on from it if it exists")
 	formatFlag(cmd, &o.format, record.Formats)
+	completeWords(cmd, "from", true, positionWords...)
+	completeWords(cmd, "to", true, positionWords...)
+	completeWords(cmd, "filter", true, "key=", "value:", "header.")
 }
 
 func newReplay(s *Streams) *cobra.Command {

@@ -47,7 +47,7 @@ func TestEveryReadCommandOffersJSON(t *testing.T) {
 		}
 		allowed := flag.Value.(*formatValue).allowed
 		for _, want := range []string{"table", "json", "jsonl"} {
-			if !slices.Contains(strings.Split(joinFormats(allowed), " "), want) {
+			if !slices.Contains(words(allowed), want) {
 				t.Errorf("weir %s -o lacks %s", path, want)
 			}
 			if err := flag.Value.Set(want); err != nil {
@@ -55,14 +55,6 @@ func TestEveryReadCommandOffersJSON(t *testing.T) {
 			}
 		}
 	})
-}
-
-func joinFormats[T ~string](list []T) string {
-	words := make([]string, len(list))
-	for i, f := range list {
-		words[i] = string(f)
-	}
-	return strings.Join(words, " ")
 }
 
 // offline are the commands that talk to no broker.

@@ -29,6 +29,7 @@ func (o *startOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.advertise, "advertise", "", "address that clients are told (default the one listened on)")
 	f.StringVar(&o.nodeID, "node-id", "", "number of this broker in its cluster")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
+	completeWords(cmd, "set", true, keysOf(config.ScopeBroker, "=")...)
 }
 
 func newStart(s *Streams) *cobra.Command {

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"weir/cluster/config"
 	"weir/cmd/weir/connect"
 	"weir/cmd/weir/fault"
 )
@@ -46,6 +47,8 @@ func newTopicAlter(s *Streams) *cobra.Command {
 	f.StringSliceVar(&o.unset, "unset", nil, "topic setting to put back to its default")
 	f.BoolVarP(&o.regex, "regex", "r", false, "the topics are regular expressions")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only check and show what would change")
+	completeWords(cmd, "config", true, keysOf(config.ScopeTopic, "=")...)
+	completeWords(cmd, "unset", false, keysOf(config.ScopeTopic, "")...)
 	withConnection(s, cmd, &o.conn)
 	return cmd
 }

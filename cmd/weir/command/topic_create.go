@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"weir/cluster/config"
 	"weir/cmd/weir/connect"
 	"weir/cmd/weir/fault"
 	"weir/cmd/weir/output"
@@ -32,6 +33,7 @@ func (o *topicCreateOptions) addFlags(cmd *cobra.Command) {
 	f.StringArrayVarP(&o.configs, "config", "c", nil, "topic setting key=value by its Kafka name, may be given again")
 	f.BoolVar(&o.ifNotExists, "if-not-exists", false, "a topic that is there already is no error")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only check whether it could be done")
+	completeWords(cmd, "config", true, keysOf(config.ScopeTopic, "=")...)
 }
 
 func newTopicCreate(s *Streams) *cobra.Command {

@@ -46,6 +46,7 @@ func newTopicTrim(s *Streams) *cobra.Command {
 	f.Int32SliceVarP(&o.partitions, "partition", "p", nil, "only these partitions (default all)")
 	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only show what would be deleted")
+	completeWords(cmd, "to", true, positionWords...)
 	withConnection(s, cmd, &o.conn)
 	return cmd
 }
