@@ -111,13 +111,18 @@ func TestDeleteKeepsTheRecoveryPoint(t *testing.T) {
 	if err := l.AdvanceStart(base); err != nil {
 		t.Fatal(err)
 	}
-	_, err = l.DeleteSegments()
+	_, _ = l.DeleteSegments() // may fail on the full disk; what it leaves must open
 	crashed := mem.ProcessCrashClone()
 	again, err := log.Open(log.Config{Dir: cfg.Dir, FS: crashed, Recovery: log.RecoverProcessCrash})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(again.Close(), l.Close()); err != nil {
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+	inj.Clear()
+	if err := l.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
