@@ -115,28 +115,33 @@ func runConsume(ctx context.Context, s *Streams, o consumeOptions) error {
 		s.note("Waiting for new records; --from start shows what is there. Ctrl-C stops.")
 	}
 	r := reading{cl: cl, spans: spans, quiet: quietTime, notice: s.note}
-	left := o.count
-	err = r.run(ctx, func(batch []*kgo.Record) error {
-		for _, rec := range batch {
-			if !filter.Match(rec) {
-				continue
-			}
-			if err := out.Write(rec); err != nil {
-				return err
-			}
-			if left--; left == 0 {
-				return errEnough
-			}
-		}
-		if rng.To.IsZero() {
-			return out.Flush()
-		}
-		return nil
-	})
+	err = r.run(ctx, printTo(out, filter, o.count, rng.To.IsZero()))
 	if closed := out.Close(); err == nil {
 		err = closed
 	}
 	return err
+}
+
+// printTo writes what passes the filter, up to count records if that is above zero. Each batch is flushed
+// when live is set: there is no end to wait for.
+func printTo(out *record.Writer, filter record.Filter, count int64, live bool) func([]*kgo.Record) error {
+	return func(batch []*kgo.Record) error {
+		for _, r := range batch {
+			if !filter.Match(r) {
+				continue
+			}
+			if err := out.Write(r); err != nil {
+				return err
+			}
+			if count--; count == 0 {
+				return errEnough
+			}
+		}
+		if live {
+			return out.Flush()
+		}
+		return nil
+	}
 }
 
 // span reads --from, --to, -e, -n and --follow together.

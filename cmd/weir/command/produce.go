@@ -98,17 +98,8 @@ func runProduce(ctx context.Context, s *Streams, o produceOptions) error {
 		return err
 	}
 	defer closeInput()
-	if o.acks != "" {
-		if _, err := connect.Acks(o.acks); err != nil {
-			return fault.Usage("--acks %s: %v", o.acks, err)
-		}
-		o.conn.Set("acks", o.acks)
-	}
-	if o.codec != "" {
-		if _, err := connect.Compression(o.codec); err != nil {
-			return fault.Usage("-z %s: %v", o.codec, err)
-		}
-		o.conn.Set("compression.type", o.codec)
+	if err := o.setProperties(); err != nil {
+		return err
 	}
 	cl, err := s.open(ctx, &o.conn, produceOpts()...)
 	if err != nil {
@@ -145,6 +136,23 @@ func runProduce(ctx context.Context, s *Streams, o produceOptions) error {
 		to.send(r, out.promise)
 	}
 	return out.finish(ctx, nil)
+}
+
+// setProperties checks the flags that are about the client and hands them to it.
+func (o *produceOptions) setProperties() error {
+	if o.acks != "" {
+		if _, err := connect.Acks(o.acks); err != nil {
+			return fault.Usage("--acks %s: %v", o.acks, err)
+		}
+		o.conn.Set("acks", o.acks)
+	}
+	if o.codec != "" {
+		if _, err := connect.Compression(o.codec); err != nil {
+			return fault.Usage("-z %s: %v", o.codec, err)
+		}
+		o.conn.Set("compression.type", o.codec)
+	}
+	return nil
 }
 
 // defaults checks the flags that shape records.
