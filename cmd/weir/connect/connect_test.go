@@ -193,7 +193,8 @@ func TestLostContact(t *testing.T) {
 	refused := &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 	l.OnBrokerConnect(at, 0, nil, refused) // the first contact
 	l.arm()
-	for _, err := range []error{nil, refused, refused, nil, nil, refused} {
+	canceled := &net.OpError{Op: "dial", Err: context.Canceled}
+	for _, err := range []error{canceled, nil, refused, refused, nil, nil, refused} {
 		l.OnBrokerConnect(at, 0, nil, err)
 	}
 	lost, again := "no connection to 127.0.0.1:9092 (connection refused), trying on\n", "connected to 127.0.0.1:9092 again\n"

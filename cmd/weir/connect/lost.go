@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -43,7 +44,7 @@ func (l *lostContact) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, 
 	defer l.mu.Unlock()
 	addr := net.JoinHostPort(meta.Host, fmt.Sprint(meta.Port))
 	switch {
-	case !l.armed:
+	case !l.armed, errors.Is(err, context.Canceled): // given up here, nothing wrong there
 	case err != nil && !l.lost[addr]:
 		if l.lost == nil {
 			l.lost = map[string]bool{}

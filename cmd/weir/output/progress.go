@@ -28,7 +28,8 @@ type Progress struct {
 
 // NewProgress begins at zero of total; unit is what is counted ("record").
 func NewProgress(w io.Writer, label, unit string, total int64, now func() time.Time) *Progress {
-	return &Progress{w: w, label: label, unit: unit, total: total, now: now, start: now()}
+	start := now() // the first line waits too: a rate over no time says nothing
+	return &Progress{w: w, label: label, unit: unit, total: total, now: now, start: start, drawn: start}
 }
 
 // Set says that done of the total are done.
