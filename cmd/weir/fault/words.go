@@ -15,7 +15,7 @@ var advice = map[*kerr.Error]struct{ why, do string }{
 	kerr.LeaderNotAvailable:         {"The partition has no leader yet", "Try again in a moment"},
 	kerr.NotLeaderForPartition:      {"The partition moved to another broker", "Try again in a moment"},
 	kerr.NotEnoughReplicas:          {"Fewer replicas are in sync than min.insync.replicas asks for", "See the replicas: weir topic describe TOPIC"},
-	kerr.MessageTooLarge:            {"The record is larger than the topic's max.message.bytes", "Raise it: weir topic alter TOPIC -c max.message.bytes=BYTES"},
+	kerr.MessageTooLarge:            {"The record is larger than the topic's max.message.bytes", "Raise it: weir topic alter TOPIC -c max.message.bytes=BYTES, and write with -X batch.size=BYTES"},
 	kerr.RecordListTooLarge:         {"The batch is larger than a segment", "Raise it: weir topic alter TOPIC -c segment.bytes=BYTES"},
 	kerr.InvalidTimestamp:           {"The timestamp is too far from the broker's clock for the topic", "See message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic"},
 	kerr.CorruptMessage:             {"The bytes do not match their checksum", "Look for a fault between here and the broker, then in its disk: weir dump --verify"},
