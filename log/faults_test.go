@@ -254,3 +254,29 @@ func TestStartInBothSlots(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedIsNotRecovered: of an append that a full disk cut short after its
+// first batch nothing is found later.
+func TestRefusedIsNotRecovered(t *testing.T) {
+	mem, inj := vfs.NewMem(), vfs.NewInjector()
+	l, err := log.Open(log.Config{Dir: "/log", FS: vfs.Inject(mem, inj)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendBatch(t, l, 1, logtest.Batch(t, 1, 1, "x"))
+	first, second := logtest.Batch(t, 1, 1, "first"), logtest.Batch(t, 1, 1, "second")
+	inj.Add(vfs.Rule{Kinds: vfs.OpWrite, Path: "*.log", ShortBytes: len(first) + 10, Err: syscall.ENOSPC})
+	if _, err := l.Append([]log.Entry{{Kind: log.KindBatch, Epoch: 1, Data: first}, {Kind: log.KindBatch, Epoch: 1, Data: second}}); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	again, err := log.Open(log.Config{Dir: "/log", FS: mem.ProcessCrashClone(), Recovery: log.RecoverProcessCrash})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := again.LogEndOffset(); got != 1 {
+		t.Errorf("log end %d, want 1", got)
+	}
+	if err := errors.Join(again.Close(), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
