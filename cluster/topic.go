@@ -140,11 +140,19 @@ func settings(c config.Topic, b *config.Broker, compacts bool) partition.Setting
 			s.Log.SegmentAge = lag
 		}
 	}
-	if c.RetentionMillis == 0 {
-		s.Log.RetentionAge = 1 // at once; for the log 0 is for ever
-	}
 	if c.FlushMessages < math.MaxInt64 {
 		s.FlushRecords = c.FlushMessages
+	}
+	// What is "at once" and "nothing" to Kafka, the layers below read as never
+	// and as no limit.
+	if c.RetentionMillis == 0 {
+		s.Log.RetentionAge = 1
+	}
+	if c.RetentionBytes == 0 {
+		s.Log.RetentionBytes = 1
+	}
+	if c.FlushMillis == 0 {
+		s.FlushRecords = 1
 	}
 	return s
 }
