@@ -19,7 +19,7 @@ func (p *weirPeer) name() string { return nameWeir }
 
 func (p *weirPeer) prepare(ctx context.Context, work string) error {
 	if p.binary == "" {
-		p.binary = filepath.Join(work, "weir")
+		p.binary = filepath.Join(work, "weir-binary") // "weir" is the folder of its data
 		if _, err := command(ctx, "", nil, "go", "build", "-trimpath", "-o", p.binary, "./cmd/weir"); err != nil {
 			return err
 		}
