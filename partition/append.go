@@ -157,9 +157,10 @@ func (p *Partition) enqueue(a *Append) {
 	p.pending[i] = a
 }
 
-// flushBytes is how much write caching leaves in the page cache whatever the
-// topic's flush settings. A roll syncs the rest of its segment with producers
-// waiting, and a start after a crash reads what no sync has covered.
+// flushBytes is how much write caching leaves in the page cache of a topic that
+// asks for flushes at all. A roll syncs the rest of its segment with producers
+// waiting, and a start after a crash reads what no sync has covered. A topic
+// that asks for none (Kafka's own default) leaves it to the operating system.
 const flushBytes = 16 << 20
 
 // advance asks for what makes [.., next) committed.
@@ -171,10 +172,11 @@ func (p *Partition) advance(next int64) {
 		return
 	}
 	p.commit(next)
+	byCount, byTime := p.settings.FlushRecords > 0, p.settings.FlushInterval > 0
 	switch {
-	case p.settings.FlushRecords > 0 && p.unflushed >= p.settings.FlushRecords, p.unflushedBytes >= flushBytes:
+	case byCount && p.unflushed >= p.settings.FlushRecords, (byCount || byTime) && p.unflushedBytes >= flushBytes:
 		p.requestSync()
-	case p.settings.FlushInterval > 0 && p.flushTime == nil:
+	case byTime && p.flushTime == nil:
 		p.flushTime = time.AfterFunc(p.settings.FlushInterval, p.flushDue)
 	}
 }

@@ -52,11 +52,11 @@ func TestFlushDueDuringASync(t *testing.T) {
 	}
 }
 
-// TestFlushByBytes: without any flush setting, what a roll would have to sync
-// while producers wait stays bounded.
+// TestFlushByBytes: long before the time or the count of a flush has come, what
+// a roll would have to sync while producers wait stays bounded.
 func TestFlushByBytes(t *testing.T) {
 	settings := testSettings()
-	settings.WriteCaching, settings.Log.SegmentBytes = true, 1<<30
+	settings.WriteCaching, settings.Log.SegmentBytes, settings.FlushRecords = true, 1<<30, 1<<40
 	inj := vfs.NewInjector()
 	p := open(t, vfs.Inject(vfs.NewMem(), inj), log.RecoverClean, settings)
 	gate := vfs.NewGate()

@@ -30,12 +30,15 @@ func (p *weirPeer) prepare(ctx context.Context, work string) error {
 }
 
 func (p *weirPeer) describe() (string, string) {
-	return p.version, "defaults; topics with write.caching=true (page cache) or false (synced)"
+	return p.version, "defaults; topics with write.caching=true and, as Kafka's default, flush.ms=never (page cache), or write.caching=false (synced)"
 }
 
 // promises are the topic configs that stand for the two promises.
 func (p *weirPeer) promises() promises {
-	return promises{cached: map[string]string{"write.caching": "true"}, synced: map[string]string{"write.caching": "false"}}
+	return promises{
+		cached: map[string]string{"write.caching": "true", "flush.ms": "9223372036854775807"},
+		synced: map[string]string{"write.caching": "false"},
+	}
 }
 
 func (p *weirPeer) measure(ctx context.Context, s *sitting, dir string) error {
