@@ -76,8 +76,9 @@ type pass struct {
 	keep   func(recordbatch.Header) bool
 	result Compacted
 
-	cuts    int  // as the pass began
-	secured bool // the recovery point is past all sealed segments
+	logEnd  int64 // as the pass began
+	cuts    int   // likewise
+	secured bool  // the recovery point is past all sealed segments
 	keys    map[keyHash]int64
 	end     int64 // records below it are in keys, if they are dirty
 }
@@ -87,7 +88,7 @@ func (p *pass) run(highWatermark int64) error {
 	l := p.l
 	l.mu.Lock()
 	err := l.writable()
-	p.cuts = l.w.cuts
+	p.cuts, p.logEnd = l.w.cuts, l.logEnd.Load()
 	l.mu.Unlock()
 	if err != nil {
 		return err

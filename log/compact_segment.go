@@ -93,6 +93,9 @@ func (r *rewriting) add(c segment.Content) error {
 	} else if kept == len(r.retain) {
 		return r.same(c)
 	}
+	if kept == 0 && c.NextOffset == r.logEnd {
+		return r.same(c) // without a record at its end nobody reads the log to its end
+	}
 	r.result.Records += int64(len(r.retain) - kept)
 	if kept > 0 {
 		r.frame, err = recordbatch.AppendRetained(r.frame[:0], c.Data, h, func(place int) bool { return r.retain[place] })

@@ -351,7 +351,7 @@ func TestCompactBesideReaders(t *testing.T) {
 			var committed watermark
 			var others, compactor sync.WaitGroup
 			for i := range 3 {
-				others.Go(func() { follow(t, l, &committed, 300<<i) })
+				others.Go(func() { follow(t, l, &committed, 300<<i, true) })
 			}
 			others.Go(func() { look(t, l, &committed) })
 			ctx, cancel := context.WithCancel(context.Background())

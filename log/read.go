@@ -18,6 +18,8 @@ type Range = segment.Range
 // at or below limit (exclusive, cut to the log end). A range ends before a
 // Raft entry and at the end of a segment: read on at its NextOffset. It is
 // empty when there is nothing to read, and is released by the caller otherwise.
+// Its first batch has records: it lies past offset when compaction has emptied
+// those before.
 //
 // Errors: *OffsetOutOfRangeError, ErrClosed, *CorruptError, those of reading.
 func (l *Log) Read(offset int64, maxBytes int, limit int64, minOne bool) (Range, error) {
@@ -40,6 +42,10 @@ func (l *Log) Read(offset int64, maxBytes int, limit int64, minOne bool) (Range,
 		}
 		r, err := s.Read(offset, limit, maxBytes, minOne)
 		if err == nil && r.Bytes == 0 {
+			if r.NextOffset > offset {
+				offset = r.NextOffset // what lay between has been compacted away
+				continue
+			}
 			err = l.lost(s, offset)
 		}
 		if !errors.Is(err, segment.ErrDropped) {

@@ -137,7 +137,7 @@ func maxTimestamp(s *segment.Segment, start, limit int64) (int64, error) {
 			break
 		}
 		ts := h.MaxTimestamp
-		if h.BaseOffset < start {
+		if h.BaseOffset < start && h.RecordCount > 0 {
 			if ts, err = maxTimestampIn(s, h, start, limit); err != nil {
 				return 0, err
 			}

@@ -131,11 +131,22 @@ func TestStandInAnswers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if removed && (r.FirstOffset != first.Offset || r.NextOffset != last.NextOffset) || !removed && r.FirstOffset != want.Offset {
+		begins := want.Offset
+		if removed {
+			begins = last.NextOffset // with the first batch that has records
+		}
+		if r.FirstOffset != begins || r.Bytes == 0 {
 			t.Errorf("read at %d gives [%d, %d)", want.Offset, r.FirstOffset, r.NextOffset)
 		}
 		if err := r.Release(); err != nil {
 			t.Fatal(err)
+		}
+	}
+	for limit, next := range map[int64]int64{
+		last.NextOffset: last.NextOffset, last.NextOffset + 1: last.NextOffset, last.NextOffset - 1: first.Offset,
+	} {
+		if r, err := s.Read(first.Offset, limit, 1, true); err != nil || r.Bytes != 0 || r.NextOffset != next {
+			t.Errorf("read of a stand-in up to %d: [%d, %d), %v; want nothing up to %d", limit, r.FirstOffset, r.NextOffset, err, next)
 		}
 	}
 	for from, n := range map[uint64]int{first.RaftIndex: 10, last.RaftIndex: 10, last.RaftIndex + 1: 9} {

@@ -23,7 +23,7 @@ func (s *Segment) FirstAtOrAfter(ts, position, limit int64) (batch Frame, ok boo
 		if err != nil || !ok || frame.NextOffset > limit {
 			return Frame{}, false, err
 		}
-		if frame.Kind == KindBatch && frame.MaxTimestamp >= ts && frame.Position >= position {
+		if frame.Kind == KindBatch && frame.Removed == 0 && frame.MaxTimestamp >= ts && frame.Position >= position {
 			return frame, true, nil
 		}
 	}

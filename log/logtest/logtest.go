@@ -71,6 +71,14 @@ func Check(l *log.Log) error {
 		if err := errors.Join(err, r.Release()); err != nil {
 			return err
 		}
+		if r.Bytes == 0 {
+			return checkEmptied(l, next, end)
+		}
+		if r.FirstOffset > next {
+			if err := checkEmptied(l, next, r.FirstOffset); err != nil {
+				return err
+			}
+		}
 		if next, err = checkBatches(b, r, next); err != nil {
 			return err
 		}
@@ -78,10 +86,30 @@ func Check(l *log.Log) error {
 	return nil
 }
 
+// checkEmptied checks that compaction has emptied all batches in [from, to).
+func checkEmptied(l *log.Log, from, to int64) error {
+	for h, err := range l.Batches(from, to) {
+		if err != nil {
+			return err
+		}
+		if h.RecordCount != 0 {
+			return fmt.Errorf("read at %d passes over %d records at %d", from, h.RecordCount, h.BaseOffset)
+		}
+		from = h.NextOffset()
+	}
+	if from != to {
+		return fmt.Errorf("batches end at %d, want %d", from, to)
+	}
+	return nil
+}
+
 // checkBatches checks the bytes of a range and returns the offset after it.
 func checkBatches(b []byte, r log.Range, next int64) (int64, error) {
-	if len(b) == 0 || r.FirstOffset > next {
-		return 0, fmt.Errorf("read at %d gives %d bytes from offset %d", next, len(b), r.FirstOffset)
+	if len(b) == 0 {
+		return 0, fmt.Errorf("read at %d gives no bytes", next)
+	}
+	if h, err := recordbatch.ParseHeader(b); err != nil || h.RecordCount == 0 {
+		return 0, fmt.Errorf("read at %d begins with an empty batch (%v)", next, err)
 	}
 	next = r.FirstOffset
 	for len(b) > 0 {
