@@ -403,6 +403,7 @@ func (x *keyedRun) look() {
 	x.checkKeys(present)
 	x.checkEntries(present)
 	x.checkTimes(present)
+	x.checkReads(present)
 	x.present, x.seen = present, x.end()
 }
 
@@ -497,6 +498,38 @@ func (x *keyedRun) checkEntry(i uint64, e log.Entry, b keyedBatch, present map[i
 		x.t.Fatalf("entry %d spans [%d, %d), want [%d, %d)", i, h.BaseOffset, h.NextOffset(), b.base, b.next)
 	case whole && !horizon && !bytes.Equal(e.Data, b.data):
 		x.t.Fatalf("entry %d, batch at %d, has lost nothing and has changed", i, b.base)
+	}
+}
+
+// checkReads reads from anywhere: the first record at or after an offset is in the
+// range that is returned for it.
+func (x *keyedRun) checkReads(present map[int64]bool) {
+	x.t.Helper()
+	for range min(20, x.end()-x.start) {
+		offset := x.start + x.r.Int64N(x.end()-x.start)
+		want := offset
+		for want < x.end() && !present[want] {
+			want++
+		}
+		r, err := x.l.Read(offset, []int{1, 300, 5000}[x.r.IntN(3)], x.end(), true)
+		x.fatal(err)
+		b, err := r.AppendTo(nil)
+		x.fatal(errors.Join(err, r.Release()))
+		got := x.end()
+		for len(b) > 0 && got == x.end() {
+			h, err := recordbatch.ParseHeader(b)
+			x.fatal(err)
+			for record, err := range recordbatch.Records(b, 0) {
+				x.fatal(err)
+				if record.Offset >= offset {
+					got = min(got, record.Offset)
+				}
+			}
+			b = b[h.SizeBytes():]
+		}
+		if got != want {
+			x.t.Fatalf("read at %d gives record %d first, want %d", offset, got, want)
+		}
 	}
 }
 

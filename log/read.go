@@ -18,8 +18,8 @@ type Range = segment.Range
 // at or below limit (exclusive, cut to the log end). A range ends before a
 // Raft entry and at the end of a segment: read on at its NextOffset. It is
 // empty when there is nothing to read, and is released by the caller otherwise.
-// Its first batch has records: it lies past offset when compaction has emptied
-// those before.
+// Its first batch lies past offset when compaction has removed all records of
+// those before, from offset on.
 //
 // Errors: *OffsetOutOfRangeError, ErrClosed, *CorruptError, those of reading.
 func (l *Log) Read(offset int64, maxBytes int, limit int64, minOne bool) (Range, error) {

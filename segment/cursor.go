@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"io"
+	"math"
 	"sync"
 
 	"weir/protocol/recordbatch"
@@ -107,6 +108,29 @@ func (c *cursor) seekOffset(offset int64) (f Frame, ok bool, err error) {
 		}
 		c.state.add(f)
 	}
+}
+
+// spent tells whether compaction has removed all records at or after offset from
+// the batch that peek just gave.
+func (c *cursor) spent(f Frame, offset int64) bool {
+	if f.Removed > 0 || f.Offset >= offset {
+		return f.Removed > 0
+	}
+	h, err := c.batchHeader()
+	if err != nil || h.RecordCount > h.LastOffsetDelta {
+		return false
+	}
+	var large []byte
+	b, err := c.whole(f, &large)
+	if err != nil {
+		return false // for the reader to find out
+	}
+	for stamp, err := range recordbatch.Stamps(b, math.MaxInt) {
+		if err != nil || stamp.Offset >= offset {
+			return false
+		}
+	}
+	return true
 }
 
 // batchHeader is the header of the batch that peek or next just gave.

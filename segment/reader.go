@@ -20,11 +20,12 @@ type query struct {
 
 // Read returns whole batches from the one that holds offset on: at most
 // maxBytes, with minOne the first one however large; only batches that end at
-// or below limit; never a raft frame, which ends a range. Batches that compaction
-// has emptied are in a range only behind others: some clients make nothing of an
-// answer without records, and ask for it again or for what is far behind it. The
-// range is empty when there is nothing, up to its NextOffset, and is to be released
-// otherwise. It returns ErrDropped when the segment has been deleted.
+// or below limit; never a raft frame, which ends a range. The first batch has a
+// record at or after offset, if that lies in what has been compacted: some clients
+// make nothing of an answer without records for them, and ask for it again or for
+// what is far behind it. The range is empty when there is nothing, up to its
+// NextOffset, and is to be released otherwise. It returns ErrDropped when the
+// segment has been deleted.
 func (s *Segment) Read(offset, limit int64, maxBytes int, minOne bool) (Range, error) {
 	f, err := s.acquire()
 	if err != nil {
@@ -52,7 +53,7 @@ func (s *Segment) find(f *files, q query) (Range, error) {
 	c := s.cursor(f, from, end.Position, lookupBytes)
 	defer c.close()
 	first, ok, err := c.seekOffset(q.offset)
-	for err == nil && ok && first.Removed > 0 && first.NextOffset <= q.limit {
+	for err == nil && ok && first.NextOffset <= q.limit && c.spent(first, q.offset) {
 		c.state.add(first)
 		if first.NextOffset == q.limit {
 			return Range{NextOffset: q.limit}, nil

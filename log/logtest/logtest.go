@@ -86,13 +86,14 @@ func Check(l *log.Log) error {
 	return nil
 }
 
-// checkEmptied checks that compaction has emptied all batches in [from, to).
+// checkEmptied checks that compaction has emptied all batches in [from, to); one
+// that begins before may have records there.
 func checkEmptied(l *log.Log, from, to int64) error {
 	for h, err := range l.Batches(from, to) {
 		if err != nil {
 			return err
 		}
-		if h.RecordCount != 0 {
+		if amid := h.BaseOffset < from && h.RecordCount <= h.LastOffsetDelta; h.RecordCount != 0 && !amid {
 			return fmt.Errorf("read at %d passes over %d records at %d", from, h.RecordCount, h.BaseOffset)
 		}
 		from = h.NextOffset()
