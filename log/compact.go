@@ -185,7 +185,7 @@ func (p *pass) young(s *segment.Segment) (bool, error) {
 
 // overdue tells whether the first dirty record has waited too long.
 func (p *pass) overdue(s *segment.Segment) (bool, error) {
-	if p.MaxLagMillis <= 0 {
+	if p.MaxLagMillis <= 0 || p.now < p.MaxLagMillis {
 		return false, nil
 	}
 	ts, err := s.FirstTimestamp()
