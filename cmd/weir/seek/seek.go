@@ -133,8 +133,11 @@ func number(text, digits string, kind Kind) (Point, error) {
 // hold colons of their own, so a text that is a position as a whole is one; else the first colon that
 // has a position on either side parts them. The error is a *SyntaxError.
 func ParseRange(text string, now time.Time) (Range, error) {
-	if a, b, found := strings.Cut(text, ".."); found {
-		return parseEnds(text, a, b, now)
+	if i := strings.Index(text, ".."); i >= 0 {
+		for i+2 < len(text) && text[i+2] == '.' {
+			i++ // a group's name may end in dots, no position begins with one
+		}
+		return parseEnds(text, text[:i], text[i+2:], now)
 	}
 	if p, err := Parse(text, now); err == nil {
 		return Range{From: p}, nil
