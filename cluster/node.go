@@ -114,8 +114,9 @@ func (n *Node) fail(err error) {
 	}
 }
 
-// Fatal receives the error after which the process has to end: a sync that
-// failed. Recovery at the next start finds what is really on disk.
+// Fatal receives the error after which the process has to end: a sync, or a
+// write on a disk that is not full, that failed. Recovery at the next start
+// finds what is really on disk.
 func (n *Node) Fatal() <-chan error { return n.fatal }
 
 // ID is the broker id that clients see.

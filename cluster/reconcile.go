@@ -130,7 +130,7 @@ func (n *Node) openPartition(t *Topic, index int32, s partition.Settings) (*part
 	p, err := partition.Open(partition.Config{
 		Dir: n.dir.partition(t.ID, index), FS: n.fs,
 		Topic: t.Name, TopicID: t.ID, Partition: index,
-		Recovery: n.dir.recovery, Syncer: n.syncer, Logger: n.logger, Now: time.Now, Settings: s,
+		Recovery: n.dir.recovery, Syncer: n.syncer, Logger: n.logger, Now: time.Now, Settings: s, Fatal: n.fail,
 	})
 	if err != nil {
 		n.logger.Error("partition is offline", "topic", t.Name, "partition", index, "err", err)

@@ -2,6 +2,8 @@ package partition
 
 import (
 	"context"
+	"errors"
+	"syscall"
 	"time"
 
 	"weir/log"
@@ -105,6 +107,9 @@ func (p *Partition) Propose(b Batch, acks Acks) *Append {
 	}
 	base, next, err := p.store(b.Data)
 	if err != nil {
+		if diskFailed(err) && p.cfg.Fatal != nil {
+			p.cfg.Fatal(p.storageError(err))
+		}
 		return &Append{err: p.storageError(err)}
 	}
 	if b.Header.ProducerID >= 0 {
@@ -113,6 +118,17 @@ func (p *Partition) Propose(b Batch, acks Acks) *Append {
 	a := p.stored(base, next, acks)
 	p.advance(next)
 	return a
+}
+
+// diskFailed tells a disk that is gone from one that is full: the one comes
+// back with room, the other only after somebody has looked at it.
+func diskFailed(err error) bool {
+	for _, gone := range []syscall.Errno{syscall.EIO, syscall.EROFS, syscall.ENXIO, syscall.ENODEV} {
+		if errors.Is(err, gone) {
+			return true
+		}
+	}
+	return false
 }
 
 // store writes the batch to the log. The first one of a leader epoch is led

@@ -36,6 +36,10 @@ type Config struct {
 	Logger    *slog.Logger
 	Now       func() time.Time
 	Settings  Settings
+	// Fatal, if not nil, hears of a disk that fails writes for another reason
+	// than room; a failed sync the Syncer tells by itself. It must not call
+	// back into the partition.
+	Fatal func(error)
 }
 
 // Settings can be changed while the partition is open.
