@@ -198,7 +198,11 @@ func (l *Log) openLast(base int64, point *segment.RecoveryPoint, before *segment
 		}
 	}
 	if report.CutBytes > 0 || report.ScannedBytes > 0 || report.IndexRemade {
-		l.logger.Warn("log recovered after an unclean end", "path", s.Path(), "scanned_bytes", report.ScannedBytes,
+		say := l.logger.Info
+		if report.CutBytes > 0 {
+			say = l.logger.Warn
+		}
+		say("log recovered after an unclean end", "path", s.Path(), "scanned_bytes", report.ScannedBytes,
 			"cut_bytes", report.CutBytes, "reason", report.Reason, "index_remade", report.IndexRemade)
 	}
 	end, err := s.End()
