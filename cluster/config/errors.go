@@ -66,16 +66,16 @@ func suggest(name string, scope Scope) string {
 		if k.Scope&scope == 0 {
 			continue
 		}
-		if d := editDistance(lower, k.Name, bestDistance); d < bestDistance {
+		if d := EditDistance(lower, k.Name, bestDistance); d < bestDistance {
 			best, bestDistance = k.Name, d
 		}
 	}
 	return best
 }
 
-// editDistance counts insertions, deletions, substitutions and swaps of neighbours, and gives up
-// with limit when the strings cannot be nearer than that.
-func editDistance(a, b string, limit int) int {
+// EditDistance counts insertions, deletions, substitutions and swaps of neighbours, in bytes, and
+// gives up with limit when the strings cannot be nearer than that.
+func EditDistance(a, b string, limit int) int {
 	if d := len(a) - len(b); d >= limit || -d >= limit {
 		return limit
 	}

@@ -161,12 +161,15 @@ func TestSuggestions(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
 		want int
-	}{{"", "abc", 3}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"kitten", "sitting", 3}, {"ca", "abc", 3}} {
-		if got := editDistance(c.a, c.b, 10); got != c.want {
+	}{
+		{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"abcd", "badc", 2},
+		{"kitten", "sitting", 3}, {"ca", "abc", 3},
+	} {
+		if got := EditDistance(c.a, c.b, 10); got != c.want {
 			t.Errorf("%s to %s: %d, want %d", c.a, c.b, got, c.want)
 		}
 	}
-	if editDistance("aaaaaaaa", "bbbbbbbb", 3) != 3 || editDistance("a", "aaaaaaa", 3) != 3 {
+	if EditDistance("aaaaaaaa", "bbbbbbbb", 3) != 3 || EditDistance("a", "aaaaaaa", 3) != 3 {
 		t.Error("limit")
 	}
 }

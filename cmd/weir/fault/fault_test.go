@@ -78,17 +78,6 @@ func TestSuggest(t *testing.T) {
 	}
 }
 
-func TestSlips(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"abcd", "badc", 2}, {"kitten", "sitting", 3}} {
-		if got := slips(c.a, c.b); got != c.want {
-			t.Errorf("slips(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}
-
 func TestAdviceIsWhole(t *testing.T) {
 	for code, a := range advice {
 		if a.why == "" || strings.HasSuffix(a.why, ".") || strings.HasSuffix(a.do, ".") {
