@@ -21,11 +21,15 @@ func FuzzRecords(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, err := ParseHeader(b)
-		if err != nil && len(b) >= HeaderBytes && int(h.BatchLength) >= minBatchLength {
-			t.Fatalf("header of %d bytes: %v", len(b), err)
-		}
 		if len(b) < HeaderBytes {
+			if err == nil {
+				t.Fatalf("a header of %d bytes was taken", len(b))
+			}
 			return
+		}
+		fits := h.BatchLength >= minBatchLength && h.BatchLength <= maxBatchLength
+		if fits != (err == nil) {
+			t.Fatalf("batch length %d: %v", h.BatchLength, err)
 		}
 		h.BatchLength, h.Magic = int32(len(b)-lengthFieldEnd), Magic
 		h.RecordCount = min(h.RecordCount, 1<<16)

@@ -43,6 +43,7 @@ const (
 	positionRecordCount    = 57
 	lengthFieldEnd         = positionLength + 4 // bytes the length field does not count
 	minBatchLength         = HeaderBytes - lengthFieldEnd
+	maxBatchLength         = math.MaxInt32 - lengthFieldEnd // so that SizeBytes fits where int has 32 bits
 	attributeCodec         = 0x07
 	attributeLogAppendTime = 0x08
 	attributeTransactional = 0x10
@@ -73,7 +74,8 @@ type Header struct {
 
 // ParseHeader reads the first HeaderBytes bytes of b; b may be longer or hold
 // only the header. Nothing but the length field is judged: a *CorruptError is
-// returned when b is too short or the length cannot hold a header. Magic 0 and
+// returned when b is too short, or the length cannot hold a header or is so
+// large that SizeBytes would not fit 32 bits. Magic 0 and
 // 1 share the first 17 bytes with magic 2, so Magic is to be looked at first.
 func ParseHeader(b []byte) (Header, error) {
 	if len(b) < HeaderBytes {
@@ -95,8 +97,8 @@ func ParseHeader(b []byte) (Header, error) {
 		BaseSequence:         int32(be.Uint32(b[positionBaseSequence:])),
 		RecordCount:          int32(be.Uint32(b[positionRecordCount:])),
 	}
-	if h.BatchLength < minBatchLength || h.BatchLength > math.MaxInt32-lengthFieldEnd {
-		return h, corruptf("batch length is %d, want at least %d", h.BatchLength, minBatchLength)
+	if h.BatchLength < minBatchLength || h.BatchLength > maxBatchLength {
+		return h, corruptf("batch length is %d, want %d to %d", h.BatchLength, minBatchLength, maxBatchLength)
 	}
 	return h, nil
 }

@@ -89,6 +89,17 @@ func TestParseHeaderRefusesLengthsThatCannotBe(t *testing.T) {
 			t.Errorf("length %d was accepted", int32(length))
 		}
 	}
+	for _, length := range []int32{minBatchLength, maxBatchLength} {
+		b := append([]byte(nil), good...)
+		b[8], b[9], b[10], b[11] = byte(length>>24), byte(length>>16), byte(length>>8), byte(length)
+		h, err := ParseHeader(b)
+		if err != nil {
+			t.Errorf("length %d: %v", length, err)
+		}
+		if want := int64(length) + lengthFieldEnd; int64(h.SizeBytes()) != want {
+			t.Errorf("length %d: size is %d bytes, want %d", length, h.SizeBytes(), want)
+		}
+	}
 	for n := range HeaderBytes {
 		if _, err := ParseHeader(good[:n]); err == nil {
 			t.Errorf("%d bytes were accepted", n)
