@@ -2,6 +2,7 @@ package log_test
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 	"time"
 
@@ -95,5 +96,33 @@ func BenchmarkRead(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkEntryHead asks for the heads of a log in order, as at a start, and for
+// the last one, as a follower does.
+func BenchmarkEntryHead(b *testing.B) {
+	for _, size := range []int{100, 16 << 10} {
+		l := benchLog(b)
+		batch := logtest.Batch(b, 1, 1, string(bytes.Repeat([]byte{'v'}, size)))
+		for range (64 << 20) / len(batch) {
+			if _, err := l.Append([]log.Entry{{Kind: log.KindBatch, Epoch: 1, Data: batch}}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for _, way := range []string{"in order", "last"} {
+			b.Run(fmt.Sprintf("%s/%dB", way, size), func(b *testing.B) {
+				b.ReportAllocs()
+				i := l.LastRaftIndex()
+				for b.Loop() {
+					if way == "in order" {
+						i = i%l.LastRaftIndex() + 1
+					}
+					if _, err := l.EntryHead(i); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }

@@ -466,6 +466,7 @@ func (x *keyedRun) checkEntries(present map[int64]bool) {
 		if isBatch {
 			x.checkEntry(i, e, b, present)
 		}
+		x.checkHead(i, e)
 		release()
 	}
 	for _, b := range x.batches {
@@ -474,6 +475,29 @@ func (x *keyedRun) checkEntries(present map[int64]bool) {
 				x.t.Fatalf("offset %d is of epoch %d, want %d", o, got, b.epoch)
 			}
 		}
+	}
+}
+
+// checkHead compares the head of an entry with the entry.
+func (x *keyedRun) checkHead(i uint64, e log.Entry) {
+	x.t.Helper()
+	h, err := x.l.EntryHead(i)
+	x.fatal(err)
+	if h.Kind != e.Kind || h.Epoch != e.Epoch {
+		x.t.Fatalf("head of entry %d is %+v, the entry %v of epoch %d", i, h, e.Kind, e.Epoch)
+	}
+	if e.Kind.Raft() {
+		return
+	}
+	b, err := recordbatch.ParseHeader(e.Data)
+	x.fatal(err)
+	if last := h.NextOffset > 0; !last && e.Kind == log.KindRemoved {
+		// Another one of the same run follows.
+		if next, err := x.l.EntryHead(i + 1); err != nil || next.Kind != log.KindRemoved || next.NextOffset > 0 && next.NextOffset != b.NextOffset() {
+			x.t.Fatalf("after removed entry %d: %+v, %v", i, next, err)
+		}
+	} else if h.Batch != b || h.Offset != b.BaseOffset || h.NextOffset != b.NextOffset() {
+		x.t.Fatalf("head of entry %d is %+v, its batch %+v", i, h, b)
 	}
 }
 

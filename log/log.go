@@ -101,6 +101,10 @@ type Log struct {
 	closed       atomic.Bool
 	failure      atomic.Pointer[FailedError]
 
+	cuts   atomic.Uint64 // odd while the end of the log is being cut off
+	headMu sync.Mutex    // guards trail; held while it is followed, taken after all others but those of a segment
+	trail  segment.Trail // where EntryHead has come to
+
 	compactMu sync.Mutex  // one compaction at a time; before mu
 	closing   atomic.Bool // compaction is to stop
 

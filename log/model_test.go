@@ -12,6 +12,8 @@ import (
 
 	"weir/log"
 	"weir/log/logtest"
+	"weir/protocol/recordbatch"
+	"weir/segment"
 	"weir/segment/vfs"
 )
 
@@ -256,6 +258,11 @@ func (r *run) entries() {
 	if _, _, err := r.l.Entry(r.l.FirstRaftIndex() - 1); !errors.Is(err, log.ErrEntryNotFound) {
 		r.t.Fatalf("entry before the first: %v", err)
 	}
+	for _, i := range []uint64{0, r.l.FirstRaftIndex() - 1, r.l.LastRaftIndex() + 1} {
+		if _, err := r.l.EntryHead(i); err != log.ErrEntryNotFound {
+			r.t.Fatalf("head of entry %d, of [%d, %d]: %v", i, r.l.FirstRaftIndex(), r.l.LastRaftIndex(), err)
+		}
+	}
 }
 
 func (r *run) compareEntry(i uint64) {
@@ -267,6 +274,24 @@ func (r *run) compareEntry(i uint64) {
 	want := r.m.entries[i-1]
 	if e.Kind != want.kind || e.Epoch != want.epoch || !bytes.Equal(e.Data, want.data) {
 		r.t.Fatalf("entry %d is %v of epoch %d, %d bytes; want %v, %d, %d", i, e.Kind, e.Epoch, len(e.Data), want.kind, want.epoch, len(want.data))
+	}
+	r.compareHead(i, want)
+}
+
+func (r *run) compareHead(i uint64, want modelEntry) {
+	h, err := r.l.EntryHead(i)
+	r.fatal(err)
+	if h.Kind != want.kind || h.Epoch != want.epoch || h.Offset != want.offset || h.NextOffset != want.next {
+		r.t.Fatalf("head of entry %d is %+v, want %v, epoch %d, [%d, %d)", i, h, want.kind, want.epoch, want.offset, want.next)
+	}
+	if want.kind != log.KindBatch {
+		if !bytes.Equal(h.Data, want.data) || h.SizeBytes != segment.RaftFrameBytes+int64(len(want.data)) {
+			r.t.Fatalf("head of entry %d has %q in %d bytes, want %q", i, h.Data, h.SizeBytes, want.data)
+		}
+		return
+	}
+	if b, err := recordbatch.ParseHeader(want.data); err != nil || h.Batch != b || h.SizeBytes != int64(len(want.data)) {
+		r.t.Fatalf("head of entry %d has %+v, want %+v (%v)", i, h.Batch, b, err)
 	}
 }
 

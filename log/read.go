@@ -154,6 +154,7 @@ func (l *Log) explain(err error, offset int64) error {
 // those of reading.
 func (l *Log) Entry(raftIndex uint64) (e Entry, release func(), err error) {
 	for {
+		cuts := l.cuts.Load()
 		s, err := l.segmentOfEntry(raftIndex)
 		if err == nil {
 			var f segment.Frame
@@ -168,12 +169,7 @@ func (l *Log) Entry(raftIndex uint64) (e Entry, release func(), err error) {
 				return Entry{Kind: f.Kind, Epoch: f.Epoch, Data: data}, release, nil
 			}
 		}
-		switch {
-		case l.closed.Load():
-			return Entry{}, nil, ErrClosed
-		case raftIndex >= l.nextRaft.Load():
-			return Entry{}, nil, ErrEntryNotFound // cut off meanwhile
-		case !errors.Is(err, segment.ErrDropped):
+		if err := l.again(err, cuts, raftIndex); err != nil {
 			return Entry{}, nil, err
 		}
 	}
@@ -181,7 +177,7 @@ func (l *Log) Entry(raftIndex uint64) (e Entry, release func(), err error) {
 
 // segmentOfEntry is the segment that holds a raft index.
 func (l *Log) segmentOfEntry(raftIndex uint64) (*segment.Segment, error) {
-	if raftIndex >= l.nextRaft.Load() {
+	if raftIndex < l.firstRaft.Load() || raftIndex >= l.nextRaft.Load() {
 		return nil, ErrEntryNotFound
 	}
 	list := l.list()
@@ -256,6 +252,7 @@ func (l *Log) CloseIdle() error {
 	for _, s := range l.list() {
 		err = errors.Join(err, s.Release())
 	}
+	l.forgetTrail()
 	return err
 }
 

@@ -56,6 +56,8 @@ func (l *Log) truncate(s *segment.Segment, to segment.State) error {
 		return l.failIfSync(err)
 	}
 	l.w.cuts++
+	l.cuts.Add(1)
+	defer l.cuts.Add(1)
 	l.lowerSynced(s, to)
 	defer l.cutEnds()
 	epochs := l.epochs.Load().below(to.NextRaftIndex).endingIn(to.Epoch, l.logStart.Load(), to.NextRaftIndex)
@@ -85,10 +87,12 @@ func (l *Log) truncate(s *segment.Segment, to segment.State) error {
 			return l.fail(err)
 		}
 	}
-	if err := s.TruncateSuffix(to); err != nil {
+	err := s.TruncateSuffix(to)
+	l.forgetTrail()
+	if err != nil {
 		return l.fail(err)
 	}
-	var err error
+
 	l.w.firstTimestamp, err = s.FirstTimestamp()
 	return l.fail(err)
 }

@@ -1,6 +1,9 @@
 package segment
 
-import "sync"
+import (
+	"sort"
+	"sync"
+)
 
 // recentFrames is how many of the last frames are remembered, so that readers
 // at the end of the log find their place without index or file.
@@ -18,6 +21,8 @@ type tail struct {
 type recentFrame struct {
 	position, end      int64
 	offset, nextOffset int64 // equal for a raft frame
+	raftIndex          uint64
+	head               [minHeadBytes]byte // of the frame, or all of a shorter one and zeros
 }
 
 func (t *tail) end() State {
@@ -34,16 +39,18 @@ func (t *tail) reset(end State) {
 	t.recent, t.first, t.count = nil, 0, 0
 }
 
-// publish makes frames visible; end is the state after the last one.
-func (t *tail) publish(frames []Frame, end State) {
+// publish makes frames visible, of which bufs are the bytes; end is the state
+// after the last one.
+func (t *tail) publish(bufs [][]byte, frames []Frame, end State) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.recent == nil {
 		t.recent = make([]recentFrame, recentFrames)
 	}
-	for _, f := range frames {
-		at := (t.first + t.count) % recentFrames
-		t.recent[at] = recentFrame{f.Position, f.End(), f.Offset, f.NextOffset}
+	for i, f := range frames {
+		r := &t.recent[(t.first+t.count)%recentFrames]
+		*r = recentFrame{position: f.Position, end: f.End(), offset: f.Offset, nextOffset: f.NextOffset, raftIndex: f.RaftIndex}
+		copy(r.head[:], bufs[i])
 		if t.count < recentFrames {
 			t.count++
 		} else {
@@ -54,6 +61,24 @@ func (t *tail) publish(frames []Frame, end State) {
 }
 
 func (t *tail) at(i int) *recentFrame { return &t.recent[(t.first+i)%recentFrames] }
+
+// head gives the first bytes of the frame of a raft index; ok is false when it is
+// not among those remembered.
+func (t *tail) head(raftIndex uint64) (b [minHeadBytes]byte, f Frame, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if raftIndex >= t.state.NextRaftIndex {
+		return b, f, false
+	}
+	i := sort.Search(t.count, func(i int) bool { return t.at(i).raftIndex > raftIndex })
+	if i == 0 {
+		return b, f, false
+	}
+	r := t.at(i - 1)
+	f, _ = parseFrame(r.head[:], r.position)
+	f.RaftIndex = r.raftIndex
+	return r.head, f, true
+}
 
 // find answers a read from memory. known is false when the offset lies before
 // the frames remembered. r has no file yet.

@@ -66,8 +66,8 @@ func (s *Segment) Room(n, next int64, nextRaft uint64) bool {
 // CreatedMillis is when the active segment was created, in unix milliseconds.
 func (s *Segment) CreatedMillis() int64 { return s.w.files.header.CreatedMillis }
 
-// Append writes frames at the end. bufs laid end to end are these frames, and
-// each frame fits the one before: the caller has counted from End. All become
+// Append writes frames at the end. bufs are their bytes, one each, and each frame
+// fits the one before: the caller has counted from End. All become
 // visible to readers at once, and none is durable before Sync. After an error
 // the segment is as before and takes further appends. growTo bounds how far
 // ahead of need space is reserved.
@@ -92,7 +92,7 @@ func (s *Segment) Append(bufs [][]byte, frames []Frame, growTo int64) error {
 		s.w.files.index.observe(state, f)
 		state.add(f)
 	}
-	s.tail.publish(frames, end)
+	s.tail.publish(bufs, frames, end)
 	return nil
 }
 
