@@ -26,6 +26,9 @@ type Entry struct {
 	// Data of a batch is one whole record batch of magic 2, into which Append
 	// stamps base offset and epoch. Otherwise it is Raft's, and may be empty.
 	Data []byte
+	// NextOffset is for KindRemoved: where the run of removed entries ends that
+	// this one is the last of; 0 for the others.
+	NextOffset int64
 }
 
 // AppendResult says where entries went.

@@ -469,11 +469,40 @@ func (x *keyedRun) checkEntries(present map[int64]bool) {
 		x.checkHead(i, e)
 		release()
 	}
+	x.checkRanges()
 	for _, b := range x.batches {
 		for o := max(b.base, x.start); o < b.next; o++ {
 			if got := x.l.EpochAt(o); got != b.epoch {
 				x.t.Fatalf("offset %d is of epoch %d, want %d", o, got, b.epoch)
 			}
+		}
+	}
+}
+
+// checkRanges reads all entries in pieces and compares each with its head.
+func (x *keyedRun) checkRanges() {
+	x.t.Helper()
+	maxCount, maxBytes := 1+x.r.IntN(20), []int64{1, 400, 1 << 20}[x.r.IntN(3)]
+	for i := x.l.FirstRaftIndex(); i <= x.l.LastRaftIndex(); {
+		er, err := x.l.ReadEntries(i, maxCount, maxBytes)
+		x.fatal(err)
+		_, entries, err := er.Read(nil, nil)
+		x.fatal(errors.Join(err, er.Release()))
+		if len(entries) == 0 || len(entries) > maxCount {
+			x.t.Fatalf("%d entries from %d on, asked for %d", len(entries), i, maxCount)
+		}
+		for _, e := range entries {
+			h, err := x.l.EntryHead(i)
+			x.fatal(err)
+			if e.Kind != h.Kind || e.Epoch != h.Epoch || e.Kind == log.KindRemoved && e.NextOffset != h.NextOffset {
+				x.t.Fatalf("entry %d in a range is %v of epoch %d to %d, its head %+v", i, e.Kind, e.Epoch, e.NextOffset, h)
+			}
+			if e.Kind == log.KindBatch {
+				if b, err := recordbatch.ParseHeader(e.Data); err != nil || b != h.Batch || recordbatch.VerifyChecksum(e.Data) != nil {
+					x.t.Fatalf("entry %d in a range has %+v, its head %+v (%v)", i, b, h.Batch, err)
+				}
+			}
+			i++
 		}
 	}
 }

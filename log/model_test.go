@@ -278,6 +278,30 @@ func (r *run) compareEntry(i uint64) {
 	r.compareHead(i, want)
 }
 
+// compareRanges reads all entries from i on in pieces, as replication does.
+func (r *run) compareRanges(i uint64) {
+	maxCount, maxBytes := 1+r.r.IntN(40), []int64{1, 600, 5000, 1 << 20}[r.r.IntN(4)]
+	var buf []byte
+	var got []log.Entry
+	for n := 0; i <= r.l.LastRaftIndex() && n < 50; n++ {
+		er, err := r.l.ReadEntries(i, maxCount, maxBytes)
+		r.fatal(err)
+		buf, got, err = er.Read(buf, got[:0])
+		r.fatal(errors.Join(err, er.Release()))
+		if len(got) == 0 || len(got) > maxCount || len(got) > 1 && int64(len(buf)) > maxBytes {
+			r.t.Fatalf("%d entries from %d on, %d bytes; asked for %d, %d", len(got), i, len(buf), maxCount, maxBytes)
+		}
+		for j, e := range got {
+			at, want := er.Entries[j], r.m.entries[i-1]
+			if e.Kind != want.kind || e.Epoch != want.epoch || !bytes.Equal(e.Data, want.data) ||
+				at.RaftIndex != i || at.Offset != want.offset || at.NextOffset != want.next {
+				r.t.Fatalf("entry %d in a range is %+v, %v of epoch %d; want %+v", i, at, e.Kind, e.Epoch, want)
+			}
+			i++
+		}
+	}
+}
+
 func (r *run) compareHead(i uint64, want modelEntry) {
 	h, err := r.l.EntryHead(i)
 	r.fatal(err)
@@ -389,6 +413,8 @@ func (r *run) check() {
 	for i := r.l.FirstRaftIndex(); i <= r.l.LastRaftIndex(); i++ {
 		r.compareEntry(i)
 	}
+	r.compareRanges(r.l.FirstRaftIndex())
+	r.compareRanges(r.l.FirstRaftIndex() + r.r.Uint64N(r.l.LastRaftIndex()+2-r.l.FirstRaftIndex()))
 	var want []int64
 	for _, e := range r.m.entries {
 		if e.kind == log.KindBatch && e.next > r.m.start {

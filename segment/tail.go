@@ -70,14 +70,37 @@ func (t *tail) head(raftIndex uint64) (b [minHeadBytes]byte, f Frame, ok bool) {
 	if raftIndex >= t.state.NextRaftIndex {
 		return b, f, false
 	}
-	i := sort.Search(t.count, func(i int) bool { return t.at(i).raftIndex > raftIndex })
-	if i == 0 {
+	i := t.before(raftIndex)
+	if i < 0 {
 		return b, f, false
 	}
-	r := t.at(i - 1)
-	f, _ = parseFrame(r.head[:], r.position)
+	return t.at(i).head, t.at(i).frame(), true
+}
+
+// before is the last frame that begins at or below a raft index, -1 for none.
+func (t *tail) before(raftIndex uint64) int {
+	return sort.Search(t.count, func(i int) bool { return t.at(i).raftIndex > raftIndex }) - 1
+}
+
+// visit shows the frames from that of a raft index on until add says false. known
+// is false, and nothing shown, when the first is not among those remembered.
+func (t *tail) visit(raftIndex uint64, add func(Frame) bool) (known bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := t.before(raftIndex)
+	if i < 0 || raftIndex >= t.state.NextRaftIndex {
+		return false
+	}
+	for i < t.count && add(t.at(i).frame()) {
+		i++
+	}
+	return true
+}
+
+func (r *recentFrame) frame() Frame {
+	f, _ := parseFrame(r.head[:], r.position)
 	f.RaftIndex = r.raftIndex
-	return r.head, f, true
+	return f
 }
 
 // find answers a read from memory. known is false when the offset lies before
