@@ -24,7 +24,8 @@ type Entry struct {
 	Kind  EntryKind
 	Epoch int32 // leader epoch (Raft term); never below that of the entry before
 	// Data of a batch is one whole record batch of magic 2, into which Append
-	// stamps base offset and epoch. Otherwise it is Raft's, and may be empty.
+	// stamps base offset and epoch, and AppendStamped does not. Otherwise it is
+	// Raft's, and may be empty.
 	Data []byte
 	// NextOffset is for KindRemoved: where the run of removed entries ends that
 	// this one is the last of; 0 for the others.
@@ -47,6 +48,20 @@ type AppendResult struct {
 // Errors: *EntryError, *segment.TooLargeError, ErrClosed, ErrReadOnly,
 // *FailedError, and those of the file system.
 func (l *Log) Append(entries []Entry) (AppendResult, error) {
+	return l.append(entries, false)
+}
+
+// AppendStamped is Append for entries that another replica's log has stamped: the
+// batches' base offsets and epochs are compared with what this log would stamp,
+// their CRCs are checked, and Data is not changed.
+//
+// Errors: those of Append, an *EntryError for a CRC that does not match; and
+// *DivergedError. Nothing is written then.
+func (l *Log) AppendStamped(entries []Entry) (AppendResult, error) {
+	return l.append(entries, true)
+}
+
+func (l *Log) append(entries []Entry, stamped bool) (AppendResult, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.writable(); err != nil {
@@ -54,7 +69,7 @@ func (l *Log) Append(entries []Entry) (AppendResult, error) {
 	}
 	offset, raft := l.logEnd.Load(), l.nextRaft.Load()
 	res := AppendResult{BaseOffset: offset, FirstRaftIndex: raft, LastRaftIndex: raft + uint64(len(entries)) - 1}
-	total, next, err := l.plan(entries, offset, raft)
+	total, next, err := l.plan(entries, stamped, offset, raft)
 	if err != nil {
 		return AppendResult{}, err
 	}
@@ -69,7 +84,7 @@ func (l *Log) Append(entries []Entry) (AppendResult, error) {
 	// frames that are in the segment.
 	epochs := l.epochs.Load()
 	l.publishEpochs()
-	if err := l.write(entries); err != nil {
+	if err := l.write(entries, stamped); err != nil {
 		l.epochs.Store(epochs)
 		return AppendResult{}, err
 	}
@@ -79,34 +94,29 @@ func (l *Log) Append(entries []Entry) (AppendResult, error) {
 
 // plan checks the entries and counts them into the writer's frames, positions
 // left out.
-func (l *Log) plan(entries []Entry, offset int64, raft uint64) (total, next int64, err error) {
+func (l *Log) plan(entries []Entry, stamped bool, offset int64, raft uint64) (total, next int64, err error) {
 	l.w.frames = l.w.frames[:0]
 	epoch := l.LastEpoch()
 	next = offset
 	for i, e := range entries {
 		f := segment.Frame{Kind: e.Kind, Offset: next, NextOffset: next, RaftIndex: raft + uint64(i), Epoch: e.Epoch, MaxTimestamp: -1}
+		reason := ""
 		switch {
 		case e.Epoch < max(epoch, 0):
-			return 0, 0, &EntryError{Index: i, Reason: fmt.Sprintf("epoch %d after %d", e.Epoch, epoch)}
+			reason = fmt.Sprintf("epoch %d after %d", e.Epoch, epoch)
 		case e.Kind == KindBatch:
-			h, err := recordbatch.ParseHeader(e.Data)
-			if err != nil {
-				return 0, 0, &EntryError{Index: i, Reason: err.Error()}
+			if reason, err = planBatch(&f, e, stamped); err != nil {
+				return 0, 0, err
 			}
-			if h.Magic != recordbatch.Magic || h.SizeBytes() != len(e.Data) || h.LastOffsetDelta < 0 || h.RecordCount < 1 {
-				return 0, 0, &EntryError{Index: i, Reason: fmt.Sprintf(
-					"not one whole batch: magic %d, %d bytes of %d, last offset delta %d, %d records",
-					h.Magic, len(e.Data), h.SizeBytes(), h.LastOffsetDelta, h.RecordCount)}
-			}
-			f.Bytes, f.MaxTimestamp = int64(len(e.Data)), h.MaxTimestamp
-			next += int64(h.LastOffsetDelta) + 1
-			f.NextOffset = next
 		case e.Kind.Raft():
 			f.Bytes = segment.RaftFrameBytes + int64(len(e.Data))
 		default:
-			return 0, 0, &EntryError{Index: i, Reason: "kind " + e.Kind.String()}
+			reason = "kind " + e.Kind.String()
 		}
-		epoch = e.Epoch
+		if reason != "" {
+			return 0, 0, &EntryError{Index: i, Reason: reason}
+		}
+		epoch, next = e.Epoch, f.NextOffset
 		total += f.Bytes
 		l.w.frames = append(l.w.frames, f)
 	}
@@ -116,8 +126,32 @@ func (l *Log) plan(entries []Entry, offset int64, raft uint64) (total, next int6
 	return total, next, nil
 }
 
-// write stamps the planned entries and hands them to the active segment.
-func (l *Log) write(entries []Entry) error {
+// planBatch has the frame be that of a batch. reason says why it is none.
+func planBatch(f *segment.Frame, e Entry, stamped bool) (reason string, err error) {
+	h, err := recordbatch.ParseHeader(e.Data)
+	if err != nil {
+		return err.Error(), nil
+	}
+	if h.Magic != recordbatch.Magic || h.SizeBytes() != len(e.Data) || h.LastOffsetDelta < 0 || h.RecordCount < 1 {
+		return fmt.Sprintf("not one whole batch: magic %d, %d bytes of %d, last offset delta %d, %d records",
+			h.Magic, len(e.Data), h.SizeBytes(), h.LastOffsetDelta, h.RecordCount), nil
+	}
+	if stamped {
+		if h.BaseOffset != f.Offset || h.PartitionLeaderEpoch != e.Epoch {
+			return "", &DivergedError{RaftIndex: f.RaftIndex, GotOffset: h.BaseOffset, WantOffset: f.Offset,
+				GotEpoch: h.PartitionLeaderEpoch, WantEpoch: e.Epoch}
+		}
+		if err := recordbatch.VerifyChecksum(e.Data); err != nil {
+			return err.Error(), nil
+		}
+	}
+	f.Bytes, f.MaxTimestamp = int64(len(e.Data)), h.MaxTimestamp
+	f.NextOffset = f.Offset + int64(h.LastOffsetDelta) + 1
+	return "", nil
+}
+
+// write stamps the planned entries, unless they are, and hands them to the active segment.
+func (l *Log) write(entries []Entry, stamped bool) error {
 	active := l.active()
 	position := active.SizeBytes()
 	l.w.bufs, l.w.scratch = l.w.bufs[:0], l.w.scratch[:0]
@@ -126,8 +160,10 @@ func (l *Log) write(entries []Entry) error {
 		f.Position = position
 		position += f.Bytes
 		if e.Kind == KindBatch {
-			recordbatch.SetBaseOffset(e.Data, f.Offset)
-			recordbatch.SetPartitionLeaderEpoch(e.Data, e.Epoch)
+			if !stamped {
+				recordbatch.SetBaseOffset(e.Data, f.Offset)
+				recordbatch.SetPartitionLeaderEpoch(e.Data, e.Epoch)
+			}
 			l.w.bufs = append(l.w.bufs, e.Data)
 			continue
 		}

@@ -40,6 +40,19 @@ type EntryError struct {
 
 func (e *EntryError) Error() string { return fmt.Sprintf("entry %d: %s", e.Index, e.Reason) }
 
+// DivergedError says that AppendStamped was given an entry that has another place
+// in the log it comes from: the two logs differ somewhere below.
+type DivergedError struct {
+	RaftIndex             uint64
+	GotOffset, WantOffset int64 // of the entry, and of this log
+	GotEpoch, WantEpoch   int32 // stamped, and of the entry that it came with
+}
+
+func (e *DivergedError) Error() string {
+	return fmt.Sprintf("raft index %d has offset %d of epoch %d, want %d of %d: the logs differ",
+		e.RaftIndex, e.GotOffset, e.GotEpoch, e.WantOffset, e.WantEpoch)
+}
+
 // TruncateError says that TruncateSuffix was asked to remove what it may not:
 // entries that have been applied, or that lie below the log start.
 type TruncateError struct {
