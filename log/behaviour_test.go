@@ -110,7 +110,7 @@ func TestRetain(t *testing.T) {
 		{"no policy", log.Settings{RetentionAge: 1, RetentionBytes: 1}, 99_000, 40, 0, 0},
 		{"nothing is old", log.Settings{DeleteByRetention: true, RetentionAge: time.Second}, 2009, 40, 0, 0},
 		{"the first is old", log.Settings{DeleteByRetention: true, RetentionAge: time.Second}, 2010, 40, 10, 1},
-		{"all are old", log.Settings{DeleteByRetention: true, RetentionAge: time.Second}, 99_000, 40, 40, 4},
+		{"all are old", log.Settings{DeleteByRetention: true, RetentionAge: time.Second}, 99_000, 40, 40, 3}, // the last one holds the last entry
 		{"all are old, some not committed", log.Settings{DeleteByRetention: true, RetentionAge: time.Second}, 99_000, 25, 20, 2},
 		{"too large by less than a segment", log.Settings{DeleteByRetention: true, RetentionBytes: size - 1}, 0, 40, 0, 0},
 		{"too large by two segments", log.Settings{DeleteByRetention: true, RetentionBytes: size / 2}, 0, 40, 20, 2},
@@ -124,6 +124,32 @@ func TestRetain(t *testing.T) {
 			}
 			appendBatch(t, l, 1, logtest.Batch(t, 1, 1, "goes on"))
 		})
+	}
+}
+
+// The floor keeps segments, whatever the log start and retention say.
+func TestRetainFloor(t *testing.T) {
+	l := logtest.Open(t, log.Config{Settings: log.Settings{DeleteByRetention: true, RetentionAge: time.Second}, Now: at(0)})
+	for range 5 { // raft indexes 1 and 2, 3 and 4, ...
+		appendBatch(t, l, 1, logtest.Batch(t, 1000, 10, "x"))
+		appendBatch(t, l, 1, logtest.Batch(t, 1000, 10, "x"))
+		if err := l.Roll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct {
+		floor, first uint64
+		deleted      int
+	}{{1, 1, 0}, {2, 1, 0}, {4, 3, 1}, {5, 5, 1}, {5, 5, 0}, {0, 9, 2}, {0, 9, 0}} {
+		l.SetRetainFloor(tc.floor)
+		n, err := l.Retain(time.UnixMilli(99_000), 100)
+		if err != nil || n != tc.deleted || l.FirstRaftIndex() != tc.first || l.LogStartOffset() != 100 {
+			t.Fatalf("floor %d: %d deleted, first entry %d, log start %d (%v); want %d, %d, 100",
+				tc.floor, n, l.FirstRaftIndex(), l.LogStartOffset(), err, tc.deleted, tc.first)
+		}
+	}
+	if h, err := l.EntryHead(l.LastRaftIndex()); err != nil || h.NextOffset != 100 {
+		t.Fatalf("last entry: %+v, %v", h, err)
 	}
 }
 
@@ -193,6 +219,10 @@ func TestRangeOutlivesItsSegment(t *testing.T) {
 			if err := errors.Join(l.Roll(), l.AdvanceStart(5)); err != nil {
 				t.Fatal(err)
 			}
+			if n, err := l.DeleteSegments(); n != 0 || err != nil {
+				t.Fatalf("%d segments deleted with the last entry: %v", n, err)
+			}
+			appendBatch(t, l, 1, bytes.Clone(b))
 			if n, err := l.DeleteSegments(); n != 1 || err != nil {
 				t.Fatal(n, err)
 			}
@@ -204,7 +234,7 @@ func TestRangeOutlivesItsSegment(t *testing.T) {
 			}
 
 			appendBatch(t, l, 1, b)
-			if r, err = l.Read(5, 1<<20, 10, true); err != nil {
+			if r, err = l.Read(10, 1<<20, 15, true); err != nil {
 				t.Fatal(err)
 			}
 			if err := l.TruncateSuffix(l.LastRaftIndex()); err != nil {

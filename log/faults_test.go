@@ -147,10 +147,13 @@ func TestRetainOnFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	inj.Clear()
-	if deleted, err := l.Retain(now, end); deleted != 1 || err != nil || l.LogStartOffset() != end {
+	if deleted, err := l.Retain(now, end); deleted != 0 || err != nil || l.LogStartOffset() != end {
 		t.Fatalf("%d segments deleted, log start %d: %v", deleted, l.LogStartOffset(), err)
 	}
 	appendBatch(t, l, 1, logtest.Batch(t, 1000, 2, "x"))
+	if deleted, err := l.DeleteSegments(); deleted != 1 || err != nil {
+		t.Fatalf("%d segments deleted: %v", deleted, err)
+	}
 }
 
 // TestSyncDuringTruncation: a sync and a checkpoint that come in the middle of

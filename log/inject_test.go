@@ -124,6 +124,26 @@ var scripts = []struct {
 		}
 		return nil
 	}},
+	{"delete up to the end", func(l *log.Log, b func(int) []byte, p func(promise)) error {
+		for range 3 {
+			if err := errors.Join(put(l, 1, b(2)), l.Roll(), l.AdvanceStart(l.LogEndOffset())); err != nil {
+				return err
+			}
+			if err := tell(l, l.LogEndOffset(), p); err != nil {
+				return err
+			}
+			// The second time the last entry is another one, which is not on disk.
+			for n := range 2 {
+				if deleted, err := l.DeleteSegments(); err != nil || deleted > n {
+					return errors.Join(err, tooMany(deleted, n))
+				}
+				if err := put(l, 1, b(1)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}},
 	{"truncate and go on", func(l *log.Log, b func(int) []byte, p func(promise)) error {
 		for epoch := range int32(3) {
 			for range 3 {
@@ -162,6 +182,13 @@ var scripts = []struct {
 	}},
 }
 
+func tooMany(n, most int) error {
+	if n > most {
+		return fmt.Errorf("%d segments deleted, want at most %d", n, most)
+	}
+	return nil
+}
+
 func put(l *log.Log, epoch int32, batch []byte) error {
 	_, err := l.Append([]log.Entry{{Kind: log.KindBatch, Epoch: epoch, Data: batch}})
 	return err
@@ -187,6 +214,11 @@ func kept(cfg log.Config, p promise) error {
 	defer l.Close()
 	if l.LogEndOffset() < p.durable || l.LogStartOffset() < p.start {
 		return fmt.Errorf("log is [%d, %d), promised were start %d and durable end %d", l.LogStartOffset(), l.LogEndOffset(), p.start, p.durable)
+	}
+	if last := l.LastRaftIndex(); p.durable > 0 {
+		if _, err := l.EntryHead(last); err != nil || l.FirstRaftIndex() > last {
+			return fmt.Errorf("entries are [%d, %d], the last one: %w", l.FirstRaftIndex(), last, err)
+		}
 	}
 	b, err := bytesOf(l, p.durable)
 	if err != nil {

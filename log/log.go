@@ -97,7 +97,8 @@ type Log struct {
 
 	durable      atomic.Int64
 	appliedFloor atomic.Uint64
-	uses         atomic.Int64 // counts reads of segments, for eviction
+	retainFloor  atomic.Uint64 // 0: none
+	uses         atomic.Int64  // counts reads of segments, for eviction
 	closed       atomic.Bool
 	failure      atomic.Pointer[FailedError]
 
@@ -178,8 +179,9 @@ func (l *Log) EndOffsetFor(epoch int32) (int32, int64) {
 // will hold when it is empty.
 func (l *Log) FirstRaftIndex() uint64 { return l.firstRaft.Load() }
 
-// LastRaftIndex is the raft index of the last entry ever appended, 0 for none.
-// The log is empty when it is below FirstRaftIndex.
+// LastRaftIndex is the raft index of the last entry ever appended, 0 for none. It
+// is below FirstRaftIndex, and the log without an entry, only before the first
+// Append and after a TruncateSuffix of all there was.
 func (l *Log) LastRaftIndex() uint64 { return l.nextRaft.Load() - 1 }
 
 // SetAppliedFloor has TruncateSuffix refuse to remove entries at or below a
@@ -192,6 +194,10 @@ func (l *Log) SetAppliedFloor(raftIndex uint64) {
 		}
 	}
 }
+
+// SetRetainFloor has DeleteSegments and Retain keep every segment with entries at or
+// above a raft index, on top of the last one; 0, as after Open, sets no floor.
+func (l *Log) SetRetainFloor(raftIndex uint64) { l.retainFloor.Store(raftIndex) }
 
 // SizeBytes is the size of all segments' frames, without indexes and without
 // the space reserved ahead.

@@ -63,6 +63,8 @@ type run struct {
 	m   model
 	cfg log.Config
 	now time.Time
+
+	emptied bool // a suffix was all there was
 }
 
 func TestModel(t *testing.T) {
@@ -134,6 +136,7 @@ func (r *run) step() {
 }
 
 func (r *run) append() {
+	r.emptied = false
 	var entries []log.Entry
 	for range 1 + r.r.IntN(4) {
 		e := modelEntry{epoch: r.m.epoch(), offset: r.m.end(), next: r.m.end()}
@@ -335,6 +338,7 @@ func (r *run) truncate() {
 	}
 	r.fatal(err)
 	r.m.entries = r.m.entries[:from-1]
+	r.emptied = r.emptied || from <= r.l.FirstRaftIndex()
 	r.m.synced = min(r.m.synced, len(r.m.entries))
 	if r.r.IntN(2) == 0 {
 		r.check()
@@ -352,6 +356,15 @@ func (r *run) advance() {
 }
 
 func (r *run) retain() {
+	first := r.l.FirstRaftIndex()
+	floor := r.r.Uint64N(r.l.LastRaftIndex() + 2)
+	r.l.SetRetainFloor(floor)
+	defer func() {
+		r.l.SetRetainFloor(0)
+		if now := r.l.FirstRaftIndex(); floor > 0 && now > max(floor, first) {
+			r.t.Fatalf("first entry is %d, was %d; the floor is %d", now, first, floor)
+		}
+	}()
 	s := r.cfg.Settings
 	s.DeleteByRetention, s.RetentionBytes = true, int64(r.r.IntN(200_000))
 	if r.r.IntN(2) == 0 {
@@ -409,6 +422,9 @@ func (r *run) check() {
 	if r.l.LogStartOffset() != r.m.start || r.l.LogEndOffset() != r.m.end() || r.l.LastRaftIndex() != uint64(len(r.m.entries)) {
 		r.t.Fatalf("log is [%d, %d) up to raft index %d; want [%d, %d), %d",
 			r.l.LogStartOffset(), r.l.LogEndOffset(), r.l.LastRaftIndex(), r.m.start, r.m.end(), len(r.m.entries))
+	}
+	if r.l.FirstRaftIndex() > r.l.LastRaftIndex() && !r.emptied && len(r.m.entries) > 0 {
+		r.t.Fatalf("entries [%d, %d]: the last one is gone", r.l.FirstRaftIndex(), r.l.LastRaftIndex())
 	}
 	for i := r.l.FirstRaftIndex(); i <= r.l.LastRaftIndex(); i++ {
 		r.compareEntry(i)

@@ -47,7 +47,9 @@ func (l *Log) advanceStart(to int64) error {
 }
 
 // DeleteSegments removes the segments that lie wholly below the log start and
-// says how many. The active one stays. Readers that hold a range go on.
+// says how many. The active one stays, so does the one that holds the last entry
+// while the active one is empty, and all that SetRetainFloor keeps. Readers that
+// hold a range go on.
 func (l *Log) DeleteSegments() (deleted int, err error) {
 	l.mu.Lock()
 	if err := l.writable(); err != nil {
@@ -63,17 +65,11 @@ func (l *Log) DeleteSegments() (deleted int, err error) {
 // dropBelowStart renames the files of segments below the log start, oldest first.
 func (l *Log) dropBelowStart() (deleted int, unlink []string, err error) {
 	list := l.list()
-	for deleted < len(list)-1 && list[deleted+1].BaseOffset() <= l.logStart.Load() {
-		deleted++
-	}
-	if deleted == 0 {
-		return 0, nil, nil
-	}
-	h, err := list[deleted].Header()
-	if err == nil {
+	deleted, h, err := l.belowStart(list)
+	if err == nil && deleted > 0 {
 		err = l.recoverFrom(h.BaseOffset)
 	}
-	if err != nil {
+	if err != nil || deleted == 0 {
 		return 0, nil, err
 	}
 	l.firstRaft.Store(h.BaseRaftIndex)
@@ -88,6 +84,29 @@ func (l *Log) dropBelowStart() (deleted int, unlink []string, err error) {
 		}
 	}
 	return deleted, unlink, l.failIfSync(l.syncDir())
+}
+
+// belowStart counts the segments that may go and gives the header of the first
+// that stays. What follows them holds an entry that is on disk, so that no power
+// loss leaves a log that has forgotten its last one.
+func (l *Log) belowStart(list []*segment.Segment) (n int, first segment.Header, err error) {
+	floor := l.retainFloor.Load()
+	for n < len(list)-1 && list[n+1].BaseOffset() <= l.logStart.Load() {
+		h, err := list[n+1].Header()
+		if err != nil {
+			return 0, first, err
+		}
+		if floor != 0 && h.BaseRaftIndex > floor || h.BaseRaftIndex >= l.nextRaft.Load() {
+			break
+		}
+		if h.BaseRaftIndex >= l.syncedRaft() {
+			if _, err := l.syncOnce(); err != nil {
+				return 0, first, err
+			}
+		}
+		n, first = n+1, h
+	}
+	return n, first, nil
 }
 
 // recoverFrom sees to it that recovery needs no segment below base.
@@ -113,7 +132,8 @@ func (l *Log) unlink(names []string) error {
 // segments it deleted: oldest first, whole ones only, none that reaches past
 // highWatermark, and none but those below the log start unless
 // DeleteByRetention is set. When all of the active segment has expired it is
-// sealed first and goes too. It also moves the recovery point and closes idle
+// sealed first, and goes after the next append; until then it holds the last entry.
+// What SetRetainFloor keeps stays on disk, below the log start. It also moves the recovery point and closes idle
 // files, so it is to be called from time to time in any case.
 func (l *Log) Retain(now time.Time, highWatermark int64) (deleted int, err error) {
 	l.mu.Lock()

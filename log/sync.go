@@ -57,6 +57,13 @@ func (l *Log) syncOnce() (due bool, err error) {
 	}
 }
 
+// syncedRaft is the raft index below which all is on disk.
+func (l *Log) syncedRaft() uint64 {
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	return l.synced.state.NextRaftIndex
+}
+
 // setSynced notes that everything up to a state is on disk.
 func (l *Log) setSynced(s *segment.Segment, end segment.State) {
 	l.syncMu.Lock()

@@ -213,9 +213,11 @@ func (p *Partition) Maintain(now time.Time) (segments int, err error) {
 	}
 	p.producers.expire(now.Add(-p.settings.ProducerExpiry))
 	// Retention may roll the active segment, which only the writer may do.
+	start := p.log.LogStartOffset()
 	segments, err = p.log.Retain(now, p.highWatermark.Load())
+	moved := p.log.LogStartOffset() > start // perhaps without a segment to delete: the last entry stays
 	p.mu.Unlock()
-	if segments > 0 {
+	if moved {
 		p.waiters.wakeAll() // parked reads below the new start must hear of it
 	}
 	return segments, err
