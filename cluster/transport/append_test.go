@@ -246,7 +246,7 @@ func TestFloodDelaysNoControl(t *testing.T) {
 	for i := range 6 {
 		g := openGroup(t, a, PartitionGroup([16]byte{9}, int32(i)))
 		consume(t, openGroup(t, b, g.id), accept)
-		wg.Go(func() { mustAppend(t, g, b, entries(a, make([]byte, 16<<20))) })
+		wg.Go(func() { mustAppend(t, g, b, entries(a, make([]byte, 8<<20))) })
 	}
 	eventually(t, "the flood is being written", func() bool {
 		for _, c := range a.connections() {
