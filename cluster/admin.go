@@ -116,7 +116,7 @@ func (n *Node) EnsureInternalTopic(ctx context.Context, name string) (*Topic, er
 	t, _, err := n.ensure(ctx, TopicSpec{
 		Name:       name,
 		Partitions: int(n.Config().Groups.OffsetsPartitions),
-		Replicas:   min(internalReplicas, len(n.Image().Brokers())),
+		Replicas:   min(internalReplicas, len(n.Image().UsableBrokers())),
 		Configs: map[string]string{
 			"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": internalSegmentBytes,
 		},
@@ -168,7 +168,7 @@ func (n *Node) AddPartitions(ctx context.Context, t *Topic, total int, assignmen
 	}
 	if assignment == nil {
 		var err error
-		if assignment, err = n.Image().Place(t.ID, total-current, len(mt.Partitions[0].Replicas)); err != nil {
+		if assignment, err = n.Image().Place(t.ID, total-current, len(mt.Partitions[0].Goal())); err != nil {
 			return err
 		}
 	} else if len(assignment) != total-current {

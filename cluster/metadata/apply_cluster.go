@@ -10,6 +10,7 @@ import (
 const (
 	MaxEndpoints      = 32
 	MaxHostBytes      = 255
+	MaxInternalBytes  = MaxHostBytes + len("[]:65535")
 	MaxClusterIDBytes = 100
 )
 
@@ -43,10 +44,13 @@ func (c RegisterBroker) apply(d *draft) (any, error) {
 	if reason := c.fault(); reason != "" {
 		return nil, &InvalidBrokerError{ID: c.ID, Reason: reason}
 	}
-	if old, ok := d.Broker(c.ID); ok && old.Directory != c.Directory {
-		return nil, &BrokerIDTakenError{ID: c.ID}
+	b := &Broker{ID: c.ID, Directory: c.Directory, Epoch: d.index, Rack: c.Rack, Endpoints: c.Endpoints, Internal: c.Internal}
+	if old, ok := d.Broker(c.ID); ok {
+		if old.Directory != c.Directory && !old.Fenced {
+			return nil, &BrokerIDTakenError{ID: c.ID}
+		}
+		b.Draining = old.Draining
 	}
-	b := &Broker{ID: c.ID, Directory: c.Directory, Epoch: d.index, Rack: c.Rack, Endpoints: c.Endpoints}
 	d.setBroker(b)
 	return b, nil
 }
@@ -59,6 +63,8 @@ func (c RegisterBroker) fault() string {
 		return "the data directory has no id"
 	case len(c.Rack) > MaxHostBytes:
 		return "the rack's name is too long"
+	case len(c.Internal) > MaxInternalBytes:
+		return "the internal address is too long"
 	case len(c.Endpoints) == 0 || len(c.Endpoints) > MaxEndpoints:
 		return fmt.Sprintf("%d endpoints, want 1 to %d", len(c.Endpoints), MaxEndpoints)
 	}
@@ -77,18 +83,49 @@ func (c UnregisterBroker) apply(d *draft) (any, error) {
 	if _, ok := d.Broker(c.ID); !ok {
 		return nil, &UnknownBrokerError{ID: c.ID}
 	}
-	held := 0
-	for _, t := range d.byName {
-		for _, p := range t.Partitions {
-			if slices.Contains(p.Replicas, c.ID) {
-				held++
-			}
-		}
-	}
-	if held > 0 {
-		return nil, &BrokerInUseError{ID: c.ID, Replicas: held}
+	if held := d.PartitionsOf(c.ID); len(held) > 0 {
+		return nil, &BrokerInUseError{ID: c.ID, Replicas: len(held)}
 	}
 	d.removeBroker(c.ID)
+	return nil, nil
+}
+
+func (c FenceBrokers) apply(d *draft) (any, error) {
+	results := make([]error, len(c.Brokers))
+	for i, b := range c.Brokers {
+		results[i] = d.fence(b, true)
+	}
+	return results, nil
+}
+
+func (c UnfenceBroker) apply(d *draft) (any, error) { return nil, d.fence(BrokerEpoch(c), false) }
+
+func (d *draft) fence(e BrokerEpoch, fenced bool) error {
+	old, ok := d.Broker(e.ID)
+	if !ok {
+		return &UnknownBrokerError{ID: e.ID}
+	}
+	if old.Epoch != e.Epoch {
+		return &StaleBrokerEpochError{ID: e.ID, Got: e.Epoch, Current: old.Epoch}
+	}
+	if old.Fenced != fenced {
+		b := *old
+		b.Fenced = fenced
+		d.setBroker(&b)
+	}
+	return nil
+}
+
+func (c DrainBroker) apply(d *draft) (any, error) {
+	old, ok := d.Broker(c.ID)
+	if !ok {
+		return nil, &UnknownBrokerError{ID: c.ID}
+	}
+	if old.Draining != c.Drain {
+		b := *old
+		b.Draining = c.Drain
+		d.setBroker(&b)
+	}
 	return nil, nil
 }
 

@@ -50,35 +50,35 @@ func (d *draft) createTopic(t NewTopic, c CreateTopics) (*Topic, error) {
 		return nil, err
 	}
 	topic := &Topic{ID: t.ID, Name: t.Name, CreatedIndex: d.index, CreatedMillis: c.NowMillis,
-		Configs: ConfigSet{Values: orNil(t.Configs), Index: d.index}, Partitions: newPartitions(t.Assignment)}
+		Configs: ConfigSet{Values: orNil(t.Configs), Index: d.index}, Partitions: d.newPartitions(t.Assignment)}
 	d.insertTopic(topic)
 	return topic, nil
-}
-
-func newPartitions(assignment [][]int32) []Partition {
-	out := make([]Partition, len(assignment))
-	for i, replicas := range assignment {
-		out[i] = Partition{Replicas: replicas, ISR: replicas, Leader: replicas[0]}
-	}
-	return out
 }
 
 // checkAssignment checks the replicas of new partitions, the first of which is number first.
 func (d *draft) checkAssignment(assignment [][]int32, first, factor int) error {
 	if factor < 1 {
-		return &InvalidReplicationFactorError{Factor: factor, Brokers: len(d.brokers)}
+		return &InvalidReplicationFactorError{Factor: factor, Brokers: len(d.brokers), Usable: len(d.UsableBrokers())}
 	}
 	for i, replicas := range assignment {
 		if len(replicas) != factor {
 			return &InvalidAssignmentError{Partition: first + i, Reason: fmt.Sprintf("%d replicas where the others have %d", len(replicas), factor)}
 		}
-		for j, id := range replicas {
-			if _, ok := d.Broker(id); !ok {
-				return &InvalidAssignmentError{Partition: first + i, Reason: fmt.Sprintf("broker %d is not registered", id)}
-			}
-			if slices.Contains(replicas[:j], id) {
-				return &InvalidAssignmentError{Partition: first + i, Reason: fmt.Sprintf("broker %d twice", id)}
-			}
+		if err := d.checkReplicas(first+i, replicas); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkReplicas wants registered brokers, each once.
+func (d *draft) checkReplicas(partition int, replicas []int32) error {
+	for i, id := range replicas {
+		if _, ok := d.Broker(id); !ok {
+			return &InvalidAssignmentError{Partition: partition, Reason: fmt.Sprintf("broker %d is not registered", id)}
+		}
+		if slices.Contains(replicas[:i], id) {
+			return &InvalidAssignmentError{Partition: partition, Reason: fmt.Sprintf("broker %d twice", id)}
 		}
 	}
 	return nil
@@ -125,14 +125,14 @@ func (d *draft) addPartitions(p NewPartitions, limit int32) (*Topic, error) {
 	if len(p.Assignment) == 0 {
 		return nil, &InvalidPartitionsError{Reason: fmt.Sprintf("the topic has %d already", current)}
 	}
-	if err := d.checkAssignment(p.Assignment, current, len(old.Partitions[0].Replicas)); err != nil {
+	if err := d.checkAssignment(p.Assignment, current, len(old.Partitions[0].Goal())); err != nil {
 		return nil, err
 	}
 	if err := d.checkRoom(len(p.Assignment), limit); err != nil {
 		return nil, err
 	}
 	t := *old
-	t.Partitions = slices.Concat(old.Partitions, newPartitions(p.Assignment))
+	t.Partitions = slices.Concat(old.Partitions, d.newPartitions(p.Assignment))
 	d.replaceTopic(&t)
 	return &t, nil
 }
@@ -203,41 +203,4 @@ func orNil(m map[string]string) map[string]string {
 		return nil
 	}
 	return m
-}
-
-func (c AlterPartitions) apply(d *draft) (any, error) {
-	for _, change := range c.Changes {
-		if err := d.alterPartition(change); err != nil {
-			return nil, err
-		}
-	}
-	return nil, nil
-}
-
-func (d *draft) alterPartition(c PartitionChange) error {
-	old, ok := d.TopicByID(c.ID)
-	if !ok {
-		return &UnknownTopicError{ID: c.ID}
-	}
-	p, ok := old.Partition(c.Partition)
-	if !ok {
-		return &UnknownPartitionError{Topic: old.Name, Partition: c.Partition}
-	}
-	if c.LeaderEpoch < p.LeaderEpoch || (c.LeaderEpoch == p.LeaderEpoch && c.Leader != p.Leader) {
-		return &StaleEpochError{Got: c.LeaderEpoch, Current: p.LeaderEpoch}
-	}
-	if c.Leader != NoLeader && !slices.Contains(p.Replicas, c.Leader) {
-		return &InvalidAssignmentError{Partition: int(c.Partition), Reason: fmt.Sprintf("leader %d is not a replica", c.Leader)}
-	}
-	for i, id := range c.ISR {
-		if !slices.Contains(p.Replicas, id) || slices.Contains(c.ISR[:i], id) {
-			return &InvalidAssignmentError{Partition: int(c.Partition), Reason: fmt.Sprintf("in-sync broker %d is not a replica, or named twice", id)}
-		}
-	}
-	p.Leader, p.LeaderEpoch, p.ISR = c.Leader, c.LeaderEpoch, c.ISR
-	t := *old
-	t.Partitions = slices.Clone(old.Partitions)
-	t.Partitions[c.Partition] = p
-	d.replaceTopic(&t)
-	return nil
 }

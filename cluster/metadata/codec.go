@@ -13,6 +13,7 @@ type encoder struct{ b []byte }
 func (e *encoder) byte(v byte)      { e.b = append(e.b, v) }
 func (e *encoder) uint(v uint64)    { e.b = binary.AppendUvarint(e.b, v) }
 func (e *encoder) int(v int64)      { e.b = binary.AppendVarint(e.b, v) }
+func (e *encoder) bool(v bool)      { e.byte(map[bool]byte{true: 1}[v]) }
 func (e *encoder) count(n int)      { e.uint(uint64(n)) }
 func (e *encoder) uuid(v UUID)      { e.b = append(e.b, v[:]...) }
 func (e *encoder) str(s string)     { e.count(len(s)); e.b = append(e.b, s...) }
@@ -52,6 +53,14 @@ func (d *decoder) byte() byte {
 		return 0
 	}
 	return b[0]
+}
+
+func (d *decoder) bool() bool {
+	b := d.byte()
+	if b > 1 {
+		d.fail("neither true nor false")
+	}
+	return b == 1
 }
 
 func (d *decoder) take(n int) []byte {

@@ -19,24 +19,60 @@ const (
 	kindSetBrokerConfigs    = 8
 	kindAllocateProducerIDs = 9
 	kindAlterPartitions     = 10
+	kindRegisterInternal    = 11 // RegisterBroker with an internal address
+	kindFenceBrokers        = 12
+	kindUnfenceBroker       = 13
+	kindDrainBroker         = 14
+	kindAlterReassignments  = 15
+	kindCompleteReassign    = 16
+	kindReplaceDirectories  = 17
+
+	kindLast = kindReplaceDirectories
 )
 
 // SetClusterID names the cluster, once. Setting the same id again does nothing; another one is a
 // ClusterIDError. No result.
 type SetClusterID struct{ ID string }
 
-// RegisterBroker adds a broker or renews what is known of it. The result is the *Broker. Another
-// directory under a known id is a BrokerIDTakenError.
+// RegisterBroker adds a broker or renews what is known of it. The result is the *Broker, with a
+// new epoch and not fenced: who registers is alive. Draining stays as it was.
+//
+// Another directory under a known id is a BrokerIDTakenError while the holder of the id is not
+// fenced, so that of two brokers configured alike the running one wins. When it is fenced, the
+// newcomer is its next incarnation: a broker whose disk was wiped. It takes the id over with what
+// is placed on it, but the partitions keep the old directory until ReplaceDirectories.
 type RegisterBroker struct {
 	ID        int32
 	Directory UUID
 	Rack      string
 	Endpoints []Endpoint
+	Internal  string // host:port for other brokers; empty: none
 }
 
 // UnregisterBroker forgets a broker that holds no replicas (else BrokerInUseError) together with
 // its dynamic configuration. No result.
 type UnregisterBroker struct{ ID int32 }
+
+// BrokerEpoch is one registration of a broker.
+type BrokerEpoch struct {
+	ID    int32
+	Epoch uint64
+}
+
+// FenceBrokers marks brokers as not heard from; each succeeds or fails alone. The result is
+// []error in the order of Brokers: UnknownBrokerError, StaleBrokerEpochError for a broker that has
+// registered since, nil also for one that is fenced already.
+type FenceBrokers struct{ Brokers []BrokerEpoch }
+
+// UnfenceBroker takes the mark away, under the same conditions. No result.
+type UnfenceBroker BrokerEpoch
+
+// DrainBroker keeps new replicas away from a broker, or allows them again. It moves none: see
+// PlaceMoves. No result.
+type DrainBroker struct {
+	ID    int32
+	Drain bool
+}
 
 // CreateTopics creates topics; each succeeds or fails alone. The result is []TopicResult in the
 // order of Topics.
@@ -120,6 +156,44 @@ type AllocateProducerIDs struct {
 type ProducerIDBlock struct {
 	First int64
 	Count int32
+}
+
+// AlterReassignments starts, changes or cancels reassignments of partitions; each succeeds or
+// fails alone. The result is []error in the order of Changes.
+type AlterReassignments struct{ Changes []Reassignment }
+
+// Reassignment is the wish for other replicas of one partition, the preferred leader first. A nil
+// Target cancels: the partition turns round and goes back to the replicas that it had, which takes
+// a CompleteReassignment as well, because replicas may have joined its Raft group meanwhile. The
+// same replicas in another order are in force at once.
+type Reassignment struct {
+	ID        UUID
+	Partition int32
+	Target    []int32
+}
+
+// CompleteReassignment says that a partition's Raft group has exactly the target's members. It is
+// proposed by the partition's leader and refused with ReassignmentChangedError unless Replicas are
+// the current target, in its order and with the directories on record. A second one does nothing.
+// No result.
+type CompleteReassignment struct {
+	ID        UUID
+	Partition int32
+	Replicas  []ReplicaID
+}
+
+// ReplaceDirectories records that replicas now belong to a new incarnation of their broker; each
+// succeeds or fails alone. The result is []error in the order of Changes.
+type ReplaceDirectories struct{ Changes []DirectoryChange }
+
+// DirectoryChange takes a replica from an old directory to the one that its broker is registered
+// with, New. It does nothing when that is on record already; a third directory on either side is a
+// DirectoryChangedError.
+type DirectoryChange struct {
+	ID        UUID
+	Partition int32
+	Node      int32
+	Old, New  UUID
 }
 
 // AlterPartitions records leaders, epochs and in-sync replicas. It is applied whole or not at

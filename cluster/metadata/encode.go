@@ -32,7 +32,7 @@ func DecodeCommand(b []byte) (Command, error) {
 	}
 	c := decodeBody(kind, d)
 	if c == nil {
-		return nil, &VersionError{What: "command kind", Got: int(kind), Want: kindAlterPartitions}
+		return nil, &VersionError{What: "command kind", Got: int(kind), Want: kindLast}
 	}
 	if d.err == "" && len(d.b) > 0 {
 		d.fail("bytes behind the end")
@@ -67,6 +67,20 @@ func decodeBody(kind byte, d *decoder) Command {
 		return AllocateProducerIDs{Broker: d.int32(), Count: d.int32()}
 	case kindAlterPartitions:
 		return AlterPartitions{Changes: items(d, 20, d.partitionChange)}
+	case kindRegisterInternal:
+		return d.registerInternal()
+	case kindFenceBrokers:
+		return FenceBrokers{Brokers: items(d, 2, d.brokerEpoch)}
+	case kindUnfenceBroker:
+		return UnfenceBroker(d.brokerEpoch())
+	case kindDrainBroker:
+		return DrainBroker{ID: d.int32(), Drain: d.bool()}
+	case kindAlterReassignments:
+		return AlterReassignments{Changes: items(d, 18, d.reassignment)}
+	case kindCompleteReassign:
+		return CompleteReassignment{ID: d.uuid(), Partition: d.int32(), Replicas: d.replicaIDs()}
+	case kindReplaceDirectories:
+		return ReplaceDirectories{Changes: items(d, 50, d.directoryChange)}
 	}
 	return nil
 }
@@ -87,10 +101,43 @@ func (d *decoder) partitionChange() PartitionChange {
 	return PartitionChange{ID: d.uuid(), Partition: d.int32(), Leader: d.int32(), LeaderEpoch: d.int32(), ISR: d.int32s()}
 }
 
+// registerInternal refuses an empty address, which the older kind says.
+func (d *decoder) registerInternal() RegisterBroker {
+	c := RegisterBroker{ID: d.int32(), Directory: d.uuid(), Rack: d.str(), Endpoints: items(d, 3, d.endpoint), Internal: d.str()}
+	if c.Internal == "" {
+		d.fail("internal address is empty")
+	}
+	return c
+}
+
+func (d *decoder) brokerEpoch() BrokerEpoch { return BrokerEpoch{ID: d.int32(), Epoch: d.uint()} }
+
+// reassignment reads a target that may be empty, which is not a cancellation.
+func (d *decoder) reassignment() Reassignment {
+	r := Reassignment{ID: d.uuid(), Partition: d.int32()}
+	if d.bool() {
+		if r.Target = d.int32s(); r.Target == nil {
+			r.Target = []int32{}
+		}
+	}
+	return r
+}
+
+func (d *decoder) directoryChange() DirectoryChange {
+	return DirectoryChange{ID: d.uuid(), Partition: d.int32(), Node: d.int32(), Old: d.uuid(), New: d.uuid()}
+}
+
+func (d *decoder) replicaIDs() []ReplicaID {
+	return items(d, 17, func() ReplicaID { return ReplicaID{Node: d.int32(), Directory: d.uuid()} })
+}
+
+func (e *encoder) replicaIDs(ids []ReplicaID) {
+	list(e, ids, func(r ReplicaID) { e.int(int64(r.Node)); e.uuid(r.Directory) })
+}
+
 func (e *encoder) endpoint(p Endpoint) { e.str(p.Listener); e.str(p.Host); e.uint(uint64(p.Port)) }
 
 func (SetClusterID) kind() byte        { return kindSetClusterID }
-func (RegisterBroker) kind() byte      { return kindRegisterBroker }
 func (UnregisterBroker) kind() byte    { return kindUnregisterBroker }
 func (CreateTopics) kind() byte        { return kindCreateTopics }
 func (DeleteTopics) kind() byte        { return kindDeleteTopics }
@@ -100,6 +147,21 @@ func (SetBrokerConfigs) kind() byte    { return kindSetBrokerConfigs }
 func (AllocateProducerIDs) kind() byte { return kindAllocateProducerIDs }
 func (AlterPartitions) kind() byte     { return kindAlterPartitions }
 
+// kind is the older one where that can say all, so that each command has one encoding.
+func (c RegisterBroker) kind() byte {
+	if c.Internal == "" {
+		return kindRegisterBroker
+	}
+	return kindRegisterInternal
+}
+
+func (FenceBrokers) kind() byte         { return kindFenceBrokers }
+func (UnfenceBroker) kind() byte        { return kindUnfenceBroker }
+func (DrainBroker) kind() byte          { return kindDrainBroker }
+func (AlterReassignments) kind() byte   { return kindAlterReassignments }
+func (CompleteReassignment) kind() byte { return kindCompleteReassign }
+func (ReplaceDirectories) kind() byte   { return kindReplaceDirectories }
+
 func (c SetClusterID) encode(e *encoder) { e.str(c.ID) }
 
 func (c RegisterBroker) encode(e *encoder) {
@@ -107,6 +169,9 @@ func (c RegisterBroker) encode(e *encoder) {
 	e.uuid(c.Directory)
 	e.str(c.Rack)
 	list(e, c.Endpoints, e.endpoint)
+	if c.Internal != "" {
+		e.str(c.Internal)
+	}
 }
 
 func (c UnregisterBroker) encode(e *encoder) { e.int(int64(c.ID)) }
@@ -156,5 +221,38 @@ func (c AlterPartitions) encode(e *encoder) {
 		e.int(int64(p.Leader))
 		e.int(int64(p.LeaderEpoch))
 		e.int32s(p.ISR)
+	})
+}
+
+func (e *encoder) brokerEpoch(b BrokerEpoch) { e.int(int64(b.ID)); e.uint(b.Epoch) }
+
+func (c FenceBrokers) encode(e *encoder)  { list(e, c.Brokers, e.brokerEpoch) }
+func (c UnfenceBroker) encode(e *encoder) { e.brokerEpoch(BrokerEpoch(c)) }
+func (c DrainBroker) encode(e *encoder)   { e.int(int64(c.ID)); e.bool(c.Drain) }
+
+func (c AlterReassignments) encode(e *encoder) {
+	list(e, c.Changes, func(r Reassignment) {
+		e.uuid(r.ID)
+		e.int(int64(r.Partition))
+		e.bool(r.Target != nil)
+		if r.Target != nil {
+			e.int32s(r.Target)
+		}
+	})
+}
+
+func (c CompleteReassignment) encode(e *encoder) {
+	e.uuid(c.ID)
+	e.int(int64(c.Partition))
+	e.replicaIDs(c.Replicas)
+}
+
+func (c ReplaceDirectories) encode(e *encoder) {
+	list(e, c.Changes, func(r DirectoryChange) {
+		e.uuid(r.ID)
+		e.int(int64(r.Partition))
+		e.int(int64(r.Node))
+		e.uuid(r.Old)
+		e.uuid(r.New)
 	})
 }

@@ -20,6 +20,13 @@ func everyCommand() []Command {
 		SetBrokerConfigs{Broker: AllBrokers, Expected: 7},
 		AllocateProducerIDs{Broker: 1, Count: -1},
 		AlterPartitions{Changes: []PartitionChange{{ID: uuid(1), Partition: 3, Leader: NoLeader, LeaderEpoch: math.MaxInt32, ISR: []int32{1}}}},
+		RegisterBroker{ID: 2, Directory: uuid(1), Endpoints: []Endpoint{{"A", "h", 1}}, Internal: "10.0.0.1:9093"},
+		FenceBrokers{Brokers: []BrokerEpoch{{ID: 1, Epoch: math.MaxUint64}, {}}},
+		UnfenceBroker{ID: 1, Epoch: 300},
+		DrainBroker{ID: 3, Drain: true},
+		AlterReassignments{Changes: []Reassignment{{ID: uuid(1), Partition: 2, Target: []int32{3, 1}}, {Target: []int32{}}, {ID: uuid(2)}}},
+		CompleteReassignment{ID: uuid(1), Partition: 2, Replicas: []ReplicaID{{3, uuid(3)}, {1, uuid(1)}}},
+		ReplaceDirectories{Changes: []DirectoryChange{{ID: uuid(1), Partition: 2, Node: 1, Old: uuid(1), New: uuid(9)}, {}}},
 	}
 }
 
@@ -43,15 +50,15 @@ func TestCommandsComeBackEqual(t *testing.T) {
 		_, err = DecodeCommand(append(b, 0))
 		wants[*CorruptError](t, err)
 	}
-	if len(kinds) != kindAlterPartitions {
-		t.Errorf("%d kinds are tested, there are %d", len(kinds), kindAlterPartitions)
+	if len(kinds) != kindLast {
+		t.Errorf("%d kinds are tested, there are %d", len(kinds), kindLast)
 	}
 }
 
 func TestCommandsOfNewerVersions(t *testing.T) {
 	_, err := DecodeCommand([]byte{commandVersion + 1, kindSetClusterID, 0})
 	wants[*VersionError](t, err)
-	_, err = DecodeCommand([]byte{commandVersion, kindAlterPartitions + 1})
+	_, err = DecodeCommand([]byte{commandVersion, kindLast + 1})
 	wants[*VersionError](t, err)
 	_, err = EncodeCommand(SetClusterID{ID: string(make([]byte, MaxCommandBytes))})
 	wants[*LimitError](t, err)
@@ -67,6 +74,8 @@ func TestMalformedCommands(t *testing.T) {
 		"varint of 11 bytes":           append([]byte{kindUnregisterBroker}, bytes.Repeat([]byte{0xff}, 11)...),
 		"number over 32 bits":          {kindUnregisterBroker, 0x80, 0x80, 0x80, 0x80, 0x20},
 		"keys out of order":            {kindSetBrokerConfigs, 1, 0, 2, 1, 'b', 0, 1, 'a', 0},
+		"bool of 2":                    {kindDrainBroker, 2, 2},
+		"internal address of nothing":  append(append([]byte{kindRegisterInternal, 2}, make([]byte, 16)...), 0, 0, 0),
 		"key twice":                    {kindSetBrokerConfigs, 1, 0, 2, 1, 'a', 0, 1, 'a', 0},
 	} {
 		if c, err := DecodeCommand(append([]byte{commandVersion}, body...)); err == nil {
@@ -74,6 +83,16 @@ func TestMalformedCommands(t *testing.T) {
 		} else {
 			wants[*CorruptError](t, err)
 		}
+	}
+}
+
+// What the log of an older Weir holds still means the same.
+func TestOldCommandsStillDecode(t *testing.T) {
+	old := append([]byte{1, 2, 0x06}, bytes.Repeat([]byte{7}, 16)...)
+	old = append(old, 1, 'r', 1, 1, 'P', 1, 'h', 0xac, 0x02)
+	want := RegisterBroker{ID: 3, Directory: [16]byte(bytes.Repeat([]byte{7}, 16)), Rack: "r", Endpoints: []Endpoint{{"P", "h", 300}}}
+	if got, err := DecodeCommand(old); err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("%+v, %v", got, err)
 	}
 }
 

@@ -48,11 +48,18 @@ type InvalidPartitionsError struct{ Reason string }
 
 func (e *InvalidPartitionsError) Error() string { return "invalid number of partitions: " + e.Reason }
 
-// InvalidReplicationFactorError: there are not as many brokers, or the factor is not positive
-// (INVALID_REPLICATION_FACTOR).
-type InvalidReplicationFactorError struct{ Factor, Brokers int }
+// InvalidReplicationFactorError: there are not as many brokers that replicas can be placed on, or
+// the factor is not positive (INVALID_REPLICATION_FACTOR).
+type InvalidReplicationFactorError struct {
+	Factor  int
+	Brokers int // registered
+	Usable  int // of them, neither fenced nor draining
+}
 
 func (e *InvalidReplicationFactorError) Error() string {
+	if e.Usable < e.Brokers {
+		return fmt.Sprintf("invalid replication factor %d: of the cluster's %d brokers %d are usable, the others are fenced or draining", e.Factor, e.Brokers, e.Usable)
+	}
 	return fmt.Sprintf("invalid replication factor %d: the cluster has %d brokers", e.Factor, e.Brokers)
 }
 
@@ -105,11 +112,22 @@ type InvalidBrokerError struct {
 
 func (e *InvalidBrokerError) Error() string { return fmt.Sprintf("broker %d: %s", e.ID, e.Reason) }
 
-// BrokerIDTakenError: another data directory holds the id (DUPLICATE_BROKER_REGISTRATION).
+// BrokerIDTakenError: a broker with another data directory holds the id and is not fenced
+// (DUPLICATE_BROKER_REGISTRATION).
 type BrokerIDTakenError struct{ ID int32 }
 
 func (e *BrokerIDTakenError) Error() string {
 	return fmt.Sprintf("broker id %d belongs to another data directory", e.ID)
+}
+
+// StaleBrokerEpochError: the broker has registered again since (STALE_BROKER_EPOCH).
+type StaleBrokerEpochError struct {
+	ID           int32
+	Got, Current uint64
+}
+
+func (e *StaleBrokerEpochError) Error() string {
+	return fmt.Sprintf("broker %d has epoch %d, not %d", e.ID, e.Current, e.Got)
 }
 
 // BrokerInUseError: the broker still holds replicas (INVALID_REQUEST).
@@ -135,6 +153,40 @@ type StaleEpochError struct{ Got, Current int32 }
 
 func (e *StaleEpochError) Error() string {
 	return fmt.Sprintf("leader epoch %d is not after %d", e.Got, e.Current)
+}
+
+// NoReassignmentError: there is no reassignment of the partition to cancel
+// (NO_REASSIGNMENT_IN_PROGRESS).
+type NoReassignmentError struct {
+	Topic     string
+	Partition int32
+}
+
+func (e *NoReassignmentError) Error() string {
+	return fmt.Sprintf("no reassignment of partition %d of topic %q is under way", e.Partition, e.Topic)
+}
+
+// ReassignmentChangedError: what a partition's leader completed is not what is wanted by now. Read
+// the image again.
+type ReassignmentChangedError struct {
+	Topic     string
+	Partition int32
+}
+
+func (e *ReassignmentChangedError) Error() string {
+	return fmt.Sprintf("the reassignment of partition %d of topic %q changed meanwhile", e.Partition, e.Topic)
+}
+
+// DirectoryChangedError: a replica or its broker has another directory than a command expected.
+// Read the image again.
+type DirectoryChangedError struct {
+	Topic     string
+	Partition int32
+	Node      int32
+}
+
+func (e *DirectoryChangedError) Error() string {
+	return fmt.Sprintf("the directory of partition %d of topic %q on broker %d changed meanwhile", e.Partition, e.Topic, e.Node)
 }
 
 // ProducerIDError: a block of producer ids of that size cannot be had (INVALID_REQUEST).

@@ -37,11 +37,17 @@ type Image struct {
 // Broker is a registered broker.
 type Broker struct {
 	ID        int32
-	Directory UUID   // of its data directory; another one is another broker
+	Directory UUID   // of its data directory; another one is another incarnation
 	Epoch     uint64 // index of its newest registration
 	Rack      string // empty: none
 	Endpoints []Endpoint
+	Internal  string // host:port that other brokers reach it by; empty: not told
+	Fenced    bool   // not heard from: gets no replicas, and its id may be taken over
+	Draining  bool   // gets no replicas because somebody wants it empty
 }
+
+// Usable says whether new replicas may be placed on the broker.
+func (b *Broker) Usable() bool { return !b.Fenced && !b.Draining }
 
 // Endpoint is one advertised address.
 type Endpoint struct {
@@ -58,14 +64,6 @@ type Topic struct {
 	CreatedMillis int64 // by the clock of the broker that proposed it
 	Configs       ConfigSet
 	Partitions    []Partition
-}
-
-// Partition is who holds one partition.
-type Partition struct {
-	Replicas    []int32 // the first is the preferred leader
-	ISR         []int32 // replicas known to have all committed records
-	Leader      int32   // NoLeader when there is none
-	LeaderEpoch int32   // never goes back
 }
 
 // ConfigSet is a set of configuration values and the index of the command that last changed it
@@ -117,6 +115,17 @@ func (im *Image) TopicByID(id UUID) (*Topic, bool) {
 	return im.byID[i], true
 }
 
+// UsableBrokers returns the brokers that new replicas may be placed on, by id.
+func (im *Image) UsableBrokers() []*Broker {
+	out := make([]*Broker, 0, len(im.brokers))
+	for _, b := range im.brokers {
+		if b.Usable() {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
 // Topics returns all topics by name.
 func (im *Image) Topics() []*Topic { return im.byName }
 
@@ -137,14 +146,6 @@ func (im *Image) BrokerConfigs(id int32) ConfigSet {
 
 // NextProducerID is the first producer id that no block holds yet.
 func (im *Image) NextProducerID() int64 { return im.nextProducerID }
-
-// Partition returns partition number i of the topic.
-func (t *Topic) Partition(i int32) (Partition, bool) {
-	if i < 0 || int(i) >= len(t.Partitions) {
-		return Partition{}, false
-	}
-	return t.Partitions[i], true
-}
 
 func compareBrokerID(b *Broker, id int32) int           { return cmp.Compare(b.ID, id) }
 func compareConfigBroker(c BrokerConfigs, id int32) int { return cmp.Compare(c.Broker, id) }

@@ -284,10 +284,19 @@ func TestBrokers(t *testing.T) {
 		t.Fatalf("%+v", b)
 	}
 	wants[*BrokerIDTakenError](t, register(func(c *RegisterBroker) { c.Directory = uuid(9) }))
+	mustApply(t, m, DrainBroker{ID: 2, Drain: true})
+	if err := register(func(c *RegisterBroker) { c.Internal = "host:9093" }); err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := m.Image().Broker(2); b.Internal != "host:9093" || !b.Draining || b.Usable() {
+		t.Fatalf("%+v", b)
+	}
+	mustApply(t, m, DrainBroker{ID: 2})
 	for _, change := range []func(*RegisterBroker){
 		func(c *RegisterBroker) { c.ID = -1 },
 		func(c *RegisterBroker) { c.Directory = UUID{} },
 		func(c *RegisterBroker) { c.Rack = strings.Repeat("r", MaxHostBytes+1) },
+		func(c *RegisterBroker) { c.Internal = strings.Repeat("h", MaxInternalBytes+1) },
 		func(c *RegisterBroker) { c.Endpoints = nil },
 		func(c *RegisterBroker) { c.Endpoints = slices.Repeat(c.Endpoints, MaxEndpoints+1) },
 		func(c *RegisterBroker) { c.Endpoints = slices.Repeat(c.Endpoints, 2) },

@@ -30,6 +30,80 @@ func TestPlaceRefusals(t *testing.T) {
 	}
 	_, err := (&Image{}).Place(uuid(1), 1, 1)
 	wants[*InvalidReplicationFactorError](t, err)
+
+	im = withRacks("", "", "", "")
+	im.brokers[1].Fenced, im.brokers[2].Draining = true, true
+	placed, err := im.Place(uuid(1), 3, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, replicas := range placed {
+		if slices.Contains(replicas, 11) || slices.Contains(replicas, 21) {
+			t.Fatal("placed on a fenced or a draining broker", replicas)
+		}
+	}
+	_, err = im.Place(uuid(1), 1, 3)
+	if e := wants[*InvalidReplicationFactorError](t, err); e.Usable != 2 || e.Brokers != 4 {
+		t.Fatalf("%+v", e)
+	}
+}
+
+func TestPlaceMovesEmptyABroker(t *testing.T) {
+	m := newCluster(t, 0)
+	for id := int32(1); id <= 6; id++ {
+		mustApply(t, m, RegisterBroker{ID: id, Directory: uuid(byte(id)), Rack: string("abc"[id%3]), Endpoints: []Endpoint{{"PLAINTEXT", "h", 1}}})
+	}
+	placed, err := m.Image().Place(uuid(1), 60, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newTopic(1, "a", placed...)
+	c.MaxPartitions = 100
+	mustApply(t, m, c)
+	mustApply(t, m, DrainBroker{ID: 5, Drain: true})
+	moves, err := m.Image().PlaceMoves(6)
+	if err != nil || len(moves) != len(m.Image().PartitionsOf(6)) {
+		t.Fatal(len(moves), err)
+	}
+	for _, result := range mustApply(t, m, AlterReassignments{Changes: moves}).([]error) {
+		if result != nil {
+			t.Fatal(result)
+		}
+	}
+	if len(m.Image().Reassignments()) != len(moves) {
+		t.Fatal("reassignments are missing")
+	}
+	if again, err := m.Image().PlaceMoves(6); again != nil || err != nil {
+		t.Fatal("moved twice", again, err)
+	}
+	for _, move := range moves {
+		before := part(m, move.ID, move.Partition).Original
+		if added := without(move.Target, before); len(added) != 1 || added[0] == 5 || slices.Index(move.Target, added[0]) != slices.Index(before, 6) {
+			t.Fatalf("%v became %v", before, move.Target)
+		}
+		racks := map[int32]bool{}
+		for _, id := range move.Target {
+			racks[id%3] = true
+		}
+		if len(racks) != 3 {
+			t.Fatalf("%v became %v: not on three racks", before, move.Target)
+		}
+		finish(t, m, move.ID, move.Partition)
+	}
+	mustApply(t, m, UnregisterBroker{ID: 6})
+
+	_, err = newCluster(t, 1).Image().PlaceMoves(1)
+	if err != nil {
+		t.Fatal("a broker that holds nothing", err)
+	}
+	full := newCluster(t, 2)
+	create(t, full, 1, "a", []int32{1, 2})
+	_, err = full.Image().PlaceMoves(1)
+	wants[*InvalidReplicationFactorError](t, err)
+	alone := newCluster(t, 1)
+	create(t, alone, 1, "a", []int32{1})
+	_, err = alone.Image().PlaceMoves(1)
+	wants[*InvalidReplicationFactorError](t, err)
 }
 
 func TestPlaceIsBalancedAndRackAware(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 // endian). The body holds the image's fields by encoder; brokers by id, topics by name.
 const (
 	snapshotMagic   = "WEIRMETA"
-	snapshotVersion = 1
+	snapshotVersion = 2 // 1 knew no internal addresses, fences, directories and reassignments
 	snapshotFrame   = len(snapshotMagic) + 1 + 4
 )
 
@@ -35,6 +35,9 @@ func (im *Image) Encode() []byte {
 		e.uint(b.Epoch)
 		e.str(b.Rack)
 		list(e, b.Endpoints, e.endpoint)
+		e.str(b.Internal)
+		e.bool(b.Fenced)
+		e.bool(b.Draining)
 	})
 	e.configSet(im.clusterConfigs)
 	list(e, im.brokerConfigs, func(c BrokerConfigs) {
@@ -53,28 +56,40 @@ func (e *encoder) topic(t *Topic) {
 	e.uint(t.CreatedIndex)
 	e.int(t.CreatedMillis)
 	e.configSet(t.Configs)
-	list(e, t.Partitions, func(p Partition) {
-		e.int32s(p.Replicas)
-		e.int32s(p.ISR)
-		e.int(int64(p.Leader))
-		e.int(int64(p.LeaderEpoch))
-	})
+	list(e, t.Partitions, e.partition)
 }
 
-// DecodeImage reads what Encode wrote. Errors are VersionError and CorruptError.
+func (e *encoder) partition(p Partition) {
+	e.count(len(p.Replicas))
+	for i, id := range p.Replicas {
+		e.int(int64(id))
+		e.uuid(p.Directories[i])
+	}
+	e.replicaIDs(p.Initial)
+	e.int32s(p.Target)
+	e.int32s(p.Original)
+	e.int32s(p.ISR)
+	e.int(int64(p.Leader))
+	e.int(int64(p.LeaderEpoch))
+}
+
+// DecodeImage reads what Encode wrote, and what it wrote in version 1: replicas were placed on the
+// directories that their brokers are registered with, since those could not change then. Errors
+// are VersionError and CorruptError.
 func DecodeImage(b []byte) (*Image, error) {
 	if len(b) < snapshotFrame || string(b[:len(snapshotMagic)]) != snapshotMagic {
 		return nil, &CorruptError{What: "metadata snapshot", Reason: "it does not begin with " + snapshotMagic}
 	}
-	if v := b[len(snapshotMagic)]; v != snapshotVersion {
-		return nil, &VersionError{What: "metadata snapshot", Got: int(v), Want: snapshotVersion}
+	version := b[len(snapshotMagic)]
+	if version < 1 || version > snapshotVersion {
+		return nil, &VersionError{What: "metadata snapshot", Got: int(version), Want: snapshotVersion}
 	}
 	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
 	if got := crc32.Checksum(body, castagnoli); got != sum {
 		return nil, &CorruptError{What: "metadata snapshot", Reason: fmt.Sprintf("checksum is %08x, want %08x", got, sum)}
 	}
 	d := &decoder{b: body[len(snapshotMagic)+1:]}
-	im := d.image()
+	im := d.image(version)
 	if d.err == "" && len(d.b) > 0 {
 		d.fail("bytes behind the end")
 	}
@@ -84,16 +99,24 @@ func DecodeImage(b []byte) (*Image, error) {
 	return im, nil
 }
 
-func (d *decoder) image() *Image {
+func (d *decoder) image(version byte) *Image {
 	im := &Image{index: d.uint(), clusterID: d.str(), nextProducerID: d.int()}
 	im.brokers = items(d, 20, func() *Broker {
-		return &Broker{ID: d.int32(), Directory: d.uuid(), Epoch: d.uint(), Rack: d.str(), Endpoints: items(d, 3, d.endpoint)}
+		b := &Broker{ID: d.int32(), Directory: d.uuid(), Epoch: d.uint(), Rack: d.str(), Endpoints: items(d, 3, d.endpoint)}
+		if version > 1 {
+			b.Internal, b.Fenced, b.Draining = d.str(), d.bool(), d.bool()
+		}
+		return b
 	})
 	im.clusterConfigs = d.configSet()
 	im.brokerConfigs = items(d, 3, func() BrokerConfigs {
 		return BrokerConfigs{Broker: d.int32(), ConfigSet: d.configSet()}
 	})
-	im.byName = items(d, 22, d.topic)
+	partition := d.partition
+	if version == 1 {
+		partition = func() Partition { return d.partition1(im) }
+	}
+	im.byName = items(d, 22, func() *Topic { return d.topic(partition) })
 	if d.err == "" {
 		d.index(im)
 	}
@@ -102,11 +125,31 @@ func (d *decoder) image() *Image {
 
 func (d *decoder) configSet() ConfigSet { return ConfigSet{Index: d.uint(), Values: d.configs()} }
 
-func (d *decoder) topic() *Topic {
+func (d *decoder) topic(partition func() Partition) *Topic {
 	return &Topic{ID: d.uuid(), Name: d.str(), CreatedIndex: d.uint(), CreatedMillis: d.int(), Configs: d.configSet(),
-		Partitions: items(d, 4, func() Partition {
-			return Partition{Replicas: d.int32s(), ISR: d.int32s(), Leader: d.int32(), LeaderEpoch: d.int32()}
-		})}
+		Partitions: items(d, 4, partition)}
+}
+
+func (d *decoder) partition() Partition {
+	var p Partition
+	for _, r := range d.replicaIDs() {
+		p.Replicas, p.Directories = append(p.Replicas, r.Node), append(p.Directories, r.Directory)
+	}
+	p.Initial, p.Target, p.Original = d.replicaIDs(), d.int32s(), d.int32s()
+	p.ISR, p.Leader, p.LeaderEpoch = d.int32s(), d.int32(), d.int32()
+	p.settle()
+	return p
+}
+
+// partition1 reads a partition of version 1. The brokers of im have been read.
+func (d *decoder) partition1(im *Image) Partition {
+	p := Partition{Replicas: d.int32s(), ISR: d.int32s(), Leader: d.int32(), LeaderEpoch: d.int32()}
+	for _, id := range p.Replicas {
+		directory := im.directory(id)
+		p.Directories = append(p.Directories, directory)
+		p.Initial = append(p.Initial, ReplicaID{Node: id, Directory: directory})
+	}
+	return p
 }
 
 // index checks the orders that lookups rely on and builds the other two.
@@ -126,8 +169,8 @@ func (d *decoder) index(im *Image) {
 			d.fail("topics out of order, or not topics")
 		}
 		for _, p := range t.Partitions {
-			if len(p.Replicas) == 0 {
-				d.fail("a partition without replicas")
+			if reason := p.fault(); reason != "" {
+				d.fail(reason)
 			}
 		}
 		im.partitions += len(t.Partitions)
@@ -140,6 +183,18 @@ func (d *decoder) index(im *Image) {
 			d.fail("two topics with one id or one name")
 		}
 	}
+}
+
+func (p *Partition) fault() string {
+	switch {
+	case len(p.Replicas) == 0:
+		return "a partition without replicas"
+	case (p.Target == nil) != (p.Original == nil):
+		return "half a reassignment"
+	case len(without(p.Target, p.Replicas))+len(without(p.Original, p.Replicas)) > 0:
+		return "a reassignment of brokers that are not replicas"
+	}
+	return ""
 }
 
 // ReadImage reads one snapshot from r, to its end.

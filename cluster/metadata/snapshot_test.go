@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -16,6 +17,21 @@ var rewriteGolden = flag.Bool("rewrite", false, "write the golden files anew")
 
 // sample is a machine with something of everything, the same in every run.
 func sample(t testing.TB) *Machine {
+	m := sample1(t)
+	mustApply(t, m, RegisterBroker{ID: 4, Directory: uuid(4), Endpoints: []Endpoint{{"PLAINTEXT", "b4", 9092}}, Internal: "b4:9093"})
+	mustApply(t, m, AlterReassignments{Changes: []Reassignment{{ID: uuid(9), Partition: 1, Target: []int32{2, 4}}}})
+	mustApply(t, m, DrainBroker{ID: 3, Drain: true})
+	b, _ := m.Image().Broker(1)
+	mustApply(t, m, FenceBrokers{Brokers: []BrokerEpoch{{1, b.Epoch}}})
+	mustApply(t, m, RegisterBroker{ID: 1, Directory: uuid(101), Endpoints: []Endpoint{{"PLAINTEXT", "b1", 9092}}, Internal: "b1:9093"})
+	mustApply(t, m, ReplaceDirectories{Changes: []DirectoryChange{{ID: uuid(9), Partition: 0, Node: 1, Old: uuid(1), New: uuid(101)}}})
+	b, _ = m.Image().Broker(1)
+	mustApply(t, m, FenceBrokers{Brokers: []BrokerEpoch{{1, b.Epoch}}})
+	return m
+}
+
+// sample1 holds what version 1 of the snapshot knew.
+func sample1(t testing.TB) *Machine {
 	m := newCluster(t, 3)
 	mustApply(t, m, RegisterBroker{ID: 3, Directory: uuid(3), Rack: "north", Endpoints: []Endpoint{{"PLAINTEXT", "::1", 1}, {"HOST", "b3", 65535}}})
 	create(t, m, 9, "orders", []int32{1, 2, 3}, []int32{2, 3, 1})
@@ -30,7 +46,7 @@ func sample(t testing.TB) *Machine {
 }
 
 func TestGoldenSnapshot(t *testing.T) {
-	const path = "testdata/snapshot-v1.bin"
+	const path = "testdata/snapshot-v2.bin"
 	got := sample(t).Image().Encode()
 	if *rewriteGolden {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
@@ -46,6 +62,18 @@ func TestGoldenSnapshot(t *testing.T) {
 	}
 	im, err := DecodeImage(want)
 	if err != nil || !reflect.DeepEqual(im, sample(t).Image()) {
+		t.Fatalf("golden snapshot reads as %+v, %v", im, err)
+	}
+}
+
+// A snapshot of version 1 has the directories that could be meant only.
+func TestGoldenSnapshotOfVersion1(t *testing.T) {
+	b, err := os.ReadFile("testdata/snapshot-v1.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	im, err := DecodeImage(b)
+	if err != nil || !reflect.DeepEqual(im, sample1(t).Image()) {
 		t.Fatalf("golden snapshot reads as %+v, %v", im, err)
 	}
 }
@@ -91,6 +119,8 @@ func TestSnapshotsThatAreNotImages(t *testing.T) {
 		"illegal name":   func(im *Image) { im.byName[1].Name = "x/y" },
 		"no partitions":  func(im *Image) { im.byName[1].Partitions = nil },
 		"no replicas":    func(im *Image) { im.byName[1].Partitions[0].Replicas = nil },
+		"half a target":  func(im *Image) { im.byName[1].Partitions[1].Original = nil },
+		"strange target": func(im *Image) { im.byName[1].Partitions[1].Target = []int32{77} },
 		"config brokers": func(im *Image) { im.brokerConfigs = append(im.brokerConfigs, im.brokerConfigs[0]) },
 	}
 	for name, change := range bend {
@@ -113,12 +143,13 @@ func randomCommand(r *rand.Rand, im *Image) Command {
 	if r.IntN(3) == 0 {
 		expected = uint64(r.IntN(int(im.Index()) + 1))
 	}
-	switch r.IntN(10) {
+	switch r.IntN(14) {
 	case 0:
 		return SetClusterID{ID: fmt.Sprint("cluster-", r.IntN(2))}
 	case 1:
 		b := int32(1 + r.IntN(4))
-		return RegisterBroker{ID: b, Directory: uuid(byte(b)), Rack: fmt.Sprint(r.IntN(2)), Endpoints: []Endpoint{{"PLAINTEXT", "h", uint16(r.IntN(65536))}}}
+		return RegisterBroker{ID: b, Directory: uuid(byte(b) + byte(10*r.IntN(2))), Rack: fmt.Sprint(r.IntN(2)),
+			Endpoints: []Endpoint{{"PLAINTEXT", "h", uint16(r.IntN(65536))}}, Internal: []string{"", "h:1"}[r.IntN(2)]}
 	case 2:
 		return UnregisterBroker{ID: int32(1 + r.IntN(4))}
 	case 3, 4:
@@ -139,11 +170,76 @@ func randomCommand(r *rand.Rand, im *Image) Command {
 		return SetTopicConfigs{Changes: []TopicConfigs{{ID: id(), Expected: expected, Values: configs}}}
 	case 8:
 		return SetBrokerConfigs{Broker: int32(r.IntN(5)) - 1, Expected: expected, Values: configs}
+	case 9:
+		return randomBrokerChange(r, im)
+	case 10, 11, 12:
+		return randomReassignment(r, im)
 	}
 	if r.IntN(2) == 0 {
 		return AllocateProducerIDs{Broker: int32(1 + r.IntN(4)), Count: int32(r.IntN(100))}
 	}
 	return AlterPartitions{Changes: []PartitionChange{{ID: id(), Partition: int32(r.IntN(3)), Leader: int32(r.IntN(4)), LeaderEpoch: int32(r.IntN(9)), ISR: []int32{int32(1 + r.IntN(4))}}}}
+}
+
+func randomBrokerChange(r *rand.Rand, im *Image) Command {
+	e := BrokerEpoch{ID: int32(1 + r.IntN(4)), Epoch: uint64(r.IntN(9))}
+	if b, ok := im.Broker(e.ID); ok && r.IntN(4) > 0 {
+		e.Epoch = b.Epoch
+	}
+	switch r.IntN(3) {
+	case 0:
+		return UnfenceBroker(e)
+	case 1:
+		return DrainBroker{ID: e.ID, Drain: r.IntN(2) == 0}
+	}
+	return FenceBrokers{Brokers: []BrokerEpoch{e}}
+}
+
+// randomReassignment begins, cancels, completes and replaces, mostly of what is there.
+func randomReassignment(r *rand.Rand, im *Image) Command {
+	if len(im.Topics()) == 0 {
+		return AlterReassignments{Changes: []Reassignment{{ID: uuid(1)}}}
+	}
+	topic := im.Topics()[r.IntN(len(im.Topics()))]
+	index := r.IntN(len(topic.Partitions))
+	p := topic.Partitions[index]
+	switch r.IntN(5) {
+	case 0, 1:
+		var target []int32
+		for _, at := range r.Perm(4)[:r.IntN(4)] {
+			target = append(target, int32(at+1))
+		}
+		return AlterReassignments{Changes: []Reassignment{{ID: topic.ID, Partition: int32(index), Target: target}}}
+	case 2:
+		node := p.Replicas[r.IntN(len(p.Replicas))]
+		old, _ := p.Replica(node)
+		return ReplaceDirectories{Changes: []DirectoryChange{{ID: topic.ID, Partition: int32(index), Node: node, Old: old.Directory, New: im.directory(node)}}}
+	}
+	c := CompleteReassignment{ID: topic.ID, Partition: int32(index)}
+	for _, node := range p.Goal() {
+		replica, _ := p.Replica(node)
+		c.Replicas = append(c.Replicas, replica)
+	}
+	return c
+}
+
+// checkPartitions holds what every image must keep of its partitions.
+func checkPartitions(t *testing.T, im *Image) {
+	t.Helper()
+	for _, topic := range im.Topics() {
+		for i, p := range topic.Partitions {
+			sound := len(p.Replicas) == len(p.Directories) && p.fault() == "" && len(p.Goal()) > 0 && len(p.Initial) > 0 &&
+				len(without(p.ISR, p.Replicas)) == 0 && (p.Leader == NoLeader || slices.Contains(p.Replicas, p.Leader)) &&
+				p.Reassigning() == (len(p.Target) > 0) && (p.Reassigning() || p.Adding == nil && p.Removing == nil)
+			for j, id := range p.Replicas {
+				_, registered := im.Broker(id)
+				sound = sound && registered && p.Directories[j] != UUID{} && !slices.Contains(p.Replicas[:j], id)
+			}
+			if !sound {
+				t.Fatalf("partition %d of %s: %+v", i, topic.Name, p)
+			}
+		}
+	}
 }
 
 // The same commands lead to the same image, also when a machine is restored from a snapshot in
@@ -162,6 +258,7 @@ func TestReplay(t *testing.T) {
 				t.Fatalf("seed %d step %d: %T gave %v, %v and %v, %v", seed, step, c, result1, err1, result2, err2)
 			}
 			checkDiff(t, old, one.Image())
+			checkPartitions(t, one.Image())
 			if r.IntN(20) == 0 {
 				im, err := DecodeImage(two.Image().Encode())
 				if err != nil {
