@@ -129,6 +129,9 @@ type checkpointFile struct {
 	named   bool       // and so is the file's name
 }
 
+// unmoved, as a new log start, leaves that where it is.
+const unmoved = -1
+
 // care says how much a checkpoint write does.
 type care uint8
 
@@ -289,8 +292,9 @@ func (c *checkpointFile) close() error {
 }
 
 // writeCheckpoint writes log start, recovery point and epochs. The recovery point is what has been synced; where the
-// disk has no room for the index entries below it, one before it in the same segment serves.
-func (l *Log) writeCheckpoint(logStart int64, how care) error {
+// disk has no room for the index entries below it, one before it in the same segment serves. to is a new log start,
+// or unmoved.
+func (l *Log) writeCheckpoint(to int64, how care) error {
 	l.checkpointMu.Lock()
 	defer l.checkpointMu.Unlock()
 	if l.closed.Load() {
@@ -306,8 +310,8 @@ func (l *Log) writeCheckpoint(logStart int64, how care) error {
 			return err
 		}
 	}
-	// The Syncer read the start before it came here, and it never goes back.
-	logStart = max(logStart, l.checkpoint.last.logStart)
+	// While AdvanceStart is about to publish a new start, others know the old one.
+	logStart := max(to, l.logStart.Load(), l.checkpoint.last.logStart)
 	epochs := l.epochs.Load().from(logStart).below(point.State.NextRaftIndex)
 	return l.checkpoint.write(l.fs, l.cfg.Dir, checkpoint{logStart: logStart, point: point, epochs: epochs}, how)
 }
@@ -344,7 +348,7 @@ func (l *Log) recoveryPointLocked() (segment.RecoveryPoint, error) {
 // advanceRecoveryPoint writes a checkpoint where an older one would only be
 // more work at recovery, so that only a failed sync counts.
 func (l *Log) advanceRecoveryPoint() error {
-	err := l.writeCheckpoint(l.logStart.Load(), lazily)
+	err := l.writeCheckpoint(unmoved, lazily)
 	var syncErr *segment.SyncError
 	if err == nil || errors.As(err, &syncErr) {
 		return err

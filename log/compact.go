@@ -233,7 +233,7 @@ func (p *pass) secure() error {
 		return nil
 	}
 	l := p.l
-	if err := l.failIfSync(l.writeCheckpoint(l.logStart.Load(), twice)); err != nil {
+	if err := l.failIfSync(l.writeCheckpoint(unmoved, twice)); err != nil {
 		return err
 	}
 	l.checkpointMu.Lock()

@@ -305,7 +305,7 @@ func (l *Log) save() error {
 		}
 		l.setSynced(active, end)
 	}
-	if err := l.writeCheckpoint(l.logStart.Load(), durably); err != nil {
+	if err := l.writeCheckpoint(unmoved, durably); err != nil {
 		return err
 	}
 	return l.syncDir()

@@ -64,7 +64,7 @@ type run struct {
 	cfg log.Config
 	now time.Time
 
-	emptied bool // a suffix was all there was
+	emptied int // the last raft index when the log was left without an entry
 }
 
 func TestModel(t *testing.T) {
@@ -126,6 +126,8 @@ func (r *run) step() {
 		r.advance()
 	case n < 88:
 		r.retain()
+	case n < 89:
+		r.reset()
 	case n < 90:
 		r.fatal(r.l.CloseIdle())
 	case n < 92:
@@ -136,7 +138,6 @@ func (r *run) step() {
 }
 
 func (r *run) append() {
-	r.emptied = false
 	var entries []log.Entry
 	for range 1 + r.r.IntN(4) {
 		e := modelEntry{epoch: r.m.epoch(), offset: r.m.end(), next: r.m.end()}
@@ -338,7 +339,9 @@ func (r *run) truncate() {
 	}
 	r.fatal(err)
 	r.m.entries = r.m.entries[:from-1]
-	r.emptied = r.emptied || from <= r.l.FirstRaftIndex()
+	if from <= r.l.FirstRaftIndex() {
+		r.emptied = len(r.m.entries)
+	}
 	r.m.synced = min(r.m.synced, len(r.m.entries))
 	if r.r.IntN(2) == 0 {
 		r.check()
@@ -382,6 +385,21 @@ func (r *run) retain() {
 	r.l.SetSettings(r.cfg.Settings)
 }
 
+// reset begins anew somewhere. The model gets entries without offsets in the place
+// of those that this log has never had.
+func (r *run) reset() {
+	if r.r.IntN(3) > 0 {
+		return
+	}
+	offset := r.r.Int64N(r.m.end() + 50)
+	e := modelEntry{kind: log.KindNoop, epoch: r.r.Int32N(20), offset: offset, next: offset}
+	r.m.entries = slices.Repeat([]modelEntry{e}, 1+r.r.IntN(len(r.m.entries)+50))
+	r.m.start, r.m.synced, r.emptied = offset, len(r.m.entries), len(r.m.entries)
+	r.l.SetAppliedFloor(1)
+	r.fatal(r.l.ResetTo(offset, uint64(len(r.m.entries))+1, e.epoch))
+	r.check()
+}
+
 // reopen opens the log again, as it is after a clean close or some kind of crash.
 func (r *run) reopen(how int) {
 	switch how {
@@ -423,7 +441,7 @@ func (r *run) check() {
 		r.t.Fatalf("log is [%d, %d) up to raft index %d; want [%d, %d), %d",
 			r.l.LogStartOffset(), r.l.LogEndOffset(), r.l.LastRaftIndex(), r.m.start, r.m.end(), len(r.m.entries))
 	}
-	if r.l.FirstRaftIndex() > r.l.LastRaftIndex() && !r.emptied && len(r.m.entries) > 0 {
+	if r.l.FirstRaftIndex() > r.l.LastRaftIndex() && len(r.m.entries) != r.emptied {
 		r.t.Fatalf("entries [%d, %d]: the last one is gone", r.l.FirstRaftIndex(), r.l.LastRaftIndex())
 	}
 	for i := r.l.FirstRaftIndex(); i <= r.l.LastRaftIndex(); i++ {

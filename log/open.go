@@ -83,6 +83,9 @@ func (l *Log) recover() error {
 			}
 		}
 	}
+	if done, err := l.resumeReset(listing); done || err != nil {
+		return err
+	}
 	var known bool
 	if l.checkpoint, known, err = loadCheckpoint(l.fs, l.cfg.Dir, l.readOnly); err != nil {
 		return err

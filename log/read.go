@@ -95,8 +95,8 @@ func (l *Log) from(offset int64) []*segment.Segment {
 // passes it, ErrClosed.
 func (l *Log) Batches(from, limit int64) iter.Seq2[recordbatch.Header, error] {
 	return func(yield func(recordbatch.Header, error) bool) {
-		limit := min(limit, l.logEnd.Load())
 		for {
+			limit := min(limit, l.logEnd.Load()) // ResetTo may have taken it down
 			if start := l.logStart.Load(); from < start {
 				yield(recordbatch.Header{}, &OffsetOutOfRangeError{Offset: from, Start: start, End: limit})
 				return

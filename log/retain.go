@@ -117,7 +117,7 @@ func (l *Log) recoverFrom(base int64) error {
 	if done {
 		return nil
 	}
-	return l.writeCheckpoint(l.logStart.Load(), durably)
+	return l.writeCheckpoint(unmoved, durably)
 }
 
 func (l *Log) unlink(names []string) error {

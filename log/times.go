@@ -22,7 +22,7 @@ func (l *Log) OffsetForTimestamp(ts, limit int64) (Found, bool, error) {
 	limit = min(limit, l.logEnd.Load())
 	start := l.logStart.Load()
 	for _, s := range l.from(start) {
-		if s.BaseOffset() >= limit {
+		if start >= limit || s.BaseOffset() >= limit {
 			break
 		}
 		end, err := s.End()
@@ -99,7 +99,7 @@ func (l *Log) MaxTimestamp(limit int64) (Found, bool, error) {
 	largest := int64(-1)
 	var in *segment.Segment
 	for _, s := range l.from(start) {
-		if s.BaseOffset() >= limit {
+		if start >= limit || s.BaseOffset() >= limit {
 			break
 		}
 		ts, err := maxTimestamp(s, start, limit)

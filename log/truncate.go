@@ -61,7 +61,7 @@ func (l *Log) truncate(s *segment.Segment, to segment.State) error {
 	l.lowerSynced(s, to)
 	defer l.cutEnds()
 	epochs := l.epochs.Load().below(to.NextRaftIndex).endingIn(to.Epoch, l.logStart.Load(), to.NextRaftIndex)
-	if err := l.writeCheckpoint(l.logStart.Load(), twice); err != nil {
+	if err := l.writeCheckpoint(unmoved, twice); err != nil {
 		return l.failIfSync(err)
 	}
 	list := l.list()

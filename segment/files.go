@@ -83,6 +83,15 @@ func Remove(fsys vfs.FS, name string) error {
 	return nil
 }
 
+// RemoveFiles unlinks the files of a segment that nobody has open.
+func RemoveFiles(fsys vfs.FS, dir string, base int64) error {
+	var err error
+	for _, suffix := range []string{timeSuffix, indexSuffix, logSuffix} {
+		err = errors.Join(err, Remove(fsys, path(dir, base, suffix)))
+	}
+	return err
+}
+
 // Drop takes the segment out of the folder by renaming its files and says what
 // to unlink. Readers that hold it go on reading; new ones get ErrDropped. The
 // caller has made sure that nothing needs it, syncs the folder, and unlinks.
