@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 the library still fills in, and reads, the fields it calls deprecated
+
 package transport
 
 import (
@@ -143,12 +145,12 @@ func (p *peer) sendBatch(batch []*beat) error {
 	}
 	c.expireBeats(id, now)
 	endFrame(frame, id, 0)
+	p.t.counters.heartbeatFramesSent.Add(1)
+	p.t.counters.heartbeatsSent.Add(uint64(len(batch)))
 	if err := c.write(nil, w, net.Buffers{frame}); err != nil {
 		c.forget(id)
 		return err
 	}
-	p.t.counters.heartbeatFramesSent.Add(1)
-	p.t.counters.heartbeatsSent.Add(uint64(len(batch)))
 	return nil
 }
 

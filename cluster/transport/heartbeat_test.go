@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 the library still fills in, and reads, the fields it calls deprecated
+
 package transport
 
 import (
