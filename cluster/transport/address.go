@@ -38,18 +38,28 @@ func Address(node int32, directory [16]byte) raft.ServerAddress {
 // ParseAddress reads what Address made. ok is false for anything else, other spellings of it included.
 func ParseAddress(a raft.ServerAddress) (node int32, directory [16]byte, ok bool) {
 	number, digits, found := strings.Cut(string(a), ".")
-	if !found || len(digits) != 2*len(directory) {
+	if !found || len(digits) != 2*len(directory) || !canonical(number) {
 		return 0, [16]byte{}, false
 	}
 	n, err := strconv.ParseInt(number, 10, 32)
 	if err != nil {
 		return 0, [16]byte{}, false
 	}
-	if _, err := hex.Decode(directory[:], []byte(digits)); err != nil {
-		return 0, [16]byte{}, false
-	}
-	if Address(int32(n), directory) != a {
-		return 0, [16]byte{}, false
+	for i := range directory {
+		high, low := strings.IndexByte(hexDigits, digits[2*i]), strings.IndexByte(hexDigits, digits[2*i+1])
+		if high < 0 || low < 0 {
+			return 0, [16]byte{}, false
+		}
+		directory[i] = byte(high<<4 | low)
 	}
 	return int32(n), directory, true
+}
+
+const hexDigits = "0123456789abcdef"
+
+// canonical reports whether a decimal number is spelled as strconv spells it; that it is one is for
+// ParseInt to say.
+func canonical(number string) bool {
+	digits := strings.TrimPrefix(number, "-")
+	return digits != "" && digits[0] != '+' && (digits[0] != '0' || number == "0")
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func TestAddress(t *testing.T) {
-	for _, node := range []int32{0, 7, 1<<31 - 1} {
+	for _, node := range []int32{0, 7, 1<<31 - 1, -1 << 31} {
 		a := Address(node, directory(9))
 		n, d, ok := ParseAddress(a)
 		if !ok || n != node || d != directory(9) {
@@ -21,11 +21,22 @@ func TestAddress(t *testing.T) {
 		}
 	}
 	good := string(Address(7, directory(9)))
-	for _, bad := range []string{"", ".", "7", "7.", good + "0", "+" + good, "0" + good, "a" + good, good[:len(good)-1] + "g", "99999999999" + good[1:], "7.000000000000000000000000000000AB"} {
+	for _, bad := range []string{"", ".", "7", "7.", good + "0", "+" + good, "-0" + good[1:], "--" + good, "-+" + good, "0" + good, "a" + good, good[:len(good)-1] + "g", "99999999999" + good[1:], "7.000000000000000000000000000000AB"} {
 		if _, _, ok := ParseAddress(raft.ServerAddress(bad)); ok {
 			t.Errorf("%q is taken for an address", bad)
 		}
 	}
+}
+
+// What reads as an address is spelled as Address spells it: there are not two names for one replica.
+func FuzzAddress(f *testing.F) {
+	f.Add(string(Address(7, directory(9))))
+	f.Add("-0.00000000000000000000000000000000")
+	f.Fuzz(func(t *testing.T, s string) {
+		if node, d, ok := ParseAddress(raft.ServerAddress(s)); ok && string(Address(node, d)) != s {
+			t.Errorf("%q is taken for %q", s, Address(node, d))
+		}
+	})
 }
 
 // message is one kind's encoder and decoder, over any.
