@@ -69,7 +69,7 @@ func (n *Node) open(endpoints []metadata.Endpoint) error {
 	n.topics.Store(newTopicSet(nil))
 	n.syncer = log.NewSyncer(syncWorkers, n.fail)
 	n.controller, err = controller.Open(n.ctx, controller.Config{
-		Dir: n.dir.controller(), NodeID: n.static.NodeID, Directory: n.dir.meta.directory(), New: n.dir.fresh,
+		Dir: n.dir.controller(), NodeID: n.static.NodeID, Directory: n.dir.meta.directory(), New: n.dir.fresh, Bootstrap: true,
 		Logger: n.logger, OnFatal: n.fail,
 	})
 	if err != nil {

@@ -6,14 +6,15 @@ package controller
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -21,43 +22,6 @@ import (
 	"go.etcd.io/bbolt"
 
 	"weir/cluster/metadata"
-)
-
-// Config says what Open opens.
-type Config struct {
-	Dir       string   // DATA/controller; made if missing
-	NodeID    int32    // of this broker
-	Directory [16]byte // id of the data directory: a wiped broker is another voter
-
-	// New says that the data directory has never held a controller, so that an empty one may be
-	// given its first state. State that is found is kept in any case. When New is false, an empty
-	// directory is refused with ErrEmpty.
-	New bool
-
-	// Transport carries the group's messages; nil means a group that talks to nobody. Open owns it.
-	Transport raft.Transport
-
-	Logger  *slog.Logger // nil: none
-	OnFatal func(error)  // called at most once, when a write failed or history cannot be applied; must not call Close; may be nil
-
-	SnapshotThreshold uint64        // entries between two snapshots; 0: DefaultSnapshotThreshold
-	TrailingEntries   uint64        // entries kept behind a snapshot; 0: DefaultTrailingEntries
-	SnapshotInterval  time.Duration // between two looks at the threshold; 0: DefaultSnapshotInterval
-}
-
-const (
-	DefaultSnapshotThreshold = 1024
-	DefaultTrailingEntries   = 1024
-	DefaultSnapshotInterval  = 30 * time.Second
-
-	// Timeouts of a group whose members share a machine room. A group of one waits for none of
-	// them; they also set how often an idle leader wakes up (once a lease).
-	heartbeatTimeout = time.Second
-	leaderLease      = 500 * time.Millisecond
-
-	// drainTimeout is how long Close and a failed disk wait for proposals under way. It is shorter
-	// than heartbeatTimeout, so that a group with a failed disk stops before it votes again.
-	drainTimeout = leaderLease
 )
 
 // Controller is one broker's member of the group.
@@ -71,14 +35,31 @@ type Controller struct {
 	transport raft.Transport
 	raft      *raft.Raft
 
-	stop    chan struct{}  // closed by Close
-	slots   chan struct{}  // one token per proposal under way
-	owned   sync.WaitGroup // listeners and the watcher of fault
-	pending sync.WaitGroup // proposals under way
+	incarnation uint64        // of this object, random: part of the ids of its proposals
+	counter     atomic.Uint64 // of its proposals
+	waiting     *waiters      // proposals of this broker that are not applied here yet
+	liveness    *liveness     // who was heard, while this broker leads
+	registered  atomic.Uint64 // epoch of the newest registration by Register
+	led         atomic.Uint64 // term in which this broker leads and all of history has been applied
 
-	mu            sync.Mutex // guards the two below
-	closing       bool
+	leaderChanged signal        // another leader, or led has changed
+	imageAdvanced signal        // after every change of the image
+	wakeLeader    chan struct{} // one token when the leader may have something to do
+
+	stop        chan struct{} // closed by Close
+	ctx         context.Context
+	cancel      context.CancelFunc // ends ctx, with stop
+	calls       context.Context
+	cancelCalls context.CancelFunc // ends calls, which proposals under way wait by, when their time is over
+	slots       chan struct{}      // one token per proposal under way
+	owned       sync.WaitGroup     // listeners, the watcher of fault, the leader's work, heartbeats
+	pending     sync.WaitGroup     // proposals under way
+
+	mu            sync.Mutex // guards the four below
+	closeBegun    bool
+	closing       bool // no new proposals
 	subscriptions []*subscription
+	transferTerm  uint64 // the last term in which this leader tried to hand over
 
 	shutdownOnce sync.Once
 	shutdown     raft.Future
@@ -86,16 +67,13 @@ type Controller struct {
 	closeErr     error         // written before closed is
 }
 
-// Open opens the group, and waits until its leader is known; when that is this broker, until all
-// of history has been applied. Everything that Propose acknowledged before is in the image.
+// Open opens the group and starts this broker's part in it. A broker that is the only voter leads
+// on return, and everything that Propose acknowledged before is in the image; ctx bounds that wait,
+// which is one for the disk. Any other broker waits for nobody: see AwaitLeader and AwaitReady.
 //
-// Damaged files are refused with CorruptError, missing ones with ErrEmpty. ctx bounds the wait.
+// Damaged files are refused with CorruptError, missing ones with ErrEmpty.
 func Open(ctx context.Context, config Config) (c *Controller, err error) {
-	c = &Controller{
-		config: config.withDefaults(), machine: metadata.NewMachine(), fault: newFault(),
-		stop: make(chan struct{}), slots: make(chan struct{}, maxPending), closed: make(chan struct{}),
-	}
-	c.logger = c.config.Logger
+	c = newController(config)
 	if err := c.openStores(); err != nil {
 		return nil, errors.Join(err, c.closeStores())
 	}
@@ -103,31 +81,29 @@ func Open(ctx context.Context, config Config) (c *Controller, err error) {
 		return nil, errors.Join(err, c.closeStores())
 	}
 	c.goOwned(c.watchFault)
-	if err := c.awaitLeader(ctx); err != nil {
+	c.goOwned(c.lead)
+	if c.config.Heartbeat != nil {
+		c.goOwned(c.beat)
+	}
+	if err := c.standAtOnce(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
-func (c Config) withDefaults() Config {
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+func newController(config Config) *Controller {
+	c := &Controller{
+		config: config.withDefaults(), machine: metadata.NewMachine(), fault: newFault(),
+		waiting: newWaiters(), liveness: newLiveness(), wakeLeader: make(chan struct{}, 1),
+		stop: make(chan struct{}), slots: make(chan struct{}, maxPending), closed: make(chan struct{}),
 	}
-	if c.SnapshotThreshold == 0 {
-		c.SnapshotThreshold = DefaultSnapshotThreshold
-	}
-	if c.TrailingEntries == 0 {
-		c.TrailingEntries = DefaultTrailingEntries
-	}
-	if c.SnapshotInterval == 0 {
-		c.SnapshotInterval = DefaultSnapshotInterval
-	}
+	c.logger = c.config.Logger
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.calls, c.cancelCalls = context.WithCancel(context.Background())
+	var random [8]byte
+	rand.Read(random[:])
+	c.incarnation = binary.BigEndian.Uint64(random[:])
 	return c
-}
-
-// serverID names a voter by node and data directory.
-func (c Config) serverID() raft.ServerID {
-	return raft.ServerID(fmt.Sprintf("%d.%x", c.NodeID, c.Directory))
 }
 
 func (c *Controller) openStores() error {
@@ -165,84 +141,79 @@ func (c *Controller) openStores() error {
 func (c *Controller) startRaft() error {
 	logs := &logStore{bolt: c.bolt, fault: c.fault}
 	stable := &stableStore{bolt: c.bolt, fault: c.fault}
+	address := raft.ServerAddress(c.config.serverID())
 	c.transport = c.config.Transport
 	if c.transport == nil {
-		_, c.transport = raft.NewInmemTransport(raft.ServerAddress(c.config.serverID()))
+		_, c.transport = raft.NewInmemTransport(address)
 	}
 	if _, ok := c.transport.(raft.WithPreVote); !ok {
 		return errors.New("controller: the transport does not carry pre-votes")
 	}
-	conf := c.raftConfig()
+	if got := c.transport.LocalAddr(); got != address {
+		return fmt.Errorf("controller: the transport's address is %s, want %s", got, address)
+	}
+	conf := c.config.raftConfig()
 	empty, err := c.verify(logs, stable)
 	if err != nil {
 		return err
 	}
-	if empty {
-		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: conf.LocalID, Address: c.transport.LocalAddr()}}}
+	if empty && c.config.Bootstrap {
+		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: conf.LocalID, Address: address}}}
 		if err := raft.BootstrapCluster(conf, logs, stable, c.snapshots, c.transport, first); err != nil {
 			return fmt.Errorf("controller: first configuration: %w", err)
 		}
 	}
-	machine := &fsm{machine: c.machine, fault: c.fault, changed: c.imageChanged}
+	machine := &fsm{machine: c.machine, fault: c.fault, waiting: c.waiting, changed: c.imageChanged}
 	c.raft, err = raft.NewRaft(conf, machine, logs, stable, c.snapshots, c.transport)
 	if err != nil {
 		return fmt.Errorf("controller: start: %w", err)
 	}
-	return nil
+	c.raft.RegisterObserver(raft.NewObserver(nil, false, func(o *raft.Observation) bool {
+		if _, ok := o.Data.(raft.LeaderObservation); ok {
+			c.leaderChanged.fire()
+		}
+		return false
+	}))
+	return c.checkMembership(stable)
 }
 
-func (c *Controller) raftConfig() *raft.Config {
-	conf := raft.DefaultConfig()
-	conf.LocalID = c.config.serverID()
-	conf.HeartbeatTimeout = heartbeatTimeout + time.Millisecond // awaitLeader takes the millisecond off
-	conf.ElectionTimeout = heartbeatTimeout + time.Millisecond
-	conf.LeaderLeaseTimeout = leaderLease
-	conf.MaxAppendEntries = 256
-	conf.SnapshotThreshold = c.config.SnapshotThreshold
-	conf.SnapshotInterval = c.config.SnapshotInterval
-	conf.TrailingLogs = c.config.TrailingEntries
-	conf.NoSnapshotRestoreOnStart = true // verify has restored it
-	conf.NoLegacyTelemetry = true
-	conf.Logger = newRaftLogger(c.logger)
-	return conf
-}
-
-// awaitLeader waits for a leader. The only voter there is need not wait to hear from another one
-// first: shortening the timeout makes the library look at once whether it is due to stand.
-func (c *Controller) awaitLeader(ctx context.Context) error {
+// checkMembership refuses a group that this broker did not join and that does not know it: the
+// state is another broker's, or an earlier incarnation's.
+func (c *Controller) checkMembership(stable *stableStore) error {
 	servers := c.raft.GetConfiguration().Configuration().Servers
-	if !hasServer(servers, c.config.serverID()) {
-		return fmt.Errorf("controller: this broker (%s) is not a member of its own group: %v", c.config.serverID(), servers)
+	if _, err := stable.read(keyServerID); err == nil || hasServer(servers, c.config.serverID()) {
+		return nil
 	}
-	if len(servers) == 1 {
-		reload := c.raft.ReloadableConfig()
-		reload.HeartbeatTimeout = heartbeatTimeout
-		if err := c.raft.ReloadConfig(reload); err != nil {
-			return err
+	return errors.Join(
+		fmt.Errorf("controller: this broker (%s) is not a member of its own group: %v", c.config.serverID(), servers),
+		c.shutdownRaft().Error())
+}
+
+// standAtOnce makes the only voter there is lead: it need not wait to hear from another one first.
+// Shortening the timeout makes the library look at once whether it is due to stand.
+func (c *Controller) standAtOnce(ctx context.Context) error {
+	if !soleVoter(c.raft.GetConfiguration().Configuration().Servers, c.config.serverID()) {
+		return nil
+	}
+	reload := c.raft.ReloadableConfig()
+	reload.HeartbeatTimeout = c.config.HeartbeatTimeout
+	if err := c.raft.ReloadConfig(reload); err != nil {
+		return err
+	}
+	return c.AwaitLeader(ctx)
+}
+
+func soleVoter(servers []raft.Server, id raft.ServerID) bool {
+	voters := 0
+	for _, s := range servers {
+		if s.Suffrage == raft.Voter {
+			voters++
+			if s.ID != id {
+				return false
+			}
 		}
 	}
-	known := make(chan raft.Observation, 1)
-	observer := raft.NewObserver(known, false, func(o *raft.Observation) bool {
-		l, ok := o.Data.(raft.LeaderObservation)
-		return ok && l.LeaderID != ""
-	})
-	c.raft.RegisterObserver(observer)
-	defer c.raft.DeregisterObserver(observer)
-	for {
-		if _, leader := c.raft.LeaderWithID(); leader == c.config.serverID() {
-			err := c.Barrier(ctx)
-			return errors.Join(err, c.fault.get())
-		} else if leader != "" {
-			return nil
-		}
-		select {
-		case <-known:
-		case <-c.fault.raised:
-			return c.fault.get()
-		case <-ctx.Done():
-			return fmt.Errorf("controller: no leader yet: %w", ctx.Err())
-		}
-	}
+	return voters == 1
 }
 
 func hasServer(servers []raft.Server, id raft.ServerID) bool {
@@ -256,14 +227,6 @@ func hasServer(servers []raft.Server, id raft.ServerID) bool {
 
 // Image returns the newest image applied here.
 func (c *Controller) Image() *metadata.Image { return c.machine.Image() }
-
-// Leader returns the node id of the broker that leads the group, if one is known.
-func (c *Controller) Leader() (node int32, known bool) {
-	_, id := c.raft.LeaderWithID()
-	head, _, _ := strings.Cut(string(id), ".")
-	n, err := strconv.ParseInt(head, 10, 32)
-	return int32(n), err == nil
-}
 
 // Snapshot writes a snapshot now and drops the log entries behind it but the trailing ones.
 func (c *Controller) Snapshot() error {
@@ -311,36 +274,42 @@ func (c *Controller) shutdownRaft() raft.Future {
 	return c.shutdown
 }
 
-// drain waits for the proposals under way. The library answers those it holds, unless it is shut
-// down while they wait for the FSM; so they get the time that they need first.
+// drain waits for the proposals under way, and gives up those that take too long. The library
+// answers those it holds, unless it is shut down while they wait for the FSM; so they get the time
+// that they need first.
 func (c *Controller) drain() {
 	done := make(chan struct{})
 	go func() {
 		c.pending.Wait()
 		close(done)
 	}()
-	timer := time.NewTimer(drainTimeout)
+	timer := time.NewTimer(c.config.drainTimeout())
 	defer timer.Stop()
 	select {
 	case <-done:
 	case <-timer.C:
 	}
+	c.cancelCalls()
 }
 
-// Close stops the group and closes its files. Listeners have returned when it does; calls after
-// the first wait for it and return the same error.
+// Close hands leadership over when there is somebody to take it, stops the group and closes its
+// files. Listeners have returned when it does; calls after the first wait for it and return the
+// same error.
 func (c *Controller) Close() error {
 	c.mu.Lock()
-	first := !isClosed(c.stop)
-	c.closing = true
-	if first {
-		close(c.stop)
-	}
+	first := !c.closeBegun
+	c.closeBegun = true
 	c.mu.Unlock()
 	if !first {
 		<-c.closed
 		return c.closeErr
 	}
+	c.handOver()
+	c.mu.Lock()
+	c.closing = true
+	close(c.stop)
+	c.mu.Unlock()
+	c.cancel()
 	c.drain()
 	err := c.shutdownRaft().Error()
 	c.owned.Wait()
@@ -354,15 +323,6 @@ func (c *Controller) closeStores() error {
 		return nil
 	}
 	return c.bolt.Close()
-}
-
-func isClosed(ch <-chan struct{}) bool {
-	select {
-	case <-ch:
-		return true
-	default:
-		return false
-	}
 }
 
 func syncDir(path string) error {

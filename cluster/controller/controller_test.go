@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 }
 
 func testConfig(dir string, isNew bool) Config {
-	return Config{Dir: filepath.Join(dir, "controller"), NodeID: 1, Directory: [16]byte{1}, New: isNew}
+	return Config{Dir: filepath.Join(dir, "controller"), NodeID: 1, Directory: [16]byte{1}, New: isNew, Bootstrap: true}
 }
 
 func tryOpen(config Config) (*Controller, error) {

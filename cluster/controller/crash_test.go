@@ -296,7 +296,7 @@ func TestFirstStartMayBeCutOff(t *testing.T) {
 	if err := os.WriteFile(path+".tmp", []byte("torn"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := &Controller{config: testConfig(dir, true).withDefaults(), fault: newFault()}
+	c := newController(testConfig(dir, true))
 	if err := c.openStores(); err != nil {
 		t.Fatal(err)
 	}

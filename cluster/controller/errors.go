@@ -13,6 +13,13 @@ var (
 	// ErrBusy: the proposal was not begun in time, because the disk or the group is slow. Nothing
 	// happened.
 	ErrBusy = errors.New("controller is busy: the proposal was not begun in time")
+	// ErrNotSent is wrapped by a Call whose request never left this broker.
+	ErrNotSent = errors.New("the request was not sent")
+	// ErrSkipped: the command was committed, and this broker got a snapshot in place of the entry,
+	// so it never saw the result.
+	ErrSkipped = errors.New("a snapshot took the place of the proposal")
+	// ErrNoSuccessor: there is no voter to hand leadership over to, or it was tried in this term.
+	ErrNoSuccessor = errors.New("controller has nobody to hand over to")
 	// ErrEmpty: the data directory is not new, but there is no controller state in it. Going on
 	// would make a cluster that has forgotten its topics.
 	ErrEmpty = errors.New("controller state is missing from a data directory that is not new")
@@ -40,6 +47,14 @@ func (e *UnknownOutcomeError) Error() string {
 }
 
 func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
+
+// JoinRefusedError: the cluster does not take this broker's registration.
+type JoinRefusedError struct {
+	Taken  bool // the id belongs to a broker with another directory that is not fenced
+	Reason string
+}
+
+func (e *JoinRefusedError) Error() string { return "registration refused: " + e.Reason }
 
 // CorruptError: the controller's files are damaged. Nothing in them was repaired, dropped or replaced.
 type CorruptError struct {

@@ -52,8 +52,15 @@ func TestUnreadableCommandStopsTheGroup(t *testing.T) {
 	config, fatal := withFatal(testConfig(dir, true))
 	c := open(t, config)
 	register(t, c)
-	if a := c.apply([]byte{99, 1}); a.err == nil {
-		t.Fatal("applied")
+	ticket, err := c.begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.apply(t.Context(), ticket, []byte{99, 1})
+	ticket.release()
+	var unknown *UnknownOutcomeError
+	if !errors.As(err, &unknown) {
+		t.Fatal(err)
 	}
 	var version *metadata.VersionError
 	if err := <-fatal; !errors.As(err, &version) || version.Got != 99 {

@@ -15,6 +15,7 @@ import (
 type fsm struct {
 	machine *metadata.Machine
 	fault   *fault
+	waiting *waiters
 	changed func() // called after every change of the image
 }
 
@@ -30,14 +31,20 @@ func (f *fsm) Apply(entry *raft.Log) any {
 	if err := f.fault.get(); err != nil {
 		return applied{err: &UnknownOutcomeError{Err: err}}
 	}
-	command, err := metadata.DecodeCommand(entry.Data)
+	id, data, err := decodeEntry(entry.Data)
+	var command metadata.Command
+	if err == nil {
+		command, err = metadata.DecodeCommand(data)
+	}
 	if err != nil {
 		err = f.fault.set(fmt.Errorf("controller: committed entry %d cannot be applied: %w", entry.Index, err))
 		return applied{err: &UnknownOutcomeError{Err: err}}
 	}
-	result, err := f.machine.Apply(entry.Index, command)
+	var a applied
+	a.result, a.err = f.machine.Apply(entry.Index, command)
 	f.changed()
-	return applied{result: result, err: err}
+	f.waiting.deliver(id, a)
+	return a
 }
 
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
@@ -55,6 +62,7 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 	}
 	f.machine.Restore(image)
 	f.changed()
+	f.waiting.skip(image.Index())
 	return nil
 }
 

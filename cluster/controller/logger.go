@@ -14,6 +14,8 @@ import (
 var expected = []string{
 	"heartbeat timeout reached, starting election",
 	"found temporary snapshot",
+	"no known peers, aborting election",
+	"not part of stable configuration, aborting election",
 }
 
 // newRaftLogger passes what the library logs at warn and above to logger, and the expected

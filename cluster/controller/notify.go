@@ -103,6 +103,8 @@ func (c *Controller) AwaitDelivery(ctx context.Context) error {
 
 // imageChanged runs on the library's FSM goroutine.
 func (c *Controller) imageChanged() {
+	c.imageAdvanced.fire()
+	c.wake()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.subscriptions {

@@ -13,11 +13,13 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// The library's keys for a vote, and ours for the record that holds both.
+// The library's keys for a vote, and ours for the record that holds both and for who the state of
+// a broker that joined belongs to.
 var (
 	keyVoteTerm      = []byte("LastVoteTerm")
 	keyVoteCandidate = []byte("LastVoteCand")
 	keyVote          = []byte("Vote")
+	keyServerID      = []byte("ServerID")
 )
 
 // stableStore keeps the group's term and vote. The library writes the term and the candidate of a
@@ -79,6 +81,14 @@ func (s *stableStore) GetUint64(key []byte) (uint64, error) {
 
 // vote returns the record of the last vote: 8 bytes term, then the candidate.
 func (s *stableStore) vote() ([]byte, error) { return s.read(keyVote) }
+
+// ownedBy notes whose state this is, once.
+func (s *stableStore) ownedBy(id raft.ServerID) error {
+	if _, err := s.read(keyServerID); err == nil || err.Error() != "not found" {
+		return err
+	}
+	return s.write(keyServerID, []byte(id))
+}
 
 // write stores value with a CRC-32C over key and value behind it: bbolt checks its meta pages only.
 func (s *stableStore) write(key, value []byte) error {

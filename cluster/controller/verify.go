@@ -64,8 +64,15 @@ func (c *Controller) verify(logs *logStore, stable *stableStore) (empty bool, er
 	if err != nil && err.Error() != "not found" {
 		return false, &CorruptError{Path: path, Reason: "current term", Err: err}
 	}
-	if _, err := stable.vote(); err != nil && err.Error() != "not found" {
+	_, err = stable.vote()
+	if err != nil && err.Error() != "not found" {
 		return false, &CorruptError{Path: path, Reason: "vote", Err: err}
+	}
+	voted := err == nil
+	if owner, err := stable.read(keyServerID); err == nil && string(owner) != string(c.config.serverID()) {
+		return false, fmt.Errorf("controller: the state in %s belongs to %s, this broker is %s", path, owner, c.config.serverID())
+	} else if err != nil && err.Error() != "not found" {
+		return false, &CorruptError{Path: path, Reason: "server id", Err: err}
 	}
 	if lastTerm > 0 {
 		if term < lastTerm {
@@ -73,10 +80,14 @@ func (c *Controller) verify(logs *logStore, stable *stableStore) (empty bool, er
 		}
 		return false, nil
 	}
-	if !c.config.New {
+	switch {
+	case !c.config.New:
 		return false, fmt.Errorf("%w: %s", ErrEmpty, c.config.Dir)
-	}
-	if term > 0 { // the first start ended between the term and the first entry
+	case !c.config.Bootstrap:
+		return true, stable.ownedBy(c.config.serverID())
+	case term > 1 || voted:
+		return false, &CorruptError{Path: path, Reason: fmt.Sprintf("term %d without a log: this broker knows a group already and cannot begin one", term)}
+	case term == 1: // the first start ended between the term and the first entry
 		return true, stable.SetUint64([]byte("CurrentTerm"), 0)
 	}
 	return true, nil
