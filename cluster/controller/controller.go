@@ -19,8 +19,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
 
+	"weir/cluster/boltfile"
 	"weir/cluster/metadata"
 )
 
@@ -118,12 +118,7 @@ func (c *Controller) openStores() error {
 	c.bolt, err = raftboltdb.New(raftboltdb.Options{
 		Path:                    path,
 		MsgpackUseNewTimeFormat: true,
-		BoltOptions: &bbolt.Options{
-			Timeout:         time.Second, // another process holds the file: say so instead of waiting for ever
-			NoFreelistSync:  true,
-			FreelistType:    bbolt.FreelistMapType,
-			InitialMmapSize: 1 << 20, // the file grows once at first, not at every entry
-		},
+		BoltOptions:             boltfile.Options(),
 	})
 	if err != nil {
 		return fmt.Errorf("controller: open %s: %w", path, err)
@@ -135,7 +130,7 @@ func (c *Controller) openStores() error {
 	if !fresh {
 		return nil
 	}
-	return errors.Join(syncDir(c.config.Dir), syncDir(filepath.Dir(c.config.Dir)))
+	return errors.Join(boltfile.SyncDir(path), boltfile.SyncDir(c.config.Dir))
 }
 
 func (c *Controller) startRaft() error {
@@ -323,12 +318,4 @@ func (c *Controller) closeStores() error {
 		return nil
 	}
 	return c.bolt.Close()
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/raft"
-	"go.etcd.io/bbolt"
 
+	"weir/cluster/boltfile"
 	"weir/cluster/metadata"
 )
 
@@ -23,28 +23,17 @@ func (c *Controller) checkFile(path string) (fresh bool, err error) {
 	case errors.Is(err, os.ErrNotExist) && !c.config.New:
 		return false, fmt.Errorf("%w: %s does not exist", ErrEmpty, path)
 	case errors.Is(err, os.ErrNotExist):
-		return true, createBolt(path)
+		return true, boltfile.Create(path)
 	case err != nil:
 		return false, err
 	case info.Size() == 0:
 		return false, &CorruptError{Path: path, Reason: "the file is empty"}
 	}
-	return false, checkBolt(path)
-}
-
-func createBolt(path string) error {
-	temporary := path + ".tmp"
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	err = boltfile.Check(path, "conf", "logs")
+	if damage := (*boltfile.DamageError)(nil); errors.As(err, &damage) {
+		err = &CorruptError{Path: path, Reason: "pages", Err: damage.Err}
 	}
-	db, err := bbolt.Open(temporary, 0o600, &bbolt.Options{NoFreelistSync: true})
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(db.Sync(), db.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temporary, path)
+	return false, err
 }
 
 // verify checks what the library takes on trust, and restores the newest snapshot: the library

@@ -39,11 +39,14 @@ var layers = []layer{
 	{"cluster/txn", nil, nil},
 
 	{"cluster/transport", nil, []string{"github.com/hashicorp/raft"}},
-	{"cluster/controller", []string{"cluster/metadata"}, []string{
-		"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2", "github.com/hashicorp/go-hclog", "go.etcd.io/bbolt",
+	{"cluster/boltfile", nil, []string{"go.etcd.io/bbolt"}},
+	{"cluster/votes", []string{"cluster/boltfile"}, []string{"github.com/hashicorp/raft", "go.etcd.io/bbolt"}},
+	{"cluster/controller", []string{"cluster/boltfile", "cluster/metadata"}, []string{
+		"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2", "github.com/hashicorp/go-hclog",
 	}},
 	{"cluster", []string{
 		"cluster/config", "cluster/metadata", "cluster/group", "cluster/txn", "cluster/transport", "cluster/controller",
+		"cluster/votes",
 		"partition", "log", "segment/vfs", "protocol/recordbatch",
 	}, []string{"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2"}},
 	{"cluster/broker", []string{

@@ -1,4 +1,4 @@
-package controller
+package boltfile
 
 import (
 	"encoding/binary"
@@ -45,14 +45,14 @@ func boltFile(t testing.TB) (path string) {
 }
 
 func TestSoundDatabasePasses(t *testing.T) {
-	if err := checkBolt(boltFile(t)); err != nil {
+	if err := Check(boltFile(t), "conf", "logs"); err != nil {
 		t.Fatal(err)
 	}
 	never := filepath.Join(t.TempDir(), "raft.db")
-	if err := createBolt(never); err != nil {
+	if err := Create(never); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkBolt(never); err != nil {
+	if err := Check(never, "conf", "logs"); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -66,12 +66,12 @@ func TestTornMetaPage(t *testing.T) {
 	}
 	for _, at := range []int{0, 4096} {
 		torn := append([]byte(nil), data...)
-		clear(torn[at+boltPageHeader : at+boltPageHeader+boltMeta])
+		clear(torn[at+pageHeader : at+pageHeader+metaSize])
 		m, err := newestMeta(torn)
 		if err != nil || m.pageBytes != 4096 {
 			t.Fatalf("meta at %d torn: %+v, %v", at, m, err)
 		}
-		clear(torn[4096-at+boltPageHeader:][:boltMeta])
+		clear(torn[4096-at+pageHeader:][:metaSize])
 		if _, err := newestMeta(torn); err == nil {
 			t.Fatal("both torn")
 		}
@@ -93,9 +93,9 @@ func FuzzBoltPages(f *testing.F) {
 		bent := append([]byte(nil), data...)
 		i := 8192 + int(at)%(len(bent)-8192-8)
 		binary.NativeEndian.PutUint64(bent[i:], value)
-		w := &boltWalk{data: bent, pageBytes: 4096, end: meta.end, seen: map[uint64]bool{}}
+		w := &walk{data: bent, pageBytes: 4096, end: meta.end, seen: map[uint64]bool{}}
 		if w.tree(meta.root, keys{}) == nil { // no panic, no endless loop; what passes has its pages once
-			if err := w.buckets(meta.root); err == nil && len(w.seen) > int(meta.end) {
+			if err := w.buckets(meta.root, []string{"conf", "logs"}); err == nil && len(w.seen) > int(meta.end) {
 				t.Fatal("more pages than there are")
 			}
 		}
