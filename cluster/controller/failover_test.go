@@ -65,14 +65,18 @@ func disturb(t *testing.T, k *testCluster, random *rand.Rand) {
 			id = leader.config.NodeID
 		}
 		wait := time.Duration(random.IntN(4000)) * time.Millisecond
-		if random.IntN(2) == 0 {
+		kind := random.IntN(3)
+		if kind > 0 {
 			k.setCut(id, true)
-			time.Sleep(wait)
-			k.setCut(id, false)
-		} else {
+		}
+		if kind < 2 { // one that is cut off cannot hand over
 			k.stop(id)
-			time.Sleep(wait)
+		}
+		time.Sleep(wait)
+		if kind < 2 {
 			k.start(id, 1)
+		} else {
+			k.setCut(id, false)
 		}
 		time.Sleep(time.Duration(random.IntN(3000)) * time.Millisecond)
 	}

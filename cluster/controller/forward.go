@@ -28,8 +28,8 @@ const (
 	refusalOther = 2
 )
 
-// MalformedError: another broker could not read what this one sent, because one of the two is
-// newer, or this one could not read the answer's request. Nothing happened.
+// MalformedError: what one broker sent, the other cannot read, because one of the two is newer.
+// Nothing happened.
 type MalformedError struct{ Reason string }
 
 func (e *MalformedError) Error() string { return "request between controllers: " + e.Reason }

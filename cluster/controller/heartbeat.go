@@ -69,7 +69,7 @@ func (c *Controller) HandleHeartbeat(_ context.Context, from int32, request []by
 	taken := ok && broker.Epoch == b.epoch && c.raft.State() == raft.Leader
 	if taken {
 		first := !c.liveness.contact(from).heard
-		c.liveness.hear(from, b, time.Now())
+		c.liveness.hear(from, b, c.raft.LastIndex(), time.Now())
 		if first || broker.Fenced {
 			c.wake()
 		}

@@ -7,8 +7,8 @@ import (
 	"weir/cluster/metadata"
 )
 
-// caughtUpEntries is how far a broker may be behind the leader to become a voter: a new voter
-// counts at once, so it must not hold up the others.
+// caughtUpEntries is how far a broker may be behind the leader when it gives a sign of life to
+// become a voter: a new voter counts at once, so it must not hold up the others.
 const caughtUpEntries = 64
 
 // contact is what the leader knows of one broker from its signs of life.
@@ -17,7 +17,8 @@ type contact struct {
 	since   time.Time // of the newest sign, or when the leader began to wait for one
 	heard   bool      // there was one
 	last    uint64    // index of its newest log entry
-	applied uint64    // index of its image
+	applied uint64    // of them, how many its machine has
+	near    bool      // it had nearly all that this broker had at that time
 }
 
 // liveness is whom this broker has heard since it leads. It is given the time.
@@ -35,10 +36,12 @@ func (l *liveness) reset() {
 	clear(l.nodes)
 }
 
-func (l *liveness) hear(node int32, b beat, now time.Time) {
+// hear notes a sign of life; last is the index of this broker's own newest log entry.
+func (l *liveness) hear(node int32, b beat, last uint64, now time.Time) {
+	near := min(b.last, b.applied)+caughtUpEntries >= last
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.nodes[node] = contact{epoch: b.epoch, since: now, heard: true, last: b.last, applied: b.applied}
+	l.nodes[node] = contact{epoch: b.epoch, since: now, heard: true, last: b.last, applied: b.applied, near: near}
 }
 
 func (l *liveness) contact(node int32) contact {
@@ -70,10 +73,10 @@ func (l *liveness) judge(image *metadata.Image, self int32, now time.Time, timeo
 	return fence, unfence
 }
 
-// caughtUp says whether the broker was heard within timeout and has nearly all entries up to last.
-func (l *liveness) caughtUp(node int32, last uint64, now time.Time, timeout time.Duration) bool {
+// caughtUp says whether the broker was heard within timeout and had nearly all entries then.
+func (l *liveness) caughtUp(node int32, now time.Time, timeout time.Duration) bool {
 	seen := l.contact(node)
-	return seen.heard && now.Sub(seen.since) < timeout && seen.last+caughtUpEntries >= last && seen.applied+caughtUpEntries >= last
+	return seen.heard && now.Sub(seen.since) < timeout && seen.near
 }
 
 // alignFences fences those that have been silent, all in one command, and unfences those that are

@@ -93,9 +93,9 @@ func nodeOf(id raft.ServerID) (node int32, ok bool) {
 // alignMembers makes one step, and returns when it is committed. The configuration that it was
 // planned from must still be the newest.
 func (c *Controller) alignMembers(current raft.ConfigurationFuture, image *metadata.Image) (changed bool, err error) {
-	now, last := time.Now(), c.raft.LastIndex()
+	now := time.Now()
 	change := planMembers(current.Configuration().Servers, image, c.config.serverID(), func(node int32) bool {
-		return c.liveness.caughtUp(node, last, now, c.config.SessionTimeout)
+		return c.liveness.caughtUp(node, now, c.config.SessionTimeout)
 	})
 	address := raft.ServerAddress(change.id)
 	switch change.kind {

@@ -107,7 +107,7 @@ func TestJudge(t *testing.T) {
 		}
 	}
 	hear := func(id int32, after time.Duration) {
-		l.hear(id, beat{epoch: epochOf(m, id).Epoch, last: 9, applied: 8}, start.Add(after))
+		l.hear(id, beat{epoch: epochOf(m, id).Epoch, last: 9, applied: 8}, 9, start.Add(after))
 	}
 	none := []int32{}
 	judge(0, none, none) // a new leader gives everybody the whole time
@@ -124,9 +124,16 @@ func TestJudge(t *testing.T) {
 	judge(11*time.Second, none, none) // a registration is a sign of life
 	judge(17*time.Second, []int32{2, 3}, none)
 	hear(2, 17*time.Second)
-	if !l.caughtUp(2, 9+caughtUpEntries-1, start.Add(18*time.Second), timeout) || l.caughtUp(2, 9+caughtUpEntries, start.Add(18*time.Second), timeout) ||
-		l.caughtUp(2, 9, start.Add(23*time.Second), timeout) || l.caughtUp(9, 0, start, timeout) {
+	if !l.caughtUp(2, start.Add(18*time.Second), timeout) || l.caughtUp(2, start.Add(23*time.Second), timeout) || l.caughtUp(9, start, timeout) {
 		t.Fatal("caught up")
+	}
+	for _, b := range []beat{{last: 9, applied: 8}, {last: 8, applied: 9}} {
+		if l.hear(4, b, 8+caughtUpEntries, start); !l.caughtUp(4, start, timeout) {
+			t.Fatal("near enough")
+		}
+		if l.hear(4, b, 9+caughtUpEntries, start); l.caughtUp(4, start, timeout) {
+			t.Fatal("too far behind")
+		}
 	}
 	mustTake(t, m, metadata.FenceBrokers{Brokers: []metadata.BrokerEpoch{epochOf(m, 1)}})
 	judge(17*time.Second, []int32{3}, []int32{1}) // who leads is alive
