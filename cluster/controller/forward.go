@@ -15,6 +15,7 @@ import (
 // (1 byte), entry. An answer is: forwardVersion, status (1 byte), what the status says.
 const (
 	forwardVersion = 1
+	forwardHeader  = 2
 
 	statusCommitted = 0 // index (8 bytes), refusal (1 byte), its text
 	statusNotLeader = 1 // whether the leader is known (1 byte), its node (4 bytes)
@@ -28,6 +29,9 @@ const (
 	refusalOther = 2
 )
 
+// MaxRequestBytes is the longest request of Forward; answers and signs of life are below 64 KiB.
+const MaxRequestBytes = forwardHeader + entryHeader + metadata.MaxCommandBytes
+
 // MalformedError: what one broker sent, the other cannot read, because one of the two is newer.
 // Nothing happened.
 type MalformedError struct{ Reason string }
@@ -39,7 +43,7 @@ func (c *Controller) forward(ctx context.Context, call func(ctx context.Context,
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.calls, cancel)()
-	request := make([]byte, 0, 2+len(entry))
+	request := make([]byte, 0, forwardHeader+len(entry))
 	request = append(append(request, forwardVersion, flag(relay)), entry...)
 	answer, err := call(ctx, request)
 	switch {
@@ -56,10 +60,10 @@ func (c *Controller) forward(ctx context.Context, call func(ctx context.Context,
 // HandleForward submits what Propose or Register of another broker sends. The answer is for the
 // sender; it says all there is to say, so the error is always nil but for a request that is not one.
 func (c *Controller) HandleForward(ctx context.Context, from int32, request []byte) ([]byte, error) {
-	if len(request) < 2 || request[0] != forwardVersion {
+	if len(request) < forwardHeader || request[0] != forwardVersion {
 		return nil, &MalformedError{Reason: "not a proposal of a version that this broker reads"}
 	}
-	done, err := c.handle(ctx, from, request[1] == 1, request[2:])
+	done, err := c.handle(ctx, from, request[1] == 1, request[forwardHeader:])
 	return encodeAnswer(done, err), nil
 }
 

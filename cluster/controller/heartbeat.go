@@ -41,6 +41,8 @@ func (c *Controller) beat() {
 		select {
 		case <-c.stop:
 			return
+		case <-c.fault.raised: // the sooner others take over
+			return
 		case <-ticker.C:
 		case <-changed:
 		}
