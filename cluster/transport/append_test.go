@@ -318,9 +318,9 @@ func TestDataIsLeftAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := newNetwork(t)
 			a := n.open(1, func(c *Config) {
-				c.AppendTimeout, c.MinRate = 200*time.Millisecond, 1<<40
+				c.AppendTimeout, c.ControlTimeout, c.MinRate = 200*time.Millisecond, 200*time.Millisecond, 1<<40
 				if name == "close" {
-					c.AppendTimeout = long
+					c.AppendTimeout, c.ControlTimeout = long, long
 				}
 			})
 			b := n.open(2, func(c *Config) { c.Listener = &stallBulk{Listener: c.Listener, stalled: make(chan struct{})} })

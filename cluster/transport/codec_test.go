@@ -217,4 +217,10 @@ func TestCheckEntries(t *testing.T) {
 	if err := checkSnapshot(&raft.InstallSnapshotRequest{SnapshotVersion: 1, Configuration: []byte{0xdf, 0xff, 0xff, 0xff, 0xff}}); !errors.Is(err, ErrMalformed) {
 		t.Errorf("snapshot: %v", err)
 	}
+	nested := append([]byte{0x81, 0xa1, 'x'}, bytes.Repeat([]byte{0x91}, 40<<20)...)
+	for _, n := range []int{maxConfigurationBytes, len(nested)} {
+		if err := checkConfiguration(nested[:n]); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%d bytes of nesting: %v", n, err)
+		}
+	}
 }

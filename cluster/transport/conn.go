@@ -151,8 +151,9 @@ func (c *conn) takePending(id uint64) *request {
 }
 
 // write sends one frame in its turn. The parts are read until it returns, and never after. A write that
-// has begun and fails leaves half a frame: the connection is killed. g, which may be nil, is the group
-// whose bytes they are: its Close cuts the write short.
+// has begun and fails leaves half a frame, and the connection is killed; so that one which waited long for
+// its turn does not do that, each gets ControlTimeout and its bytes' time at least. g, which may be nil, is
+// the group whose bytes they are: its Close cuts the write short.
 func (c *conn) write(g *Group, w *patience, parts net.Buffers) error {
 	if err := c.takeTurn(w); err != nil {
 		return err
@@ -164,7 +165,7 @@ func (c *conn) write(g *Group, w *patience, parts net.Buffers) error {
 		return c.unreachable(c.err)
 	}
 	c.writing = g
-	c.nc.SetWriteDeadline(w.deadline)
+	c.nc.SetWriteDeadline(c.writeDeadline(w, parts))
 	c.mu.Unlock()
 	if g != nil && g.ctx.Err() != nil { // closed before it could see us write
 		c.stopWriting()
@@ -178,6 +179,18 @@ func (c *conn) write(g *Group, w *patience, parts net.Buffers) error {
 	}
 	c.t.counters.framesSent.Add(1)
 	return nil
+}
+
+func (c *conn) writeDeadline(w *patience, parts net.Buffers) time.Time {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	least := time.Now().Add(c.t.cfg.ControlTimeout + c.t.cfg.transferTime(int64(n)))
+	if least.After(w.deadline) {
+		return least
+	}
+	return w.deadline
 }
 
 func (c *conn) stopWriting() {

@@ -35,8 +35,15 @@ func checkSnapshot(r *raft.InstallSnapshotRequest) error {
 	return checkConfiguration(r.Configuration)
 }
 
+// maxConfigurationBytes is room for some 500 servers, and bounds what the library's decoder is given: a stack
+// that is used up cannot be recovered from, whatever that decoder's own limit on nesting is.
+const maxConfigurationBytes = 64 << 10
+
 // checkConfiguration decodes a configuration as the library will, which panics when it cannot.
 func checkConfiguration(b []byte) (err error) {
+	if len(b) > maxConfigurationBytes {
+		return fmt.Errorf("%w: a configuration of %d bytes, at most %d", ErrMalformed, len(b), maxConfigurationBytes)
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: configuration: %v", ErrMalformed, p)
