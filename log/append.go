@@ -2,6 +2,7 @@ package log
 
 import (
 	"fmt"
+	"math"
 
 	"weir/protocol/recordbatch"
 	"weir/segment"
@@ -16,7 +17,7 @@ const (
 	KindNoop          = segment.KindNoop
 	KindConfiguration = segment.KindConfiguration
 	KindBarrier       = segment.KindBarrier
-	KindRemoved       = segment.KindRemoved // by compaction; Entry gives it, Append refuses it
+	KindRemoved       = segment.KindRemoved // by compaction; AppendStamped takes it, Append does not
 )
 
 // Entry is one Raft entry.
@@ -53,7 +54,12 @@ func (l *Log) Append(entries []Entry) (AppendResult, error) {
 
 // AppendStamped is Append for entries that another replica's log has stamped: the
 // batches' base offsets and epochs are compared with what this log would stamp,
-// their CRCs are checked, and Data is not changed.
+// their CRCs are checked, and Data is not changed. Entries that the other log's
+// compaction has removed come as KindRemoved: each takes a raft index, and one with
+// a NextOffset above the log end all offsets up to there, so that both logs count
+// alike. They are stored as stand-ins, as far as the run ends within entries, and
+// as no-ops otherwise. Only what is committed is ever removed: what has a stand-in
+// is not cut off by TruncateSuffix.
 //
 // Errors: those of Append, an *EntryError for a CRC that does not match; and
 // *DivergedError. Nothing is written then.
@@ -88,7 +94,7 @@ func (l *Log) append(entries []Entry, stamped bool) (AppendResult, error) {
 		l.epochs.Store(epochs)
 		return AppendResult{}, err
 	}
-	l.publish(next)
+	l.publish(next, res.LastRaftIndex+1)
 	return res, nil
 }
 
@@ -98,8 +104,10 @@ func (l *Log) plan(entries []Entry, stamped bool, offset int64, raft uint64) (to
 	l.w.frames = l.w.frames[:0]
 	epoch := l.LastEpoch()
 	next = offset
-	for i, e := range entries {
+	for i, n := 0, 1; i < len(entries); i += n {
+		e := entries[i]
 		f := segment.Frame{Kind: e.Kind, Offset: next, NextOffset: next, RaftIndex: raft + uint64(i), Epoch: e.Epoch, MaxTimestamp: -1}
+		n = 1
 		reason := ""
 		switch {
 		case e.Epoch < max(epoch, 0):
@@ -110,6 +118,10 @@ func (l *Log) plan(entries []Entry, stamped bool, offset int64, raft uint64) (to
 			}
 		case e.Kind.Raft():
 			f.Bytes = segment.RaftFrameBytes + int64(len(e.Data))
+		case e.Kind == KindRemoved && stamped:
+			if n, reason, err = planRemoved(&f, entries[i:]); err != nil {
+				return 0, 0, err
+			}
 		default:
 			reason = "kind " + e.Kind.String()
 		}
@@ -150,13 +162,43 @@ func planBatch(f *segment.Frame, e Entry, stamped bool) (reason string, err erro
 	return "", nil
 }
 
+// planRemoved has the frame be that of the removed entries that a run begins with,
+// n of them: a stand-in for all up to the one that says where the run ends, or a
+// no-op for the first when the run goes on past them. reason says what is wrong.
+func planRemoved(f *segment.Frame, entries []Entry) (n int, reason string, err error) {
+	for n < len(entries) && entries[n].Kind == KindRemoved && entries[n].Epoch == f.Epoch {
+		n++
+		next := entries[n-1].NextOffset
+		switch {
+		case next == 0:
+			continue
+		case next < f.Offset:
+			return n, "", &DivergedError{RaftIndex: f.RaftIndex + uint64(n-1), GotOffset: next, WantOffset: f.Offset,
+				GotEpoch: f.Epoch, WantEpoch: f.Epoch}
+		case next-1-f.Offset > math.MaxInt32:
+			return n, fmt.Sprintf("removed entries of offsets %d to %d", f.Offset, next), nil
+		case next > f.Offset:
+			f.Kind, f.Bytes, f.NextOffset, f.Removed = KindBatch, recordbatch.HeaderBytes, next, int32(n)
+			return n, "", nil
+		}
+		break
+	}
+	f.Kind, f.Bytes = KindNoop, segment.RaftFrameBytes
+	return 1, "", nil
+}
+
 // write stamps the planned entries, unless they are, and hands them to the active segment.
 func (l *Log) write(entries []Entry, stamped bool) error {
 	active := l.active()
 	position := active.SizeBytes()
 	l.w.bufs, l.w.scratch = l.w.bufs[:0], l.w.scratch[:0]
-	for i, e := range entries {
-		f := &l.w.frames[i]
+	at := 0
+	for i := range l.w.frames {
+		f, e := &l.w.frames[i], entries[at]
+		at += int(max(f.Removed, 1))
+		if e.Kind == KindRemoved {
+			e.Data = nil
+		}
 		f.Position = position
 		position += f.Bytes
 		if e.Kind == KindBatch {
@@ -169,7 +211,11 @@ func (l *Log) write(entries []Entry, stamped bool) error {
 		}
 		// scratch may move when it grows; what was cut from it stays valid.
 		start := len(l.w.scratch)
-		l.w.scratch = segment.AppendRaftFrame(l.w.scratch, e.Kind, f.Offset, e.Epoch, f.RaftIndex, e.Data)
+		if f.Removed > 0 {
+			l.w.scratch = segment.AppendStandIn(l.w.scratch, f.Offset, f.NextOffset, f.Epoch, f.Removed)
+		} else {
+			l.w.scratch = segment.AppendRaftFrame(l.w.scratch, f.Kind, f.Offset, f.Epoch, f.RaftIndex, e.Data)
+		}
 		l.w.bufs = append(l.w.bufs, l.w.scratch[start:])
 	}
 	l.w.changed = true
@@ -192,13 +238,13 @@ func (l *Log) publishEpochs() {
 }
 
 // publish makes the written frames part of the log.
-func (l *Log) publish(next int64) {
+func (l *Log) publish(next int64, nextRaft uint64) {
 	for _, f := range l.w.frames {
 		if l.w.firstTimestamp < 0 && f.Kind == KindBatch {
 			l.w.firstTimestamp = f.MaxTimestamp
 		}
 	}
-	l.nextRaft.Store(l.w.frames[len(l.w.frames)-1].RaftIndex + 1)
+	l.nextRaft.Store(nextRaft)
 	l.logEnd.Store(next)
 }
 
@@ -301,5 +347,6 @@ func (l *Log) newHeader(base int64, raft uint64, epoch int32) segment.Header {
 		Partition: l.cfg.Partition, TopicID: l.cfg.TopicID,
 		CreatedMillis:      l.cfg.Now().UnixMilli(),
 		IndexIntervalBytes: l.settings.Load().IndexIntervalBytes,
+		StandIns:           true, // a leader may send what it has removed
 	}
 }

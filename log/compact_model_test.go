@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -470,6 +471,9 @@ func (x *keyedRun) checkEntries(present map[int64]bool) {
 		release()
 	}
 	x.checkRanges()
+	if x.r.IntN(4) == 0 {
+		x.checkFollower()
+	}
 	for _, b := range x.batches {
 		for o := max(b.base, x.start); o < b.next; o++ {
 			if got := x.l.EpochAt(o); got != b.epoch {
@@ -505,6 +509,88 @@ func (x *keyedRun) checkRanges() {
 			i++
 		}
 	}
+}
+
+// checkFollower has another log take all entries, in pieces, as a replica that has
+// none of them: it has the same records and counts alike, also when it is opened
+// again without its indexes.
+func (x *keyedRun) checkFollower() {
+	x.t.Helper()
+	mem := vfs.NewMem()
+	cfg := log.Config{Dir: "/log", FS: mem, Settings: log.Settings{SegmentBytes: x.cfg.Settings.SegmentBytes, IndexIntervalBytes: x.cfg.Settings.IndexIntervalBytes}}
+	f, err := log.Open(cfg)
+	x.fatal(err)
+	first := x.l.FirstRaftIndex()
+	if first > 1 && first <= x.l.LastRaftIndex() {
+		for frame, err := range x.l.Frames(first) {
+			x.fatal(err)
+			x.fatal(f.ResetTo(frame.Offset, first, x.epochs[first-2]))
+			break
+		}
+	}
+	if first > x.l.LastRaftIndex() {
+		x.fatal(f.Close())
+		return
+	}
+	replicate(x.t, x.l, f, 1+x.r.IntN(20))
+	if x.start > f.LogEndOffset() {
+		x.t.Fatalf("follower ends at %d below the start %d", f.LogEndOffset(), x.start)
+	}
+	x.fatal(f.AdvanceStart(x.start))
+	want, err := bytesOf(x.l, x.end())
+	x.fatal(err)
+	for range 2 {
+		x.fatal(logtest.Check(f))
+		if f.LastRaftIndex() != x.l.LastRaftIndex() || f.FirstRaftIndex() != first {
+			x.t.Fatalf("follower has entries [%d, %d], leader [%d, %d]", f.FirstRaftIndex(), f.LastRaftIndex(), first, x.l.LastRaftIndex())
+		}
+		got, err := bytesOf(f, x.end())
+		x.fatal(err)
+		if a, b := x.recordsOf(got), x.recordsOf(want); !slices.Equal(a, b) {
+			x.t.Fatalf("follower has %d records, leader %d", len(a), len(b))
+		}
+		for i := first; i <= f.LastRaftIndex(); i++ {
+			ours, err := x.l.EntryHead(i)
+			x.fatal(err)
+			theirs, err := f.EntryHead(i)
+			x.fatal(err)
+			same := ours.Kind == theirs.Kind && ours.Batch == theirs.Batch
+			removed := ours.Kind == log.KindRemoved && (theirs.Kind == log.KindNoop || theirs.Kind == log.KindRemoved)
+			if ours.Epoch != theirs.Epoch || !same && !removed {
+				x.t.Fatalf("entry %d is %+v at the leader, %+v at the follower", i, ours, theirs)
+			}
+		}
+		crashed := mem.ProcessCrashClone()
+		x.fatal(f.Close())
+		mem, cfg.FS, cfg.Recovery = crashed, crashed, log.RecoverProcessCrash
+		names, err := crashed.ReadDir("/log")
+		x.fatal(err)
+		for _, name := range names {
+			if ext := filepath.Ext(name.Name()); ext == ".index" || ext == ".timeindex" {
+				x.fatal(crashed.Remove("/log/" + name.Name()))
+			}
+		}
+		f, err = log.Open(cfg)
+		x.fatal(err)
+	}
+	x.fatal(f.Close())
+}
+
+// recordsOf lists offset and value of all records at or after the start.
+func (x *keyedRun) recordsOf(b []byte) (all []string) {
+	x.t.Helper()
+	for len(b) > 0 {
+		h, err := recordbatch.ParseHeader(b)
+		x.fatal(err)
+		for r, err := range recordbatch.Records(b, 0) {
+			x.fatal(err)
+			if r.Offset >= x.start {
+				all = append(all, fmt.Sprintf("%d %s %s", r.Offset, r.Key, r.Value))
+			}
+		}
+		b = b[h.SizeBytes():]
+	}
+	return all
 }
 
 // checkHead compares the head of an entry with the entry.

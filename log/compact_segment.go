@@ -219,9 +219,6 @@ func (r *rewriting) endRun() error {
 	if run.entries == 0 || r.copied == nil {
 		return nil
 	}
-	r.standIn = recordbatch.AppendEmpty(r.standIn[:0], recordbatch.Header{
-		BaseOffset: run.base, LastOffsetDelta: int32(run.next - run.base - 1), PartitionLeaderEpoch: run.epoch,
-		BaseTimestamp: run.entries, MaxTimestamp: -1, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1,
-	})
+	r.standIn = segment.AppendStandIn(r.standIn[:0], run.base, run.next, run.epoch, int32(run.entries))
 	return r.copied.Append(r.standIn)
 }

@@ -124,6 +124,29 @@ var scripts = []struct {
 		}
 		return nil
 	}},
+	{"removed entries", func(l *log.Log, b func(int) []byte, p func(promise)) error {
+		for n := range 4 {
+			entries := []log.Entry{removed(0), removed(l.LogEndOffset() + 5), removed(0)}
+			if _, err := l.AppendStamped(entries[:3-n%2]); err != nil {
+				return err
+			}
+			if err := put(l, 1, b(2)); err != nil {
+				return err
+			}
+			if n == 2 {
+				if err := l.Roll(); err != nil {
+					return err
+				}
+			}
+			if err := l.Sync(); err != nil {
+				return err
+			}
+			if err := tell(l, l.LogEndOffset(), p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}},
 	{"delete up to the end", func(l *log.Log, b func(int) []byte, p func(promise)) error {
 		for range 3 {
 			if err := errors.Join(put(l, 1, b(2)), l.Roll(), l.AdvanceStart(l.LogEndOffset())); err != nil {

@@ -12,7 +12,7 @@ import (
 // The layout of FORMAT.md as constants; positions are within a frame.
 const (
 	// FormatVersion is the newest format that this package reads and writes: that
-	// of a compacted segment. All others are of the version before.
+	// of a segment that may hold stand-ins.
 	FormatVersion = 2
 	// HeaderBytes is the size of the segment header, and so the position of
 	// the first entry in a `.log` file.
@@ -20,7 +20,7 @@ const (
 	// RaftFrameBytes is the size of a raft frame without its data.
 	RaftFrameBytes = 36
 
-	plainVersion = 1 // of a segment that has not been compacted
+	plainVersion = 1 // of a segment begun without stand-ins
 
 	prefixBytes  = 21 // what every frame begins with
 	lengthEnd    = 12 // the length field counts from here
@@ -40,7 +40,8 @@ const (
 	KindConfiguration Kind = 2
 	KindBarrier       Kind = 3
 	// KindRemoved is an entry that compaction has removed. It is never stored:
-	// what stands in for it is a batch without records.
+	// what stands in for it is a batch without records, or where it was received as
+	// such and took no offset, a no-op.
 	KindRemoved Kind = 4
 
 	kindHeader Kind = 255
@@ -98,7 +99,7 @@ type Header struct {
 	TopicID            [16]byte
 	CreatedMillis      int64
 	IndexIntervalBytes int
-	Compacted          bool // it may hold stand-ins
+	StandIns           bool // it may hold stand-ins
 }
 
 // AppendHeader appends the segment header frame, HeaderBytes long.
@@ -107,7 +108,7 @@ func AppendHeader(dst []byte, h Header) []byte {
 	dst = appendPrefix(dst, h.BaseOffset, HeaderBytes, h.EpochBefore)
 	dst = append(dst, byte(kindHeader))
 	version := uint16(plainVersion)
-	if h.Compacted {
+	if h.StandIns {
 		version = FormatVersion
 	}
 	dst = binary.BigEndian.AppendUint16(dst, version)
@@ -147,7 +148,7 @@ func ParseHeader(b []byte) (Header, error) {
 		TopicID:            [16]byte(b[48:64]),
 		CreatedMillis:      int64(binary.BigEndian.Uint64(b[64:])),
 		IndexIntervalBytes: int(min(binary.BigEndian.Uint32(b[72:]), math.MaxInt32)),
-		Compacted:          version == FormatVersion,
+		StandIns:           version == FormatVersion,
 	}
 	length := int32(binary.BigEndian.Uint32(b[8:]))
 	offset, epoch := int64(binary.BigEndian.Uint64(b)), int32(binary.BigEndian.Uint32(b[12:]))
@@ -174,6 +175,15 @@ func AppendRaftFrame(dst []byte, kind Kind, offset int64, epoch int32, raftIndex
 
 // RaftFrameData is the data within a whole raft frame. It shares its memory.
 func RaftFrameData(frame []byte) []byte { return frame[RaftFrameBytes:] }
+
+// AppendStandIn appends the batch without records that stands in for n removed
+// entries of one epoch, of which the offsets are [offset, next).
+func AppendStandIn(dst []byte, offset, next int64, epoch, n int32) []byte {
+	return recordbatch.AppendEmpty(dst, recordbatch.Header{
+		BaseOffset: offset, LastOffsetDelta: int32(next - offset - 1), PartitionLeaderEpoch: epoch,
+		BaseTimestamp: int64(n), MaxTimestamp: noTimestamp, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1,
+	})
+}
 
 func appendPrefix(dst []byte, offset int64, size int, epoch int32) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(offset))

@@ -21,6 +21,10 @@ func FuzzRecover(f *testing.F) {
 	flipped[len(body)/2] ^= 8
 	f.Add(flipped, uint8(1))
 	f.Add(append(flipped, body...), uint8(2))
+	end := x.end()
+	x.add(f, AppendStandIn(nil, end.NextOffset, end.NextOffset+7, end.Epoch, 3))
+	x.fill(f, 3)
+	f.Add(x.bytes[HeaderBytes:], uint8(1))
 	f.Fuzz(func(t *testing.T, body []byte, mode uint8) {
 		y := newFixture(t, vfs.NewMem(), "/log", 100)
 		y.rewrite(t, append(bytes.Clone(y.bytes), body...))

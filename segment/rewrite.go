@@ -106,7 +106,7 @@ func (s *Segment) Rewrite(same State) (*Rewrite, error) {
 		return nil, err
 	}
 	h := f.header
-	h.Compacted = true
+	h.StandIns = true
 	r.state, r.buf = h.start(), AppendHeader(make([]byte, 0, rewriteBytes), h)
 	if err := r.copy(f.log, same); err != nil {
 		return nil, errors.Join(err, r.Discard())

@@ -22,6 +22,7 @@ type recentFrame struct {
 	position, end      int64
 	offset, nextOffset int64 // equal for a raft frame
 	raftIndex          uint64
+	standIn            bool
 	head               [minHeadBytes]byte // of the frame, or all of a shorter one and zeros
 }
 
@@ -49,7 +50,7 @@ func (t *tail) publish(bufs [][]byte, frames []Frame, end State) {
 	}
 	for i, f := range frames {
 		r := &t.recent[(t.first+t.count)%recentFrames]
-		*r = recentFrame{position: f.Position, end: f.End(), offset: f.Offset, nextOffset: f.NextOffset, raftIndex: f.RaftIndex}
+		*r = recentFrame{position: f.Position, end: f.End(), offset: f.Offset, nextOffset: f.NextOffset, raftIndex: f.RaftIndex, standIn: f.Removed > 0}
 		copy(r.head[:], bufs[i])
 		if t.count < recentFrames {
 			t.count++
@@ -104,7 +105,8 @@ func (r *recentFrame) frame() Frame {
 }
 
 // find answers a read from memory. known is false when the offset lies before
-// the frames remembered. r has no file yet.
+// the frames remembered, or in a stand-in, with which no range begins. r has no
+// file yet.
 func (t *tail) find(q query) (r Range, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -119,6 +121,9 @@ func (t *tail) find(q query) (r Range, known bool) {
 	r = Range{FirstOffset: first.offset, NextOffset: first.offset, Position: first.position}
 	if q.offset >= first.nextOffset {
 		return r, true // the end of the segment
+	}
+	if first.standIn {
+		return Range{}, false
 	}
 	for ; i < t.count; i++ {
 		f := t.at(i)
