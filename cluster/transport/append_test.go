@@ -238,8 +238,11 @@ func TestStuckGroup(t *testing.T) {
 // heartbeats, votes and calls are answered all the same.
 func TestFloodDelaysNoControl(t *testing.T) {
 	n := newNetwork(t)
-	a := n.open(1)
-	b := n.open(2, func(c *Config) { c.Listener = &stallBulk{Listener: c.Listener, stalled: make(chan struct{})} })
+	a := n.open(1, func(c *Config) { c.AppendTimeout, c.ControlTimeout = 4*long, long })
+	b := n.open(2, func(c *Config) {
+		c.AppendTimeout = 4 * long
+		c.Listener = &stallBulk{Listener: c.Listener, stalled: make(chan struct{})}
+	})
 	stall := b.cfg.Listener.(*stallBulk)
 	ga, gb := openGroup(t, a, groupA), openGroup(t, b, groupA)
 	consume(t, gb, accept)
@@ -258,7 +261,7 @@ func TestFloodDelaysNoControl(t *testing.T) {
 		}
 		return false
 	})
-	for range 50 {
+	for range 15 {
 		mustAppend(t, ga, b, heartbeat(a, 1))
 		if _, err := a.Call(t.Context(), 2, 1, []byte("hello")); err != nil {
 			t.Fatal(err)

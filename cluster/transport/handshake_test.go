@@ -46,7 +46,7 @@ func shaken(t *testing.T, to *Transport, p purpose) net.Conn {
 // Each of these is told why, or cut off, and leaves nothing behind.
 func TestHandshakeRefusals(t *testing.T) {
 	var log logBuffer
-	tr := newNetwork(t).open(1, func(c *Config) { c.Logger = log.logger(); c.HandshakeTimeout = 300 * time.Millisecond })
+	tr := newNetwork(t).open(1, func(c *Config) { c.Logger = log.logger(); c.HandshakeTimeout = time.Second })
 	good := hello{purpose: purposeControl, from: identity{9, directory(9)}, to: tr.self, cluster: tr.cfg.ClusterID}
 	with := func(f func(*hello)) []byte { h := good; f(&h); return encodeCall(h) }
 	tooLong := encodeCall(good)

@@ -123,7 +123,7 @@ func TestConfirmsItsOwnTermOnly(t *testing.T) {
 // A group whose main loop has not answered for AliveFor does not look healthy.
 func TestHungGroupIsNotConfirmed(t *testing.T) {
 	n := newNetwork(t)
-	a, b := n.open(1, func(c *Config) { c.ControlTimeout = 100 * time.Millisecond }), n.open(2)
+	a, b := n.open(1, func(c *Config) { c.ControlTimeout = long }), n.open(2)
 	ga, gb := openGroup(t, a, groupA), openGroup(t, b, groupA)
 	gb.SetTerm(func() uint64 { return 5 })
 	gb.lived(time.Now())
@@ -134,26 +134,30 @@ func TestHungGroupIsNotConfirmed(t *testing.T) {
 	gb.mu.Unlock()
 	gb.alive.Store(gb.queuedAt.UnixNano())
 	respond(t, gb, &raft.AppendEntriesResponse{Term: 5, Success: true}, nil)
-	var timeout *TimeoutError
-	if _, err := appendTo(ga, b, heartbeat(a, 5)); !errors.As(err, &timeout) {
-		t.Fatalf("answered for a hung group: %v", err)
+	waits := make(chan error, 1)
+	go func() { _, err := appendTo(ga, b, heartbeat(a, 5)); waits <- err }()
+	eventually(t, "it is queued", func() bool { return len(gb.consumer) == 1 })
+	if len(waits) != 0 || b.Stats().HeartbeatsConfirmed != 1 {
+		t.Errorf("answered for a hung group: %d confirmed, want 1", b.Stats().HeartbeatsConfirmed)
 	}
-	if got := b.Stats().HeartbeatsConfirmed; got != 1 {
-		t.Errorf("%d confirmed, want 1", got)
+	respond(t, gb, &raft.AppendEntriesResponse{Term: 5, Success: true}, nil) // a sign of life
+	if err := receive(t, "raft's answer", waits); err != nil {
+		t.Error(err)
 	}
-	respond(t, gb, &raft.AppendEntriesResponse{Term: 5, Success: true}, nil) // too late for its caller, but a sign of life
-	eventually(t, "it is alive", func() bool { return time.Since(time.Unix(0, gb.alive.Load())) < long })
 	mustAppend(t, ga, b, heartbeat(a, 5))
+	if got := b.Stats().HeartbeatsConfirmed; got != 2 {
+		t.Errorf("%d confirmed, want 2", got)
+	}
 }
 
 // A hung group leaves nothing behind in the connection, and does not cost the others theirs.
 func TestUnansweredHeartbeats(t *testing.T) {
 	n := newNetwork(t)
-	a := n.open(1, func(c *Config) { c.ControlTimeout = 50 * time.Millisecond })
+	a := n.open(1, func(c *Config) { c.ControlTimeout = 500 * time.Millisecond })
 	b := n.open(2)
 	ga := openGroup(t, a, groupA)
 	openGroup(t, b, groupA) // never answers
-	for range 5 {
+	for range 4 {
 		var timeout *TimeoutError
 		if _, err := appendTo(ga, b, heartbeat(a, 1)); !errors.As(err, &timeout) || timeout.Stage != "answer" {
 			t.Fatalf("got %v", err)

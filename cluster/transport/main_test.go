@@ -27,6 +27,7 @@ type network struct {
 	mu        sync.Mutex
 	addresses map[int32]string
 	cut       map[int32]bool // nobody can dial it, and it can dial nobody
+	all       []*Transport
 }
 
 func newNetwork(t testing.TB) *network {
@@ -60,19 +61,27 @@ func (n *network) open(node int32, mutate ...func(*Config)) *Transport {
 		n.t.Fatal(err)
 	}
 	n.t.Cleanup(func() { tr.Close() })
+	n.mu.Lock()
+	n.all = append(n.all, tr)
+	n.mu.Unlock()
 	return tr
 }
 
 // isolate cuts a node off, connections that stand included, or heals it.
-func (n *network) isolate(node int32, cut bool, all ...*Transport) {
+func (n *network) isolate(node int32, cut bool) {
 	n.mu.Lock()
 	n.cut[node] = cut
 	n.mu.Unlock()
-	if !cut {
-		return
-	}
-	for _, t := range all {
-		t.cut(func(c *conn) bool { return c.peer.node == node || t.self.node == node }, errors.New("cut by the test"))
+	n.enforce()
+}
+
+// enforce cuts the connections of isolated nodes. It is called again and again, since a dial may have begun
+// before the node was isolated.
+func (n *network) enforce() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, t := range n.all {
+		t.cut(func(c *conn) bool { return n.cut[c.peer.node] || n.cut[t.self.node] }, errors.New("cut by the test"))
 	}
 }
 

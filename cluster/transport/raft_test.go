@@ -61,6 +61,7 @@ func (s copyingStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.L
 
 // replica is one node with one group's raft.
 type replica struct {
+	net   *network
 	tr    *Transport
 	raft  *raft.Raft
 	fsm   *machine
@@ -84,14 +85,14 @@ func startReplicas(t testing.TB, n *network) []*replica {
 	replicas := make([]*replica, 3)
 	for i := range replicas {
 		tr := n.open(int32(i+1), func(c *Config) { c.HeartbeatInterval = 5 * time.Millisecond; c.BackoffMax = 50 * time.Millisecond })
-		replicas[i] = &replica{tr: tr, fsm: &machine{}, store: copyingStore{raft.NewInmemStore()}}
+		replicas[i] = &replica{net: n, tr: tr, fsm: &machine{}, store: copyingStore{raft.NewInmemStore()}}
 		servers = append(servers, raft.Server{ID: raft.ServerID(tr.address), Address: tr.address})
 	}
 	for _, r := range replicas {
 		g := openGroup(t, r.tr, groupA)
 		cfg := raft.DefaultConfig()
 		cfg.LocalID = raft.ServerID(r.tr.address)
-		cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaderLeaseTimeout, cfg.CommitTimeout = 300*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond, 20*time.Millisecond
+		cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaderLeaseTimeout, cfg.CommitTimeout = 400*time.Millisecond, 400*time.Millisecond, 300*time.Millisecond, 20*time.Millisecond
 		cfg.MaxAppendEntries = 256
 		cfg.Logger = hclog.NewNullLogger()
 		cfg.NoLegacyTelemetry = true
@@ -113,8 +114,16 @@ func startReplicas(t testing.TB, n *network) []*replica {
 func leader(t testing.TB, replicas ...*replica) *replica {
 	t.Helper()
 	var found *replica
+	defer func() {
+		if t.Failed() {
+			for _, r := range replicas {
+				t.Logf("node %d: %v", r.tr.self.node, r.raft.Stats())
+			}
+		}
+	}()
 	eventually(t, "a leader", func() bool {
 		found = nil
+		replicas[0].net.enforce()
 		for _, r := range replicas {
 			if r.raft.State() == raft.Leader && (found == nil || r.raft.CurrentTerm() > found.raft.CurrentTerm()) {
 				found = r
@@ -129,16 +138,26 @@ func without(all []*replica, one *replica) []*replica {
 	return slices.DeleteFunc(slices.Clone(all), func(r *replica) bool { return r == one })
 }
 
-// applyAll proposes count commands, begun together, and waits for all.
-func applyAll(t testing.TB, r *replica, from, count int) {
+// applyAll proposes count commands to the leader among the replicas, begun together, and waits for all. On a
+// busy machine it may stop to lead meanwhile; then the next one gets them all again.
+func applyAll(t testing.TB, from, count int, replicas ...*replica) *replica {
 	t.Helper()
-	futures := make([]raft.ApplyFuture, count)
-	for i := range futures {
-		futures[i] = r.raft.Apply(binary.BigEndian.AppendUint64(bytes.Repeat([]byte{byte(i)}, 100), uint64(from+i)), 0)
-	}
-	for i, f := range futures {
-		if err := f.Error(); err != nil {
-			t.Fatalf("command %d: %v", from+i, err)
+	deadline := time.Now().Add(long)
+	for {
+		r := leader(t, replicas...)
+		futures := make([]raft.ApplyFuture, count)
+		for i := range futures {
+			futures[i] = r.raft.Apply(binary.BigEndian.AppendUint64(bytes.Repeat([]byte{byte(i)}, 100), uint64(from+i)), 0)
+		}
+		var failed error
+		for _, f := range futures {
+			failed = errors.Join(failed, f.Error())
+		}
+		if failed == nil {
+			return r
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(failed)
 		}
 	}
 }
@@ -185,16 +204,18 @@ func TestRaftGroup(t *testing.T) {
 		t.Fatal("pre-votes are off")
 	}
 	all := startReplicas(t, newNetwork(t))
-	first := leader(t, all...)
-	applyAll(t, first, 0, 1000)
+	first := applyAll(t, 0, 1000, all...)
 	same(t, all...)
 	rest := without(all, first)
 	first.shutdown(t)
-	second := leader(t, rest...)
-	applyAll(t, second, 1000, 200)
+	second := applyAll(t, 1000, 200, rest...)
 	same(t, rest...)
-	if got := second.fsm.count(); got != 1200 {
-		t.Errorf("%d commands applied, want 1200", got)
+	seen := map[uint64]bool{}
+	for _, c := range second.fsm.commands() {
+		seen[binary.BigEndian.Uint64(c[100:])] = true
+	}
+	if len(seen) != 1200 {
+		t.Errorf("%d commands applied, want 1200", len(seen))
 	}
 	if s := all[0].tr.Stats().HeartbeatsConfirmed + all[1].tr.Stats().HeartbeatsConfirmed + all[2].tr.Stats().HeartbeatsConfirmed; s == 0 {
 		t.Error("no heartbeat was confirmed")
@@ -204,12 +225,12 @@ func TestRaftGroup(t *testing.T) {
 // Leadership moves when it is asked to.
 func TestRaftTransfer(t *testing.T) {
 	all := startReplicas(t, newNetwork(t))
-	first := leader(t, all...)
-	applyAll(t, first, 0, 10)
+	first := applyAll(t, 0, 10, all...)
 	if err := first.raft.LeadershipTransfer().Error(); err != nil {
 		t.Fatal(err)
 	}
-	applyAll(t, leader(t, without(all, first)...), 10, 10)
+	leader(t, without(all, first)...)
+	applyAll(t, 10, 10, all...)
 	same(t, all...)
 }
 
@@ -223,27 +244,28 @@ func TestHealedLeader(t *testing.T) {
 	n := newNetwork(t)
 	all := startReplicas(t, n)
 	for round := range repeats {
-		old := leader(t, all...)
-		applyAll(t, old, 0, 20)
-		n.isolate(old.tr.self.node, true, all[0].tr, all[1].tr, all[2].tr)
+		old := applyAll(t, 0, 20, all...)
+		n.isolate(old.tr.self.node, true)
 		stop := make(chan struct{})
 		var wg sync.WaitGroup
 		for w := range 3 { // queued for nobody, until it steps down; many end in its log only
 			wg.Go(func() {
+				tick := time.NewTicker(2 * time.Millisecond)
+				defer tick.Stop()
 				for i := 0; ; i++ {
+					old.raft.Apply(fmt.Appendf(nil, "lost %d %d %d", round, w, i), 0)
 					select {
 					case <-stop:
 						return
-					default:
-						old.raft.Apply(fmt.Appendf(nil, "lost %d %d %d", round, w, i), 0).Error()
+					case <-tick.C:
 					}
 				}
 			})
 		}
 		rest := without(all, old)
-		applyAll(t, leader(t, rest...), 0, 20)
+		applyAll(t, 0, 20, rest...)
 		n.isolate(old.tr.self.node, false)
-		applyAll(t, leader(t, all...), 0, 5)
+		applyAll(t, 0, 5, all...)
 		close(stop)
 		wg.Wait()
 		same(t, all...)
