@@ -62,8 +62,8 @@ func (t *Transport) serve(nc net.Conn) {
 	if err != nil {
 		t.drop(nc)
 		if t.ctx.Err() == nil {
-			t.counters.handshakesRefused.Add(1)
 			t.refusals.warn("connection refused", "remote", remote, "err", err)
+			t.counters.handshakesRefused.Add(1)
 		}
 		return
 	}
