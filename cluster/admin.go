@@ -57,8 +57,31 @@ func (n *Node) CreateTopics(ctx context.Context, specs []TopicSpec, validateOnly
 	}
 	for i, r := range result.([]metadata.TopicResult) {
 		results[places[i]] = r
+		if r.Topic != nil && !validateOnly {
+			n.awaitElections(ctx, r.Topic.ID)
+		}
 	}
 	return results, nil
+}
+
+// electionTimeout bounds how long the creation of partitions waits for their leaders.
+const electionTimeout = 5 * time.Second
+
+// awaitElections gives new partitions time to find their leaders, so that whoever made
+// them is not refused at first. That they do not is no failure of the creation.
+func (n *Node) awaitElections(ctx context.Context, id metadata.UUID) {
+	ctx, cancel := context.WithTimeout(ctx, electionTimeout)
+	defer cancel()
+	if err := n.awaitLeaders(ctx, id); err != nil {
+		n.logger.Warn("new partitions have no leader yet", "topic", n.nameOf(id), "err", err)
+	}
+}
+
+func (n *Node) nameOf(id metadata.UUID) string {
+	if t := n.TopicByID(id); t != nil {
+		return t.Name
+	}
+	return ""
 }
 
 // newTopic completes a spec with an id and a placement. room is how many
@@ -99,7 +122,7 @@ func (n *Node) run(ctx context.Context, cmd metadata.Command, validateOnly bool)
 	if !validateOnly {
 		return n.Propose(ctx, cmd)
 	}
-	im := n.controller.Image()
+	im := n.meta().Image()
 	_, result, err := im.Apply(im.Index()+1, cmd)
 	return result, err
 }
@@ -181,14 +204,20 @@ func (n *Node) AddPartitions(ctx context.Context, t *Topic, total int, assignmen
 	if err != nil {
 		return err
 	}
-	return result.([]metadata.TopicResult)[0].Err
+	if err := result.([]metadata.TopicResult)[0].Err; err != nil {
+		return err
+	}
+	if !validateOnly {
+		n.awaitElections(ctx, t.ID)
+	}
+	return nil
 }
 
 // AlterTopicConfigs replaces a topic's overrides by what change makes of them.
 // Should somebody else change them meanwhile, change is asked again.
 func (n *Node) AlterTopicConfigs(ctx context.Context, t *Topic, validateOnly bool, change func(old map[string]string) (map[string]string, error)) error {
 	for {
-		mt, ok := n.controller.Image().TopicByID(t.ID)
+		mt, ok := n.meta().Image().TopicByID(t.ID)
 		if !ok {
 			return &metadata.UnknownTopicError{ID: t.ID}
 		}
@@ -215,9 +244,9 @@ func (n *Node) AlterTopicConfigs(ctx context.Context, t *Topic, validateOnly boo
 // or, with metadata.AllBrokers, of all.
 func (n *Node) AlterBrokerConfigs(ctx context.Context, broker int32, validateOnly bool, change func(old map[string]string) (map[string]string, error)) error {
 	for {
-		set := n.controller.Image().ClusterConfigs()
+		set := n.meta().Image().ClusterConfigs()
 		if broker != metadata.AllBrokers {
-			set = n.controller.Image().BrokerConfigs(broker)
+			set = n.meta().Image().BrokerConfigs(broker)
 		}
 		values, err := change(set.Values)
 		if err != nil {

@@ -35,6 +35,7 @@ const (
 	metaFile  = "meta.json"
 	cleanFile = "clean-shutdown"
 	bootFile  = "running"
+	votesFile = "votes.db"
 	bootID    = "/proc/sys/kernel/random/boot_id"
 )
 
@@ -78,6 +79,7 @@ func (m dataMeta) directory() (id [16]byte) {
 //	running         boot id of the machine when all was last known to be recovered
 //	clean-shutdown  there only after a stop that left nothing to recover
 //	controller/     the controller's Raft group
+//	votes.db        term and vote of the partitions' Raft groups
 //	topics/ID/N/    partition N of the topic with that id (32 hex digits)
 //	trash/          what is on its way out
 type dataDir struct {
@@ -92,7 +94,8 @@ type dataDir struct {
 	lock     io.Closer
 }
 
-func openDataDir(fsys vfs.FS, cfg *config.Broker, logger *slog.Logger) (_ *dataDir, err error) {
+// lockDataDir makes the folders durably and takes the directory for this process.
+func lockDataDir(fsys vfs.FS, cfg *config.Broker, logger *slog.Logger) (_ *dataDir, err error) {
 	d := &dataDir{fs: fsys, root: filepath.Clean(cfg.DataDir), logger: logger}
 	for _, dir := range []string{d.root, d.topics(), d.trash(), d.controller()} {
 		if err := vfs.MkdirAllSync(fsys, dir, 0o755); err != nil {
@@ -102,21 +105,38 @@ func openDataDir(fsys vfs.FS, cfg *config.Broker, logger *slog.Logger) (_ *dataD
 	if d.lock, err = fsys.Lock(d.path(lockFile)); err != nil {
 		return nil, &LockedError{Dir: d.root, Err: err}
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.lock.Close())
-		}
-	}()
-	if d.fresh, err = d.isEmpty(d.topics()); err != nil {
-		return nil, err
-	}
-	if err := d.loadMeta(cfg); err != nil {
-		return nil, err
-	}
-	if err := d.begin(); err != nil {
-		return nil, err
-	}
 	return d, nil
+}
+
+// isNew says whether nobody has begun the directory yet.
+func (d *dataDir) isNew() bool {
+	_, err := d.fs.Stat(d.path(metaFile))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// open reads whose the directory is, or makes it this node's, of a cluster; an empty
+// clusterID is drawn at random for a new one.
+func (d *dataDir) open(cfg *config.Broker, clusterID string) (err error) {
+	if d.fresh, err = d.isEmpty(d.topics()); err != nil {
+		return err
+	}
+	if err := d.loadMeta(cfg, clusterID); err != nil {
+		return err
+	}
+	return d.begin()
+}
+
+// checkVotes refuses a directory that has data and no votes: replicas that have forgotten
+// whom they voted for must not vote again.
+func (d *dataDir) checkVotes() error {
+	_, err := d.fs.Stat(d.votes())
+	if errors.Is(err, fs.ErrNotExist) {
+		if d.fresh {
+			return nil
+		}
+		return &MetaError{Path: d.root, Reason: votesFile + " is missing but there are partitions beside it; their replicas have forgotten whom they voted for"}
+	}
+	return err
 }
 
 func (d *dataDir) isEmpty(dir string) (bool, error) {
@@ -128,6 +148,7 @@ func (d *dataDir) path(name string) string { return filepath.Join(d.root, name) 
 func (d *dataDir) topics() string          { return d.path("topics") }
 func (d *dataDir) trash() string           { return d.path("trash") }
 func (d *dataDir) controller() string      { return d.path("controller") }
+func (d *dataDir) votes() string           { return d.path(votesFile) }
 
 func (d *dataDir) topic(id [16]byte) string {
 	return filepath.Join(d.topics(), hex.EncodeToString(id[:]))
@@ -137,10 +158,10 @@ func (d *dataDir) partition(id [16]byte, index int32) string {
 }
 
 // loadMeta reads meta.json, or makes it in a folder that holds no data yet.
-func (d *dataDir) loadMeta(cfg *config.Broker) error {
+func (d *dataDir) loadMeta(cfg *config.Broker, clusterID string) error {
 	b, err := d.read(metaFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return d.makeMeta(cfg)
+		return d.makeMeta(cfg, clusterID)
 	}
 	if err != nil {
 		return err
@@ -164,7 +185,7 @@ func (d *dataDir) loadMeta(cfg *config.Broker) error {
 
 // makeMeta begins a new data directory. One that lost its meta.json is not
 // new: beginning afresh there would hide everything in it.
-func (d *dataDir) makeMeta(cfg *config.Broker) error {
+func (d *dataDir) makeMeta(cfg *config.Broker, clusterID string) error {
 	empty, err := d.isEmpty(d.controller())
 	if err != nil {
 		return err
@@ -174,7 +195,7 @@ func (d *dataDir) makeMeta(cfg *config.Broker) error {
 	}
 	var id [16]byte
 	rand.Read(id[:])
-	d.meta = dataMeta{Version: metaVersion, ClusterID: cfg.ClusterID, NodeID: cfg.NodeID, DirectoryID: hex.EncodeToString(id[:])}
+	d.meta = dataMeta{Version: metaVersion, ClusterID: clusterID, NodeID: cfg.NodeID, DirectoryID: hex.EncodeToString(id[:])}
 	if d.meta.ClusterID == "" {
 		rand.Read(id[:])
 		d.meta.ClusterID = base64.RawURLEncoding.EncodeToString(id[:])
@@ -262,6 +283,22 @@ func (d *dataDir) read(name string) ([]byte, error) {
 	}
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
 	return b, errors.Join(err, f.Close())
+}
+
+// discardPartition does the same for one partition, which has moved elsewhere.
+func (d *dataDir) discardPartition(id [16]byte, index int32) error {
+	to := filepath.Join(d.trash(), fmt.Sprintf("%s-%d.%d", hex.EncodeToString(id[:]), index, time.Now().UnixMilli()))
+	err := d.fs.Rename(d.partition(id, index), to)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = errors.Join(d.fs.SyncDir(d.topic(id)), d.fs.SyncDir(d.trash()))
+	}
+	if err == nil {
+		err = d.fs.RemoveAll(to)
+	}
+	return err
 }
 
 // discard moves a deleted topic's data out of the way and removes them.

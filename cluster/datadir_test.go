@@ -1,15 +1,18 @@
 package cluster
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"weir/cluster/config"
 	"weir/log"
 	"weir/segment/vfs"
 )
@@ -34,7 +37,7 @@ func TestMetaRefused(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, metaFile), []byte(x.meta), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Open(brokerConfig(t, dir, x.settings), nil, quiet)
+			_, err := Open(context.Background(), brokerConfig(t, dir, x.settings), nil, quiet)
 			var meta *MetaError
 			if !errors.As(err, &meta) || !strings.Contains(err.Error(), x.want) {
 				t.Errorf("got %v, want a MetaError with %q", err, x.want)
@@ -55,7 +58,7 @@ func TestMetaMissing(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, metaFile)); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Open(brokerConfig(t, dir, nil), nil, quiet)
+	_, err := Open(context.Background(), brokerConfig(t, dir, nil), nil, quiet)
 	var meta *MetaError
 	if !errors.As(err, &meta) {
 		t.Errorf("got %v, want MetaError", err)
@@ -74,13 +77,25 @@ func TestControllerMissing(t *testing.T) {
 	if err := os.RemoveAll(controller); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := Open(brokerConfig(t, dir, nil), nil, quiet); err == nil {
+	if n, err := Open(context.Background(), brokerConfig(t, dir, nil), nil, quiet); err == nil {
 		closeNode(t, n)
 		t.Error("the node began afresh over its data")
 	}
 	if _, err := os.Stat(partition); err != nil {
 		t.Errorf("the data were touched: %v", err)
 	}
+}
+
+// openDataDir takes a directory as a node that begins a cluster does.
+func openDataDir(fsys vfs.FS, cfg *config.Broker, logger *slog.Logger) (*dataDir, error) {
+	d, err := lockDataDir(fsys, cfg, logger)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.open(cfg, cfg.ClusterID); err != nil {
+		return nil, errors.Join(err, d.close(false))
+	}
+	return d, nil
 }
 
 // TestFirstStartCutOff opens a data directory for the first time with

@@ -34,7 +34,7 @@ func brokerConfig(t *testing.T, dir string, values map[string]string) *config.Br
 // openNode opens a node on dir and leaves it to the test to close it.
 func openNode(t *testing.T, dir string, values map[string]string) *Node {
 	t.Helper()
-	n, err := Open(brokerConfig(t, dir, values), []metadata.Endpoint{{Listener: "PLAINTEXT", Host: "127.0.0.1", Port: 1}}, quiet)
+	n, err := Open(context.Background(), brokerConfig(t, dir, values), []metadata.Endpoint{{Listener: "PLAINTEXT", Host: "127.0.0.1", Port: 1}}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

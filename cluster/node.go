@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,8 @@ import (
 	"weir/cluster/config"
 	"weir/cluster/controller"
 	"weir/cluster/metadata"
+	"weir/cluster/transport"
+	"weir/cluster/votes"
 	"weir/log"
 	"weir/segment/vfs"
 )
@@ -30,10 +33,14 @@ type Node struct {
 	static *config.Broker // without the cluster's dynamic values
 	dir    *dataDir
 
-	syncer     *log.Syncer
-	controller *controller.Controller
-	topics     atomic.Pointer[topicSet]
-	config     atomic.Pointer[config.Broker]
+	syncer      *log.Syncer
+	votes       *votes.Store
+	peers       peers
+	controller  atomic.Pointer[controller.Controller] // nil until it is open
+	leaders     *leaders
+	membersWake chan struct{} // one token when a partition's members may have to change
+	topics      atomic.Pointer[topicSet]
+	config      atomic.Pointer[config.Broker]
 
 	reconciling sync.Mutex // one reconcile at a time; guards closed
 	closed      bool       // partitions are opened no more
@@ -46,63 +53,169 @@ type Node struct {
 	closeErr  error
 }
 
-// Open takes the data directory and brings up all that is in it. On return
-// every partition is open, or offline with its reason logged; the metadata are
-// those that were last committed. endpoints are what clients reach this broker
-// by. Errors: *LockedError when another process has the directory,
-// *MetaError when it belongs to another node or version.
-func Open(cfg *config.Broker, endpoints []metadata.Endpoint, logger *slog.Logger) (*Node, error) {
-	n := &Node{logger: logger, fs: vfs.OS, static: cfg, fatal: make(chan error, 1)}
+// Open takes the data directory and brings up all that is in it; a new one begins a
+// cluster, or joins the one that cfg's seeds belong to. On return every partition that
+// belongs here is open, or offline with its reason logged, and has a leader or does not
+// get one for now; the metadata are no older than this node's registration. endpoints are
+// what clients reach this broker by. ctx ends the wait for a cluster that does not answer.
+// Errors: *LockedError when another process has the directory, *MetaError when it belongs
+// to another node, cluster or version.
+func Open(ctx context.Context, cfg *config.Broker, endpoints []metadata.Endpoint, logger *slog.Logger) (*Node, error) {
+	n := &Node{
+		logger: logger, fs: vfs.OS, static: cfg, fatal: make(chan error, 1),
+		leaders: newLeaders(), membersWake: make(chan struct{}, 1), peers: peers{seeds: make(map[int32]string)},
+	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	if err := n.open(endpoints); err != nil {
+	n.config.Store(n.static)
+	n.topics.Store(newTopicSet(nil))
+	if err := n.open(ctx, endpoints); err != nil {
 		return nil, errors.Join(err, n.abort())
 	}
 	return n, nil
 }
 
-func (n *Node) open(endpoints []metadata.Endpoint) error {
-	var err error
-	if n.dir, err = openDataDir(n.fs, n.static, n.logger); err != nil {
-		return err
-	}
-	n.config.Store(n.static)
-	n.topics.Store(newTopicSet(nil))
-	n.syncer = log.NewSyncer(syncWorkers, n.fail)
-	n.controller, err = controller.Open(n.ctx, controller.Config{
-		Dir: n.dir.controller(), NodeID: n.static.NodeID, Directory: n.dir.meta.directory(), New: n.dir.fresh, Bootstrap: true,
-		Logger: n.logger, OnFatal: n.fail,
-	})
+func (n *Node) open(ctx context.Context, endpoints []metadata.Endpoint) error {
+	ln, internal, err := listenForPeers(n.static)
 	if err != nil {
 		return err
 	}
-	if err := n.register(endpoints); err != nil {
+	n.peers.internal = internal
+	if err := n.openStores(ctx); err != nil {
+		return errors.Join(err, closeListener(ln))
+	}
+	if err := n.openTransport(ln); err != nil {
 		return err
 	}
-	image := n.controller.Image()
+	if err := n.openController(ctx); err != nil {
+		return err
+	}
+	if err := n.register(ctx, endpoints); err != nil {
+		return err
+	}
+	image := n.meta().Image()
 	n.reconcile(image)
 	if err := n.noteRecovered(); err != nil {
 		return err
 	}
 	n.dir.sweepOrphans(image)
-	n.controller.OnChange(image, func(_, image *metadata.Image) { n.reconcile(image) })
+	n.meta().OnChange(image, func(_, image *metadata.Image) { n.reconcile(image) })
 	n.running.Go(n.maintain)
+	n.running.Go(n.tellLeaders)
+	n.running.Go(n.keepMembers)
+	n.awaitOwn(ctx, image)
 	return nil
 }
 
-// register tells the controller who and where this node is.
-func (n *Node) register(endpoints []metadata.Endpoint) error {
-	if n.controller.Image().ClusterID() == "" {
-		if _, err := n.controller.Propose(n.ctx, metadata.SetClusterID{ID: n.dir.meta.ClusterID}); err != nil {
+func closeListener(ln net.Listener) error {
+	if ln == nil {
+		return nil
+	}
+	return ln.Close()
+}
+
+// openStores takes the data directory. A new one that joins a cluster asks first which.
+func (n *Node) openStores(ctx context.Context) (err error) {
+	if n.dir, err = lockDataDir(n.fs, n.static, n.logger); err != nil {
+		return err
+	}
+	clusterID := n.static.ClusterID
+	if len(n.static.Peers.Seeds) > 0 && n.dir.isNew() {
+		found, err := n.findCluster(ctx)
+		if err != nil {
+			return err
+		}
+		if clusterID != "" && clusterID != found {
+			return &MetaError{Path: n.dir.root, Reason: fmt.Sprintf("is to be of cluster %s, the seeds are of cluster %s", clusterID, found)}
+		}
+		clusterID = found
+	}
+	if err := n.dir.open(n.static, clusterID); err != nil {
+		return err
+	}
+	n.syncer = log.NewSyncer(syncWorkers, n.fail)
+	if err := n.dir.checkVotes(); err != nil {
+		return err
+	}
+	n.votes, err = votes.Open(n.dir.votes(), n.logger, n.fail)
+	return err
+}
+
+func (n *Node) openController(ctx context.Context) error {
+	cfg := controller.Config{
+		Dir: n.dir.controller(), NodeID: n.ID(), Directory: n.dir.meta.directory(), New: n.dir.fresh,
+		Bootstrap: len(n.static.Peers.Seeds) == 0,
+		Forward:   n.call(serviceForward), Heartbeat: n.call(serviceHeartbeat),
+		Logger: n.logger, OnFatal: n.fail, SessionTimeout: n.static.Peers.SessionTimeout,
+	}
+	if t := n.peers.transport; t != nil {
+		group, err := t.Group(transport.GroupID{})
+		if err != nil {
+			return err
+		}
+		cfg.Transport = group
+	}
+	c, err := controller.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	n.controller.Store(c)
+	n.serveControllers(c)
+	return nil
+}
+
+// meta is the controller.
+func (n *Node) meta() *controller.Controller { return n.controller.Load() }
+
+// register tells the cluster who and where this node is, and waits until it has seen that.
+func (n *Node) register(ctx context.Context, endpoints []metadata.Endpoint) error {
+	if len(n.static.Peers.Seeds) == 0 && n.meta().Image().ClusterID() == "" {
+		if _, err := n.meta().Propose(ctx, metadata.SetClusterID{ID: n.dir.meta.ClusterID}); err != nil {
 			return err
 		}
 	}
-	if got := n.controller.Image().ClusterID(); got != n.dir.meta.ClusterID {
+	if len(n.static.Peers.Seeds) > 0 && len(n.meta().Image().Brokers()) == 0 && len(n.peers.seeds) == 0 {
+		// It was new before, and never came as far as to hear of the others.
+		if _, err := n.findCluster(ctx); err != nil {
+			return err
+		}
+	}
+	command := metadata.RegisterBroker{
+		ID: n.ID(), Directory: n.dir.meta.directory(), Rack: n.static.Rack, Endpoints: endpoints, Internal: n.peers.internal,
+	}
+	if err := n.meta().Register(ctx, command, n.seedCalls()...); err != nil {
+		return err
+	}
+	if err := n.meta().AwaitReady(ctx); err != nil {
+		return err
+	}
+	if got := n.meta().Image().ClusterID(); got != n.dir.meta.ClusterID {
 		return &MetaError{Path: n.dir.root, Reason: fmt.Sprintf("belongs to cluster %s, its controller log to %s", n.dir.meta.ClusterID, got)}
 	}
-	_, err := n.controller.Propose(n.ctx, metadata.RegisterBroker{
-		ID: n.ID(), Directory: n.dir.meta.directory(), Rack: n.static.Rack, Endpoints: endpoints,
-	})
-	return err
+	return nil
+}
+
+// ownLeaderTimeout bounds the wait of a start for leaders: partitions whose other
+// replicas are down get none.
+const ownLeaderTimeout = 3 * time.Second
+
+// awaitOwn waits until the partitions that are here alone are led, so that a broker that
+// answers does not refuse at first.
+func (n *Node) awaitOwn(ctx context.Context, image *metadata.Image) {
+	ctx, cancel := context.WithTimeout(ctx, ownLeaderTimeout)
+	defer cancel()
+	for _, t := range n.topics.Load().byName {
+		mt, ok := image.TopicByID(t.ID)
+		if !ok {
+			continue
+		}
+		for i, p := range t.partitions {
+			if p != nil && len(mt.Partitions[i].Replicas) == 1 {
+				if err := p.AwaitLeader(ctx); err != nil {
+					n.logger.Warn("a partition has no leader yet", "topic", t.Name, "partition", i, "err", err)
+				}
+			}
+		}
+	}
 }
 
 // fail notes an error after which this process must not acknowledge anything
@@ -121,6 +234,15 @@ func (n *Node) Fatal() <-chan error { return n.fatal }
 
 // ID is the broker id that clients see.
 func (n *Node) ID() int32 { return n.static.NodeID }
+
+// ControllerID is the broker that leads the controller as far as this node knows, -1 for
+// none.
+func (n *Node) ControllerID() int32 {
+	if id, known := n.meta().Leader(); known {
+		return id
+	}
+	return -1
+}
 
 // ClusterID is fixed when the first data directory of a cluster is made.
 func (n *Node) ClusterID() string { return n.dir.meta.ClusterID }
@@ -145,9 +267,9 @@ func (n *Node) FreeBytes() (free, total int64, err error) { return n.fs.FreeByte
 // Errors are those of the command (cluster/metadata) and *UnavailableError;
 // after a context's error the outcome is unknown.
 func (n *Node) Propose(ctx context.Context, cmd metadata.Command) (any, error) {
-	result, err := n.controller.Propose(ctx, cmd)
+	result, err := n.meta().Propose(ctx, cmd)
 	if err == nil {
-		err = n.controller.AwaitDelivery(ctx)
+		err = n.meta().AwaitDelivery(ctx)
 	}
 	return result, unavailable(err)
 }
@@ -185,7 +307,7 @@ func (n *Node) maintain() {
 		for _, t := range n.topics.Load().byName {
 			t.maintain(now, n.logger)
 		}
-		n.reconcile(n.controller.Image())
+		n.reconcile(n.meta().Image())
 		if err := n.noteRecovered(); err != nil {
 			n.logger.Error("the data directory is not marked as recovered", "err", err)
 		}
@@ -220,8 +342,7 @@ func (n *Node) close() error {
 	n.reconciling.Unlock()
 	set := n.topics.Load()
 	err := set.closeAll()
-	err = errors.Join(err, n.controller.Close())
-	n.syncer.Close()
+	err = errors.Join(err, n.meta().Close(), n.closeShared())
 	select {
 	case fatal := <-n.fatal:
 		n.fatal <- fatal
@@ -231,19 +352,29 @@ func (n *Node) close() error {
 	return errors.Join(err, n.dir.close(err == nil && !set.anyOffline()))
 }
 
-// abort undoes a half-done open.
-func (n *Node) abort() error {
-	n.cancel()
-	var err error
-	if set := n.topics.Load(); set != nil {
-		err = set.closeAll()
-	}
-	if n.controller != nil {
-		err = errors.Join(err, n.controller.Close())
+// closeShared closes what partitions and the controller have used.
+func (n *Node) closeShared() (err error) {
+	if n.peers.transport != nil {
+		err = n.peers.transport.Close()
 	}
 	if n.syncer != nil {
 		n.syncer.Close()
 	}
+	if n.votes != nil {
+		err = errors.Join(err, n.votes.Close())
+	}
+	return err
+}
+
+// abort undoes a half-done open.
+func (n *Node) abort() error {
+	n.cancel()
+	n.running.Wait()
+	err := n.topics.Load().closeAll()
+	if c := n.meta(); c != nil {
+		err = errors.Join(err, c.Close())
+	}
+	err = errors.Join(err, n.closeShared())
 	if n.dir != nil {
 		err = errors.Join(err, n.dir.close(false))
 	}

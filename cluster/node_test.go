@@ -54,7 +54,7 @@ func TestNothingOpensAfterClose(t *testing.T) {
 
 func TestLocked(t *testing.T) {
 	n := startNode(t, nil)
-	_, err := Open(brokerConfig(t, n.DataDir(), nil), nil, quiet)
+	_, err := Open(context.Background(), brokerConfig(t, n.DataDir(), nil), nil, quiet)
 	var locked *LockedError
 	if !errors.As(err, &locked) {
 		t.Errorf("got %v, want LockedError", err)

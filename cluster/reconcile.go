@@ -1,12 +1,12 @@
 package cluster
 
 import (
-	"maps"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"weir/cluster/config"
+	"weir/cluster/controller"
 	"weir/cluster/metadata"
 	"weir/partition"
 )
@@ -51,6 +51,8 @@ func (n *Node) reconcile(image *metadata.Image) {
 			n.drop(t)
 		}
 	}
+	n.leaders.notify()
+	n.wakeMembers()
 }
 
 // topicFor returns the topic as image has it, around the partitions that are
@@ -62,13 +64,12 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker) (*To
 		resolved = &cfg.Topic
 	}
 	s := settings(*resolved, cfg, !metadata.IsInternal(mt.Name))
-	if old != nil && *resolved == old.Config && s == old.settings && cfg.MaxDecompressedBatchBytes == old.maxDecodedBytes &&
-		len(mt.Partitions) == len(old.partitions) && maps.Equal(mt.Configs.Values, old.Overrides) && !old.anyOffline() {
+	if old != nil && mt == old.meta && *resolved == old.Config && s == old.settings && cfg.MaxDecompressedBatchBytes == old.maxDecodedBytes && !old.anyOffline() {
 		return old, nil
 	}
 	t := &Topic{
 		Name: mt.Name, ID: mt.ID, Internal: metadata.IsInternal(mt.Name), Config: *resolved, Overrides: mt.Configs.Values,
-		settings:        s,
+		meta: mt, settings: s,
 		maxDecodedBytes: cfg.MaxDecompressedBatchBytes,
 		partitions:      make([]*partition.Partition, len(mt.Partitions)), offline: make([]error, len(mt.Partitions)),
 	}
@@ -78,18 +79,26 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker) (*To
 	missing := 0
 	var todo []func()
 	for i, p := range t.partitions {
-		if p != nil {
+		r, here := mt.Partitions[i].Replica(n.ID())
+		here = here && r.Directory == n.DirectoryID()
+		switch {
+		case p != nil && !here:
+			t.partitions[i], t.offline[i] = nil, errElsewhere
+			todo = append(todo, func() { n.dropReplica(t, p) })
+		case p != nil:
 			p.SetSettings(s)
-			continue
+		case !here:
+			t.offline[i] = errElsewhere
+		default:
+			missing++
+			todo = append(todo, func() { t.partitions[i], t.offline[i] = n.openPartition(t, int32(i), s) })
 		}
-		missing++
-		todo = append(todo, func() { t.partitions[i], t.offline[i] = n.openPartition(t, int32(i), s) })
 	}
 	if missing > 0 {
 		if err := n.makeFolders(t); err != nil {
 			return t, []func(){func() {
 				for i := range t.partitions {
-					if t.partitions[i] == nil {
+					if t.partitions[i] == nil && t.offline[i] == nil {
 						t.offline[i] = err
 					}
 				}
@@ -101,8 +110,8 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker) (*To
 }
 
 func (t *Topic) anyOffline() bool {
-	for _, p := range t.partitions {
-		if p == nil {
+	for i, p := range t.partitions {
+		if p == nil && t.offline[i] != errElsewhere {
 			return true
 		}
 	}
@@ -114,7 +123,7 @@ func (t *Topic) anyOffline() bool {
 func (n *Node) makeFolders(t *Topic) error {
 	root := n.dir.topic(t.ID)
 	for i, p := range t.partitions {
-		if p == nil {
+		if p == nil && t.offline[i] != errElsewhere {
 			if err := n.fs.MkdirAll(n.dir.partition(t.ID, int32(i)), 0o755); err != nil {
 				return err
 			}
@@ -127,16 +136,53 @@ func (n *Node) makeFolders(t *Topic) error {
 }
 
 func (n *Node) openPartition(t *Topic, index int32, s partition.Settings) (*partition.Partition, error) {
-	p, err := partition.Open(partition.Config{
+	p, err := n.tryOpen(t, index, s)
+	if err != nil {
+		n.logger.Error("partition is offline", "topic", t.Name, "partition", index, "err", err)
+	}
+	return p, err
+}
+
+func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.Partition, error) {
+	mp, self := &t.meta.Partitions[index], metadata.ReplicaID{Node: n.ID(), Directory: n.DirectoryID()}
+	id := groupID(t.ID, index)
+	rep := partition.Replication{
+		Local: serverID(self), Stable: n.votes.Group(id), Logger: controller.RaftLogger(n.logger.With("topic", t.Name, "partition", index), "partition"), OnChange: n.leaders.notify,
+	}
+	if mp.IsInitial(self) {
+		rep.Eager = mp.Initial[0] == self
+		for _, r := range mp.Initial {
+			rep.Voters = append(rep.Voters, serverID(r))
+		}
+	}
+	if n.peers.transport != nil {
+		group, err := n.peers.transport.Group(id)
+		if err != nil {
+			return nil, err
+		}
+		rep.Transport = group
+	}
+	return partition.Open(partition.Config{
 		Dir: n.dir.partition(t.ID, index), FS: n.fs,
 		Topic: t.Name, TopicID: t.ID, Partition: index,
 		Recovery: n.dir.recovery, Syncer: n.syncer, Logger: n.logger, Now: time.Now, Settings: s, Fatal: n.fail,
+		Replication: rep,
 	})
-	if err != nil {
-		n.logger.Error("partition is offline", "topic", t.Name, "partition", index, "err", err)
-		return nil, err
+}
+
+// dropReplica closes a replica that has moved elsewhere and removes its data. Under the
+// same name it would be another one: what it voted is forgotten with it.
+func (n *Node) dropReplica(t *Topic, p *partition.Partition) {
+	if err := p.Abandon(); err != nil {
+		n.logger.Warn("a replica that has moved did not close cleanly", "topic", t.Name, "partition", p.Index(), "err", err)
 	}
-	return p, nil
+	err := n.dir.discardPartition(t.ID, p.Index())
+	if err == nil {
+		err = n.votes.Forget(groupID(t.ID, p.Index()))
+	}
+	if err != nil {
+		n.logger.Error("data of a replica that has moved are not removed", "topic", t.Name, "partition", p.Index(), "err", err)
+	}
 }
 
 // drop closes a topic that was deleted and removes its data.
@@ -149,9 +195,16 @@ func (n *Node) drop(t *Topic) {
 			n.logger.Warn("deleted partition did not close cleanly", "topic", t.Name, "partition", p.Index(), "err", err)
 		}
 	}
-	if err := n.dir.discard(t.ID); err != nil {
+	err := n.dir.discard(t.ID)
+	for i := range t.partitions {
+		if err == nil {
+			err = n.votes.Forget(groupID(t.ID, int32(i)))
+		}
+	}
+	if err != nil {
 		n.logger.Error("data of a deleted topic are not removed", "topic", t.Name, "folder", n.dir.topic(t.ID), "err", err)
 	}
+	n.forgetLeaders(t.ID)
 }
 
 // side runs all of work, at most width at a time, and waits.

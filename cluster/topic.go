@@ -43,23 +43,50 @@ type Topic struct {
 	Config    config.Topic
 	Overrides map[string]string
 
+	meta            *metadata.Topic    // what it was made from
 	settings        partition.Settings // what its partitions run with
 	maxDecodedBytes int
-	partitions      []*partition.Partition // nil where offline
-	offline         []error                // why
+	partitions      []*partition.Partition // the replicas here; nil where there is none, or it is offline
+	offline         []error                // why; errElsewhere where there is to be none
 }
 
-// Partition returns the partition of that number: ErrUnknownPartition or
-// *OfflineError when it is not to be had.
-func (t *Topic) Partition(index int32) (*partition.Partition, error) {
+// errElsewhere: the partition has no replica here.
+var errElsewhere = errors.New("no replica is here")
+
+// Replica returns this node's replica of the partition of that number, whether it leads
+// or not: ErrUnknownPartition, *partition.NotLeaderError when it belongs elsewhere, or
+// *OfflineError.
+func (t *Topic) Replica(index int32) (*partition.Partition, error) {
 	if index < 0 || int(index) >= len(t.partitions) {
 		return nil, ErrUnknownPartition
 	}
 	if p := t.partitions[index]; p != nil {
 		return p, nil
 	}
+	if t.offline[index] == errElsewhere {
+		return nil, &partition.NotLeaderError{Topic: t.Name, Partition: index}
+	}
 	return nil, &OfflineError{Topic: t.Name, Partition: index, Err: t.offline[index]}
 }
+
+// Partition is Replica for what only the leader may answer: *partition.NotLeaderError when
+// this replica is not the one.
+func (t *Topic) Partition(index int32) (*partition.Partition, error) {
+	p, err := t.Replica(index)
+	if err != nil {
+		return nil, err
+	}
+	if _, leading := p.Leading(); !leading {
+		return nil, &partition.NotLeaderError{Topic: t.Name, Partition: index, Leader: p.Leader()}
+	}
+	return p, nil
+}
+
+// Described is what the metadata say of the partition of that number.
+func (t *Topic) Described(index int32) (metadata.Partition, bool) { return t.meta.Partition(index) }
+
+// MinInsyncReplicas is how many replicas must be in sync for acks=all to be taken.
+func (t *Topic) MinInsyncReplicas() int { return t.Config.MinInsyncReplicas }
 
 // NumPartitions counts the partitions, the offline ones too.
 func (t *Topic) NumPartitions() int { return len(t.partitions) }

@@ -184,6 +184,21 @@ func (l *Log) FirstRaftIndex() uint64 { return l.firstRaft.Load() }
 // Append and after a TruncateSuffix of all there was.
 func (l *Log) LastRaftIndex() uint64 { return l.nextRaft.Load() - 1 }
 
+// EpochBefore is the leader epoch of the entry before a raft index that the log
+// holds, -1 for none. Errors: those of EntryHead.
+func (l *Log) EpochBefore(raftIndex uint64) (int32, error) {
+	if raftIndex > l.FirstRaftIndex() {
+		head, err := l.EntryHead(raftIndex - 1)
+		return head.Epoch, err
+	}
+	first := l.list()[0]
+	h, err := first.Header()
+	if err == nil && h.BaseRaftIndex != raftIndex {
+		err = ErrEntryNotFound
+	}
+	return h.EpochBefore, err
+}
+
 // SetAppliedFloor has TruncateSuffix refuse to remove entries at or below a
 // raft index. It only rises.
 func (l *Log) SetAppliedFloor(raftIndex uint64) {

@@ -1,10 +1,13 @@
 package partition
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"syscall"
-	"time"
+
+	"github.com/hashicorp/raft"
 
 	"weir/log"
 	"weir/protocol/recordbatch"
@@ -22,7 +25,7 @@ type Batch struct {
 type Acks int16
 
 const (
-	AcksNone   Acks = 0  // none; the producer does not listen
+	AcksNone   Acks = 0  // stored: the producer does not listen, but Data must stay until then
 	AcksLeader Acks = 1  // stored
 	AcksAll    Acks = -1 // committed
 )
@@ -35,13 +38,17 @@ type Append struct {
 	// LogStartOffset as of the append.
 	LogStartOffset int64
 
-	next int64
-	err  error
-	done chan struct{} // nil when settled on return
+	partition *Partition
+	proposal  *proposal // nil when it was settled on return
+	acks      Acks
+	err       error
+	done      chan struct{} // nil when settled on return
 }
 
 // Wait blocks until the append is settled or ctx ends. After ctx's error the
-// outcome is unknown: the batch may yet be committed.
+// outcome is unknown: the batch may yet be committed. In any case the batch's Data
+// may be used again when Wait has returned, unless it is still being written: then
+// Wait returns when it is, and not with ctx.
 func (a *Append) Wait(ctx context.Context) error {
 	if a.done == nil {
 		return a.err
@@ -53,7 +60,7 @@ func (a *Append) Wait(ctx context.Context) error {
 		if a.Settled() {
 			return a.err // both came at once: the event says more
 		}
-		return ctx.Err()
+		return a.partition.giveUp(a, ctx.Err())
 	}
 }
 
@@ -70,54 +77,268 @@ func (a *Append) Settled() bool {
 	}
 }
 
-func (a *Append) settle(err error) {
-	a.err = err
-	close(a.done)
+// progress is how far a proposal has come.
+type progress uint8
+
+const (
+	queued  progress = iota // in the library's queue
+	writing                 // the log reads its bytes
+	stored                  // in this replica's log
+	ended                   // settled for all
+)
+
+const keyBytes = 8
+
+// proposal is one entry on its way. Everything but key and kind is guarded by the
+// partition's mu.
+type proposal struct {
+	key     [keyBytes]byte // names it to StoreLogs, in the library's Extensions
+	kind    log.EntryKind  // KindBarrier: a command, or the first entry of a leadership
+	epoch   int32          // leadership under which it was checked
+	header  recordbatch.Header
+	data    []byte // nil once it is written, or given up
+	command []byte // of a command, its data; nil for others
+
+	is                               progress
+	raftIndex                        uint64
+	baseOffset, nextOffset, logStart int64 // valid from stored on
+	waiting                          []*Append
+	first                            Append // the one that nearly all have
 }
 
-// Propose takes a batch into the partition's order and returns at once; Wait
-// on the Append for the event that acks asks for. b.Data may be used again
-// when Propose has returned. Appends are settled in offset order.
+func (x *proposal) number() uint64 { return binary.BigEndian.Uint64(x.key[:]) }
+
+// wait adds an append that is settled with the proposal.
+func (x *proposal) wait(p *Partition, a *Append, acks Acks) *Append {
+	a.partition, a.proposal, a.acks, a.done = p, x, acks, make(chan struct{})
+	if x.is == stored {
+		a.BaseOffset, a.LogStartOffset = x.baseOffset, x.logStart
+		if acks != AcksAll {
+			close(a.done)
+			return a
+		}
+	}
+	x.waiting = append(x.waiting, a)
+	return a
+}
+
+// settleStored answers those who wait for the second event. It is called with mu held.
+func (x *proposal) settleStored() {
+	rest := x.waiting[:0]
+	for _, a := range x.waiting {
+		a.BaseOffset, a.LogStartOffset = x.baseOffset, x.logStart
+		if a.acks == AcksAll {
+			rest = append(rest, a)
+		} else {
+			close(a.done)
+		}
+	}
+	x.waiting = rest
+}
+
+// settle answers all who wait. The proposal has been taken out of the partition's
+// lists by then, so nobody joins them.
+func (x *proposal) settle(err error) {
+	for _, a := range x.waiting {
+		a.err = err
+		close(a.done)
+	}
+	x.waiting = nil
+}
+
+// Propose takes a batch into the partition's order. It may wait for room, when much
+// is on its way. b.Data belongs to the partition until Wait on the Append returns
+// for the event that acks asks for. Appends are settled in offset order.
 //
-// An Append settles with *SequenceError, *ProducerEpochError or
-// ErrTransactional (refused, nothing was written), *StorageError (nothing was
-// written; unknown when it was pending), or ErrClosed (likewise).
+// An Append settles with *NotLeaderError (nothing was written, or unknown when it
+// was pending), *SequenceError, *ProducerEpochError or ErrTransactional (refused,
+// nothing was written), *StorageError (nothing was written; unknown when a sync
+// failed), or ErrClosed (unknown).
 func (p *Partition) Propose(b Batch, acks Acks) *Append {
+	p.order.Lock() // the library takes them in the order in which they were checked
+	defer p.order.Unlock()
+	x, a := p.check(b, acks)
+	if x != nil {
+		// The future tells what store and machine tell, too.
+		p.raft.Load().ApplyLog(raft.Log{Data: x.data, Extensions: x.key[:]}, 0)
+	}
+	return a
+}
+
+// check says what becomes of a batch: a new proposal, or an append without one.
+func (p *Partition) check(b Batch, acks Acks) (*proposal, *Append) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for p.crowded(len(b.Data)) {
+		p.room.Wait()
+	}
 	if p.closed.Load() {
-		return &Append{err: ErrClosed}
+		return nil, &Append{err: ErrClosed}
 	}
 	if err := p.log.Failed(); err != nil {
-		return &Append{err: p.storageError(err)} // a retry, too: nobody knows what is left of the original
+		return nil, &Append{err: p.storageError(err)} // a retry, too: nobody knows what is left of the original
+	}
+	epoch, leading := p.Leading()
+	if !leading {
+		return nil, &Append{err: p.notLeader()}
 	}
 	if b.Header.IsTransactional() {
-		return &Append{err: ErrTransactional}
+		return nil, &Append{err: ErrTransactional}
 	}
 	if b.Header.ProducerID >= 0 {
-		dup, err := p.producers.check(b.Header, p.log.LogEndOffset() == 0)
-		if err != nil {
-			return &Append{err: err}
-		}
-		if dup != nil {
-			// Appended once is not committed yet: the retry waits for the
-			// same event as the original did.
-			return p.stored(dup.baseOffset, dup.nextOffset, acks)
+		original, ref, err := p.sequence(b.Header)
+		switch {
+		case err != nil:
+			return nil, &Append{err: err}
+		case original != nil:
+			// Proposed once is not committed yet: the retry waits for the same event
+			// as the original does.
+			return nil, original.wait(p, new(Append), acks)
+		case ref != nil:
+			return nil, &Append{BaseOffset: ref.baseOffset, LogStartOffset: p.log.LogStartOffset()}
 		}
 	}
-	base, next, err := p.store(b.Data)
-	if err != nil {
-		if diskFailed(err) && p.cfg.Fatal != nil {
-			p.cfg.Fatal(p.storageError(err))
-		}
-		return &Append{err: p.storageError(err)}
-	}
+	x := p.enqueue(&proposal{kind: log.KindBatch, epoch: epoch, header: b.Header, data: b.Data})
 	if b.Header.ProducerID >= 0 {
-		p.producers.add(b.Header, base, p.cfg.Now())
+		p.ahead[b.Header.ProducerID] = append(p.ahead[b.Header.ProducerID], x)
 	}
-	a := p.stored(base, next, acks)
-	p.advance(next)
-	return a
+	return x, x.wait(p, &x.first, acks)
+}
+
+// Bounds on what a partition has under way.
+const (
+	maxUncommittedBytes   = 64 << 20
+	maxUncommittedEntries = 4096
+)
+
+// crowded says that a batch has to wait for others to be committed.
+func (p *Partition) crowded(size int) bool {
+	if p.closed.Load() || p.epoch.Load() < 0 || len(p.queue)+len(p.stored) == 0 {
+		return false
+	}
+	return p.uncommittedBytes+size > maxUncommittedBytes || len(p.queue)+len(p.stored) >= maxUncommittedEntries
+}
+
+// enqueue gives a proposal its number.
+func (p *Partition) enqueue(x *proposal) *proposal {
+	p.proposals++
+	binary.BigEndian.PutUint64(x.key[:], p.proposals)
+	p.queue = append(p.queue, x)
+	p.uncommittedBytes += x.size()
+	return x
+}
+
+func (x *proposal) size() int {
+	if x.kind != log.KindBatch {
+		return 0
+	}
+	return x.header.SizeBytes()
+}
+
+// claim finds a queued proposal by its number, for the log to write under an epoch;
+// nil when it was ended with another leadership. Those before it were refused by the
+// library, which has told nobody.
+func (p *Partition) claim(number uint64, epoch int32) *proposal {
+	for len(p.queue) > 0 && p.queue[0].number() <= number {
+		x := p.queue[0]
+		p.queue[0] = nil
+		p.queue = p.queue[1:]
+		if x.number() == number && x.epoch == epoch {
+			x.is = writing
+			return x
+		}
+		p.forget(x)
+		x.data = nil
+		x.settle(p.notLeader())
+	}
+	return nil
+}
+
+// giveUp ends an append's wait before its time, and gives its producer the bytes back.
+// It cannot be taken out of the order any more: later batches of its producer were
+// checked against it.
+func (p *Partition) giveUp(a *Append, err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	x := a.proposal
+	if x.is == queued && a == &x.first {
+		x.data = bytes.Clone(x.data)
+	}
+	for x.is == writing {
+		p.room.Wait()
+	}
+	if a.Settled() {
+		return a.err
+	}
+	return err
+}
+
+// forget takes a proposal out of what is under way.
+func (p *Partition) forget(x *proposal) {
+	if x.is == ended {
+		return
+	}
+	x.is = ended
+	p.uncommittedBytes -= x.size()
+	id := x.header.ProducerID
+	if x.kind != log.KindBatch || id < 0 {
+		return
+	}
+	ahead := p.ahead[id]
+	for i := range ahead {
+		if ahead[i] == x {
+			ahead = append(ahead[:i], ahead[i+1:]...)
+			break
+		}
+	}
+	if len(ahead) == 0 {
+		delete(p.ahead, id)
+		return
+	}
+	p.ahead[id] = ahead
+}
+
+// forsake ends everything that is under way. What the log is writing is left to it.
+func (p *Partition) forsake(err error) {
+	p.mu.Lock()
+	given := append(p.queue, p.stored...)
+	p.queue, p.stored = nil, nil
+	for _, x := range given {
+		x.data = nil
+		p.forget(x)
+	}
+	p.room.Broadcast()
+	p.mu.Unlock()
+	for _, x := range given {
+		x.settle(err)
+	}
+}
+
+func (p *Partition) notLeader() error {
+	return &NotLeaderError{Topic: p.cfg.Topic, Partition: p.cfg.Partition, Leader: p.Leader()}
+}
+
+// sequence says what a batch of an idempotent producer is: new, a retry of one that
+// is on its way or of one that is committed, or refused.
+func (p *Partition) sequence(h recordbatch.Header) (*proposal, *batchRef, error) {
+	ahead := p.ahead[h.ProducerID]
+	if len(ahead) == 0 {
+		virgin := p.log.LogEndOffset() == 0 && len(p.queue) == 0
+		ref, err := p.state.producers.check(h, virgin)
+		return nil, ref, err
+	}
+	last := ahead[len(ahead)-1].header
+	if last.ProducerEpoch == h.ProducerEpoch {
+		for _, x := range ahead {
+			if x.header.ProducerEpoch == h.ProducerEpoch && x.header.BaseSequence == h.BaseSequence && x.header.LastSequence() == h.LastSequence() {
+				return x, nil, nil
+			}
+		}
+		if ref := p.state.producers.find(h, cachedBatches-len(ahead)); ref != nil {
+			return nil, ref, nil
+		}
+	}
+	return nil, nil, follows(h, last.ProducerEpoch, last.LastSequence())
 }
 
 // diskFailed tells a disk that is gone from one that is full: the one comes
@@ -129,143 +350,4 @@ func diskFailed(err error) bool {
 		}
 	}
 	return false
-}
-
-// store writes the batch to the log. The first one of a leader epoch is led
-// by the no-op with which every new Raft leader begins its term.
-func (p *Partition) store(batch []byte) (base, next int64, err error) {
-	var entries [2]log.Entry
-	n := 0
-	if !p.announced {
-		entries[n] = log.Entry{Kind: log.KindNoop, Epoch: p.epoch}
-		n++
-	}
-	entries[n] = log.Entry{Kind: log.KindBatch, Epoch: p.epoch, Data: batch}
-	res, err := p.log.Append(entries[:n+1])
-	if err != nil {
-		return 0, 0, err
-	}
-	p.announced = true
-	p.unflushed += res.NextOffset - res.BaseOffset
-	p.unflushedBytes += len(batch)
-	return res.BaseOffset, res.NextOffset, nil
-}
-
-// stored is the second event: [base, next) is in this broker's log.
-func (p *Partition) stored(base, next int64, acks Acks) *Append {
-	a := &Append{BaseOffset: base, LogStartOffset: p.log.LogStartOffset(), next: next}
-	if acks == AcksAll && !p.settings.WriteCaching && p.highWatermark.Load() < next {
-		a.done = make(chan struct{})
-		p.enqueue(a)
-	}
-	return a
-}
-
-// enqueue keeps pending in offset order. Only a retry can come out of order,
-// and it lies among the last few.
-func (p *Partition) enqueue(a *Append) {
-	i := len(p.pending)
-	for i > 0 && p.pending[i-1].next > a.next {
-		i--
-	}
-	p.pending = append(p.pending, nil)
-	copy(p.pending[i+1:], p.pending[i:])
-	p.pending[i] = a
-}
-
-// flushBytes is how much write caching leaves in the page cache of a topic that
-// asks for flushes at all. A roll syncs the rest of its segment with producers
-// waiting, and a start after a crash reads what no sync has covered. A topic
-// that asks for none (Kafka's own default) leaves it to the operating system.
-const flushBytes = 16 << 20
-
-// advance asks for what makes [.., next) committed.
-func (p *Partition) advance(next int64) {
-	// What was promised a sync before write.caching was switched on gets it, and
-	// what follows cannot be committed before it.
-	if !p.settings.WriteCaching || len(p.pending) > 0 {
-		p.requestSync()
-		return
-	}
-	p.commit(next)
-	byCount, byTime := p.settings.FlushRecords > 0, p.settings.FlushInterval > 0
-	switch {
-	case byCount && p.unflushed >= p.settings.FlushRecords, (byCount || byTime) && p.unflushedBytes >= flushBytes:
-		p.requestSync()
-	case byTime && p.flushTime == nil:
-		p.flushTime = time.AfterFunc(p.settings.FlushInterval, p.flushDue)
-	}
-}
-
-func (p *Partition) flushDue() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.flushTime = nil
-	if !p.closed.Load() {
-		p.requestSync()
-	}
-}
-
-func (p *Partition) stopFlushTimer() {
-	if p.flushTime != nil {
-		p.flushTime.Stop()
-		p.flushTime = nil
-	}
-}
-
-// requestSync has the log synced once more, unless that is under way: then
-// its end sees that the log has grown and asks again. So all that arrives
-// during one sync shares the next.
-func (p *Partition) requestSync() {
-	p.unflushed, p.unflushedBytes = 0, 0
-	p.stopFlushTimer()
-	if p.syncing {
-		p.syncAgain = true
-		return
-	}
-	p.syncing = true
-	p.cfg.Syncer.Request(p.log, p.synced)
-}
-
-// synced runs on a goroutine of the syncer.
-func (p *Partition) synced(durable int64, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	again := p.syncAgain
-	p.syncing, p.syncAgain = false, false
-	if p.closed.Load() {
-		return
-	}
-	if err != nil {
-		// The syncer has told the node, which stops: the kernel may have
-		// dropped the pages, and a retry would lie. Nothing is committed
-		// any more; until the process ends, waiting producers hear why.
-		for _, a := range p.pending {
-			a.settle(p.storageError(err))
-		}
-		p.pending = nil
-		return
-	}
-	p.commit(durable)
-	if len(p.pending) > 0 || (again || !p.settings.WriteCaching) && durable < p.log.LogEndOffset() {
-		p.requestSync()
-	}
-}
-
-// commit is the third event: everything below next is safe and visible.
-func (p *Partition) commit(next int64) {
-	if next <= p.highWatermark.Load() {
-		return
-	}
-	p.highWatermark.Store(next)
-	n := 0
-	for n < len(p.pending) && p.pending[n].next <= next {
-		p.pending[n].settle(nil)
-		p.pending[n] = nil
-		n++
-	}
-	if p.pending = p.pending[n:]; len(p.pending) == 0 {
-		p.pending = nil // give the drained array back
-	}
-	p.waiters.wakeAll()
 }

@@ -42,8 +42,8 @@ func (p *Partition) Compact(ctx context.Context, now time.Time) (log.Compacted, 
 func (p *Partition) lastBatches() map[int64]int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last := make(map[int64]int64, len(p.producers.byID))
-	for id, x := range p.producers.byID {
+	last := make(map[int64]int64, len(p.state.producers.byID))
+	for id, x := range p.state.producers.byID {
 		last[id] = x.last().baseOffset
 	}
 	return last

@@ -32,8 +32,8 @@ func mustPropose(t *testing.T, r *rig, b Batch) *Append {
 	return a
 }
 
-// TestCompactKeepsIdempotence: after compaction, and without any snapshot of
-// producers, a producer's last batch is still known for one, though its record is gone.
+// TestCompactKeepsIdempotence: after compaction, and without any
+// checkpoint, a producer's last batch is still known for one, though its record is gone.
 func TestCompactKeepsIdempotence(t *testing.T) {
 	fsys := vfs.NewMem()
 	set := testSettings()
@@ -59,12 +59,12 @@ func TestCompactKeepsIdempotence(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	have, err := snapshots(fsys, "/p")
+	have, err := checkpoints(fsys, "/p")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, offset := range have {
-		if err := fsys.Remove(snapshotName("/p", offset)); err != nil {
+	for _, raftIndex := range have {
+		if err := fsys.Remove(checkpointName("/p", raftIndex)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -75,8 +76,8 @@ func (w *world) propose(who identity) {
 	w.t.Helper()
 	b := makeBatch(w.t, w.rng, who, 1+w.rng.IntN(5))
 	end := w.m.end()
-	a := w.r.Propose(b, w.acks())
-	if a.done == nil && a.err != nil || a.BaseOffset != end {
+	a := w.r.put(b, w.acks())
+	if a.refused() != nil || a.BaseOffset != end {
 		w.t.Fatalf("batch of %+v: offset %d, %v; want %d", who, a.BaseOffset, a.err, end)
 	}
 	w.m.add(b, a)
@@ -100,11 +101,8 @@ func (w *world) pick() *modelProducer {
 // send proposes a batch that is not to be taken, and wants its answer.
 func (w *world) send(b Batch, original int64, want answer) {
 	w.t.Helper()
-	a := w.r.Propose(b, w.acks())
-	err := error(nil)
-	if a.done == nil {
-		err = a.err
-	}
+	a := w.r.put(b, w.acks())
+	err := a.refused()
 	if got := answerOf(err, a.BaseOffset, w.m.end()); got != want || got == duplicate && a.BaseOffset != original {
 		w.t.Fatalf("producer %d epoch %d sequence %d: answer %d at %d (%v), want %d at %d",
 			b.Header.ProducerID, b.Header.ProducerEpoch, b.Header.BaseSequence, got, a.BaseOffset, err, want, original)
@@ -157,7 +155,7 @@ func (w *world) old() {
 func (w *world) deleteRecords() {
 	w.t.Helper()
 	to := w.m.start + w.rng.Int64N(max(1, w.r.HighWatermark()-w.m.start)+1)
-	start, err := w.r.DeleteRecords(to)
+	start, err := w.r.DeleteRecords(context.Background(), to)
 	var outOfRange *log.OffsetOutOfRangeError
 	if err != nil && !(errors.As(err, &outOfRange) && to > w.m.start) {
 		w.t.Fatal(err)

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -28,12 +29,12 @@ func TestPowerLossEverywhere(t *testing.T) {
 	var now promise
 	put := func(r *rig, who identity) {
 		b := makeBatch(t, rng, who, 3)
-		a := r.Propose(b, AcksAll)
+		a := r.put(b, AcksAll)
 		m.add(b, a)
 		if err := await(t, a); err != nil {
 			t.Fatal(err)
 		}
-		now.acked = append(now.acked, [2]int64{a.BaseOffset, a.next})
+		now.acked = append(now.acked, [2]int64{a.BaseOffset, a.next()})
 		mem.Mark(promise{acked: now.acked[:len(now.acked):len(now.acked)], start: now.start})
 	}
 	for range 2 {
@@ -46,7 +47,7 @@ func TestPowerLossEverywhere(t *testing.T) {
 			put(r, who)
 			if i%10 == 9 {
 				to := r.HighWatermark() - 4
-				if _, err := r.DeleteRecords(to); err != nil {
+				if _, err := r.DeleteRecords(context.Background(), to); err != nil {
 					t.Fatal(err)
 				}
 				now.start, m.start = to, to
@@ -123,12 +124,12 @@ func producersHold(t *testing.T, r *rig, m *model, fail func(string, ...any)) {
 	}
 	rng := rand.New(rand.NewPCG(3, 4))
 	for id, b := range last {
-		again := r.Propose(makeBatch(t, rng, b.who, int(b.next-b.base)), AcksLeader)
+		again := r.put(makeBatch(t, rng, b.who, int(b.next-b.base)), AcksLeader)
 		if again.err != nil || again.BaseOffset != b.base {
 			fail("the retry of producer %d got offset %d, %v; the original lies at %d", id, again.BaseOffset, again.err, b.base)
 		}
 		next := identity{id: id, epoch: b.who.epoch, sequence: b.lastSeq + 1}
-		if a := r.Propose(makeBatch(t, rng, next, 1), AcksLeader); a.err != nil || a.BaseOffset < end {
+		if a := r.put(makeBatch(t, rng, next, 1), AcksLeader); a.err != nil || a.BaseOffset < end {
 			fail("the next batch of producer %d: offset %d, %v", id, a.BaseOffset, a.err)
 		}
 	}

@@ -3,6 +3,8 @@ package partition
 import (
 	"errors"
 	"fmt"
+
+	"github.com/hashicorp/raft"
 )
 
 var (
@@ -15,6 +17,33 @@ var (
 	// coordinator, and this release has none.
 	ErrTransactional = errors.New("partition: transactional batches are not served")
 )
+
+// NotLeaderError says that another replica leads, or none that is known. Of a batch
+// that was proposed before that was so, it is not known whether it will be committed.
+type NotLeaderError struct {
+	Topic     string
+	Partition int32
+	Leader    raft.ServerID // empty when none is known
+}
+
+func (e *NotLeaderError) Error() string {
+	if e.Leader == "" {
+		return fmt.Sprintf("partition: %s-%d has no leader that is known here", e.Topic, e.Partition)
+	}
+	return fmt.Sprintf("partition: %s-%d is led by replica %s", e.Topic, e.Partition, e.Leader)
+}
+
+// LostError says that a replica has lost what it may have acknowledged, so that it
+// must not take part again under its name.
+type LostError struct {
+	Topic     string
+	Partition int32
+	Reason    string
+}
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("partition: %s-%d has lost data: %s", e.Topic, e.Partition, e.Reason)
+}
 
 // StorageError says that the log could not take or give bytes: the disk is
 // full or failed. Nothing of the batch it refused is in the log.

@@ -85,7 +85,7 @@ func (m *model) next(id int64) identity {
 func (m *model) settle(cached bool) {
 	for i := range m.batches {
 		b := &m.batches[i]
-		if a := b.a; a != nil && !cached && a.done != nil && a.Settled() && a.err == nil {
+		if a := b.a; a != nil && !cached && a.acks == AcksAll && a.Settled() && a.err == nil {
 			b.durable = true
 		}
 	}

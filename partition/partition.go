@@ -13,12 +13,16 @@
 package partition
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"weir/log"
 	"weir/segment/vfs"
@@ -26,19 +30,21 @@ import (
 
 // Config says where a partition lives and what it may use.
 type Config struct {
-	Dir       string
-	FS        vfs.FS
-	Topic     string
-	TopicID   [16]byte
-	Partition int32
-	Recovery  log.RecoveryMode
-	Syncer    *log.Syncer // shared by the node's partitions
-	Logger    *slog.Logger
-	Now       func() time.Time
-	Settings  Settings
-	// Fatal, if not nil, hears of a disk that fails writes for another reason
-	// than room; a failed sync the Syncer tells by itself. It must not call
-	// back into the partition.
+	Dir         string
+	FS          vfs.FS
+	Topic       string
+	TopicID     [16]byte
+	Partition   int32
+	Recovery    log.RecoveryMode
+	Syncer      *log.Syncer // shared by the node's partitions
+	Replication Replication
+	Logger      *slog.Logger
+	Now         func() time.Time
+	Settings    Settings
+	// Fatal, if not nil, hears of what must end the process: a disk that fails
+	// writes for another reason than room, or a log that contradicts its group. A
+	// failed sync the Syncer tells by itself. It must not call back into the
+	// partition.
 	Fatal func(error)
 }
 
@@ -66,38 +72,73 @@ type Settings struct {
 
 // Partition is safe for concurrent use.
 type Partition struct {
-	cfg   Config
-	log   *log.Log
-	epoch int32 // leader epoch of this incarnation, fixed while open
+	cfg    Config
+	log    *log.Log
+	logger *slog.Logger // names the partition
+	raft   atomic.Pointer[raft.Raft]
 
-	highWatermark atomic.Int64 // written under mu
-	closed        atomic.Bool  // written under mu
-	waiters       waiters
-	background    sync.WaitGroup // snapshot writers
+	epoch            atomic.Int32                  // of the leadership under which this replica serves, -1 for none; written under mu
+	since            atomic.Pointer[time.Time]     // when that leadership began
+	leader           atomic.Pointer[raft.ServerID] // as the library last said
+	highWatermark    atomic.Int64                  // written under mu
+	closed           atomic.Bool                   // written under mu
+	rolledAt         atomic.Int64                  // base offset of the newest segment, 0 for the first
+	checkpointOnDisk atomic.Uint64                 // raft index of the newest one that no crash takes
+	startFailed      atomic.Pointer[error]         // why the log start has not been moved as asked
+	followers        followers
+	waiters          waiters
+	background       sync.WaitGroup // writers of checkpoints, and first entries of a leadership
 
-	// mu guards everything below and the order of appends. Lock order: mu,
-	// then the log's own locks, then waiters.mu.
-	mu             sync.Mutex
-	settings       Settings
-	announced      bool // this epoch's no-op is in the log
-	producers      *producers
-	pending        []*Append // stored, not committed, in offset order
-	syncing        bool      // a sync is under way; its end looks for more
-	syncAgain      bool      // one was asked for since it began
-	unflushed      int64     // records written since the last sync was asked for
-	unflushedBytes int       // and bytes
-	flushTime      *time.Timer
-	snapshot       int64 // offset of the newest producer snapshot, written or being written
+	// order has the library take proposals in the order in which they were checked.
+	// Lock order: order, mu, the log's own locks, waiters.mu.
+	order sync.Mutex
 
-	snapshotOnDisk atomic.Int64 // offset of the newest one that no crash takes
+	// mu guards everything below. The main goroutine of the group takes it, so the
+	// library is never called with it held.
+	mu               sync.Mutex
+	room             sync.Cond // something was stored, or ended
+	settings         Settings
+	state            *state                // as of what is applied
+	proposals        uint64                // number of the last one
+	queue            []*proposal           // not stored, in order
+	stored           []*proposal           // not committed, in order
+	ahead            map[int64][]*proposal // of idempotent producers, by id: those of queue and stored, in order
+	uncommittedBytes int
+	startAsked       int64 // by commands applied and not carried out yet, 0 for none
+	transferred      int32 // epoch of the leadership that was last to be handed over
+	syncing          bool  // a flush is under way; its end looks for more
+	syncAgain        bool  // one was asked for since it began
+	unflushed        int64 // records written since the last sync was asked for
+	unflushedBytes   int   // and bytes
+	flushTime        *time.Timer
+	checkpoint       uint64 // raft index of the newest checkpoint, written or being written
+	checkpointOffset int64  // its next offset
+
+	// w belongs to the main goroutine of the group.
+	w writerState
 }
 
-// Open opens the partition in cfg.Dir, which it makes if it is not there. On
-// return everything that recovery found is on disk, and is committed: this
-// release has one replica of each partition. Errors: *log.CorruptError when
-// the log is damaged below what was known to be synced.
+// writerState is what StoreLogs keeps from call to call.
+type writerState struct {
+	entries  []log.Entry
+	own      []*proposal
+	stamped  bool               // the entries come from a leader
+	synced   func(int64, error) // gives the outcome to syncDone
+	syncDone chan error
+}
+
+// Open opens the partition in cfg.Dir, which it makes if it is not there, and joins
+// its group. On return everything that recovery found is on disk; what of it is
+// committed, and who leads, the group finds out: see AwaitLeader. Errors:
+// *log.CorruptError when the log is damaged below what was known to be synced,
+// *LostError.
 func Open(cfg Config) (*Partition, error) {
-	p := &Partition{cfg: cfg, settings: cfg.Settings}
+	p := &Partition{cfg: cfg, settings: cfg.Settings, ahead: make(map[int64][]*proposal)}
+	p.logger = cfg.Logger.With("topic", cfg.Topic, "partition", cfg.Partition)
+	p.room.L = &p.mu
+	p.epoch.Store(-1)
+	p.w.syncDone = make(chan error, 1)
+	p.w.synced = func(_ int64, err error) { p.w.syncDone <- err }
 	l, err := log.Open(log.Config{
 		Dir: cfg.Dir, FS: cfg.FS, Syncer: cfg.Syncer,
 		TopicID: cfg.TopicID, Partition: cfg.Partition,
@@ -106,60 +147,72 @@ func Open(cfg Config) (*Partition, error) {
 		OnRoll:   p.rolled,
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, p.stopRaft())
 	}
 	p.log = l
-	if err := p.recover(); err != nil {
-		return nil, errors.Join(err, l.Close())
+	if err := p.start(); err != nil {
+		return nil, errors.Join(err, p.stopRaft(), l.Close())
 	}
 	return p, nil
 }
 
-// recover brings the state beside the log to the log's end.
-func (p *Partition) recover() error {
+// start loads the state beside the log and joins the group.
+func (p *Partition) start() error {
 	if p.cfg.Recovery != log.RecoverClean {
 		if err := p.log.Sync(); err != nil {
 			return err
 		}
 	}
-	end, start := p.log.LogEndOffset(), p.log.LogStartOffset()
-	table, from, err := loadProducers(p.cfg.FS, p.cfg.Dir, end, p.settings.MaxProducers)
-	if err != nil {
+	if err := p.bootstrap(); err != nil {
 		return err
 	}
-	if from < start {
-		// What lay between is gone. To a producer that sent any of it, this
-		// state would call its next batch a gap; one that is not known at all
-		// is believed.
-		table, from = newProducers(p.settings.MaxProducers), start
+	var err error
+	if p.state, err = p.loadState(); err != nil {
+		return err
 	}
-	p.producers, p.snapshot = table, from
-	p.snapshotOnDisk.Store(from)
-	now := p.cfg.Now()
-	for h, err := range p.log.Batches(from, end) {
-		if err != nil {
-			return err
-		}
-		if h.ProducerID >= 0 && !h.IsControl() {
-			p.producers.add(h, h.BaseOffset, now)
-		}
-	}
-	p.epoch = p.log.LastEpoch() + 1
-	p.highWatermark.Store(end)
-	return nil
+	at := p.state.at
+	p.checkpoint, p.checkpointOffset = at.raftIndex, at.nextOffset
+	p.checkpointOnDisk.Store(at.raftIndex)
+	p.highWatermark.Store(max(at.nextOffset, p.log.LogStartOffset()))
+	p.log.SetAppliedFloor(at.raftIndex)
+	p.log.SetRetainFloor(at.raftIndex)
+	return p.startRaft()
 }
 
-// Close settles what is pending with ErrClosed, syncs the log and leaves a
-// clean checkpoint, so that the next Open reads nothing again.
+// AwaitLeader waits until this replica serves as the leader, or another one is known
+// to lead. Errors: ctx's, ErrClosed.
+func (p *Partition) AwaitLeader(ctx context.Context) error {
+	w := NewWaiter()
+	p.Attach(w)
+	defer p.Detach(w)
+	for {
+		if p.closed.Load() {
+			return ErrClosed
+		}
+		if _, leading := p.Leading(); leading {
+			return nil
+		}
+		if leader := p.Leader(); leader != "" && leader != p.cfg.Replication.Local {
+			return nil
+		}
+		select {
+		case <-w.C():
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Close leaves the group, settles what is pending with ErrClosed, syncs the log and
+// leaves a clean checkpoint, so that the next Open reads nothing again.
 func (p *Partition) Close() error {
 	if !p.shut() {
 		return nil
 	}
-	var err error
-	if end := p.log.LogEndOffset(); end != p.snapshot {
-		err = writeSnapshot(p.cfg.FS, p.cfg.Dir, end, p.producers.encode(end))
-	}
-	return errors.Join(err, p.log.Close())
+	p.mu.Lock()
+	p.saveCheckpoint()
+	p.mu.Unlock()
+	return p.log.Close()
 }
 
 // Abandon is Close for a partition whose data is about to be thrown away: it
@@ -171,8 +224,8 @@ func (p *Partition) Abandon() error {
 	return p.log.Close()
 }
 
-// shut refuses new work, ends what is pending and waits for what runs. It
-// says false when that was done before.
+// shut refuses new work, leaves the group, ends what is pending and waits for what
+// runs. It says false when that was done before.
 func (p *Partition) shut() bool {
 	p.mu.Lock()
 	if p.closed.Swap(true) {
@@ -180,15 +233,28 @@ func (p *Partition) shut() bool {
 		return false
 	}
 	p.stopFlushTimer()
-	pending := p.pending
-	p.pending = nil
+	p.epoch.Store(-1)
 	p.mu.Unlock()
-	for _, a := range pending {
-		a.settle(ErrClosed)
-	}
+	p.forsake(ErrClosed)
 	p.waiters.wakeAll()
+	if err := p.stopRaft(); err != nil {
+		p.logger.Error("leaving the group", "err", err)
+	}
+	p.forsake(ErrClosed) // what was being written meanwhile
 	p.background.Wait()
 	return true
+}
+
+// stopRaft closes the transport, so that nothing waits for a peer any more, and ends the
+// library's goroutines.
+func (p *Partition) stopRaft() (err error) {
+	if t := p.cfg.Replication.Transport; t != nil {
+		err = t.Close()
+	}
+	if r := p.raft.Load(); r != nil {
+		err = errors.Join(err, r.Shutdown().Error())
+	}
+	return err
 }
 
 // SetSettings puts new settings in force for what comes next.
@@ -196,7 +262,7 @@ func (p *Partition) SetSettings(s Settings) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.settings = s
-	p.producers.limit = s.MaxProducers
+	p.state.producers.limit = s.MaxProducers
 	p.log.SetSettings(s.Log)
 	if p.log.DurableOffset() < p.log.LogEndOffset() {
 		p.requestSync() // what was cached under the old settings
@@ -211,36 +277,34 @@ func (p *Partition) Maintain(now time.Time) (segments int, err error) {
 		p.mu.Unlock()
 		return 0, ErrClosed
 	}
-	p.producers.expire(now.Add(-p.settings.ProducerExpiry))
-	// Retention may roll the active segment, which only the writer may do.
-	start := p.log.LogStartOffset()
-	segments, err = p.log.Retain(now, p.highWatermark.Load())
-	moved := p.log.LogStartOffset() > start // perhaps without a segment to delete: the last entry stays
+	p.state.producers.expire(now.Add(-p.settings.ProducerExpiry))
+	p.state.configurations.keepFrom(p.log.FirstRaftIndex())
 	p.mu.Unlock()
-	if moved {
+	start := p.log.LogStartOffset()
+	p.retryStart()
+	p.log.SetRetainFloor(p.checkpointOnDisk.Load())
+	segments, err = p.log.Retain(now, p.highWatermark.Load())
+	if p.log.LogStartOffset() > start { // perhaps without a segment to delete: the last entry stays
 		p.waiters.wakeAll() // parked reads below the new start must hear of it
 	}
 	return segments, err
 }
 
-// rolled runs under mu, from within Append, when a segment begins at base. A
-// snapshot per segment bounds what recovery must read again.
-func (p *Partition) rolled(base int64) {
-	if p.producers == nil || base == p.snapshot {
-		return
-	}
-	p.snapshot = base
-	encoded := p.producers.encode(base)
-	p.background.Go(func() { p.writeSnapshot(base, encoded) })
-}
+// rolled runs on the writer's goroutine, from within Append or Retain, when a segment
+// begins at base. A checkpoint per segment bounds what a start reads again; it is due
+// when what lies before the segment has been applied.
+func (p *Partition) rolled(base int64) { p.rolledAt.Store(base) }
 
-// Topic, ID and Index name the partition. LeaderEpoch is that of this
-// incarnation: it rises at every open and never goes back.
-func (p *Partition) Topic() string      { return p.cfg.Topic }
-func (p *Partition) TopicID() [16]byte  { return p.cfg.TopicID }
-func (p *Partition) Index() int32       { return p.cfg.Partition }
-func (p *Partition) Dir() string        { return filepath.Clean(p.cfg.Dir) }
-func (p *Partition) LeaderEpoch() int32 { return p.epoch }
+// Topic, ID and Index name the partition.
+func (p *Partition) Topic() string     { return p.cfg.Topic }
+func (p *Partition) TopicID() [16]byte { return p.cfg.TopicID }
+func (p *Partition) Index() int32      { return p.cfg.Partition }
+func (p *Partition) Dir() string       { return filepath.Clean(p.cfg.Dir) }
+
+// LeaderEpoch is the newest one that this replica knows of. It never goes back.
+func (p *Partition) LeaderEpoch() int32 {
+	return int32(min(p.raft.Load().CurrentTerm(), math.MaxInt32))
+}
 
 // LogStartOffset is the first readable offset, HighWatermark the first one
 // that is not known to be committed, LogEndOffset the one the next append
@@ -260,8 +324,8 @@ func (p *Partition) SizeBytes() int64 { return p.log.SizeBytes() }
 // CheckLeaderEpoch compares the epoch a client believes in with ours. -1
 // asks for no check. Errors: *LeaderEpochError.
 func (p *Partition) CheckLeaderEpoch(epoch int32) error {
-	if epoch == -1 || epoch == p.epoch {
-		return nil
+	if current := p.LeaderEpoch(); epoch != -1 && epoch != current {
+		return &LeaderEpochError{Got: epoch, Want: current}
 	}
-	return &LeaderEpochError{Got: epoch, Want: p.epoch}
+	return nil
 }

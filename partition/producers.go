@@ -40,7 +40,7 @@ func (p *producer) push(b batchRef) {
 	p.n++
 }
 
-// producers is the idempotence state of a partition at its log end. It is a
+// producers is the idempotence state of a partition as of what is applied. It is a
 // pure function of the batches in the log, expiry aside, so that every
 // replica and every restart come to the same answers.
 type producers struct {
@@ -66,32 +66,52 @@ func (t *producers) check(h recordbatch.Header, virgin bool) (*batchRef, error) 
 		}
 		return nil, nil
 	}
-	switch {
-	case h.ProducerEpoch < p.epoch:
-		return nil, &ProducerEpochError{ProducerID: h.ProducerID, Got: h.ProducerEpoch, Want: p.epoch}
-	case h.ProducerEpoch > p.epoch:
-		if h.BaseSequence != 0 {
-			return nil, &SequenceError{ProducerID: h.ProducerID, Epoch: h.ProducerEpoch, Got: h.BaseSequence, Want: 0}
-		}
-		return nil, nil
-	}
-	for i := range p.batches[:p.n] {
-		b := &p.batches[i]
-		if b.firstSequence == h.BaseSequence && b.lastSequence == h.LastSequence() {
-			return b, nil
+	if h.ProducerEpoch == p.epoch {
+		if ref := t.find(h, cachedBatches); ref != nil {
+			return ref, nil
 		}
 	}
-	if want := nextSequence(p.last().lastSequence); h.BaseSequence != want {
-		return nil, &SequenceError{ProducerID: h.ProducerID, Epoch: h.ProducerEpoch, Got: h.BaseSequence, Want: want}
-	}
-	return nil, nil
+	return nil, follows(h, p.epoch, p.last().lastSequence)
 }
 
-// add notes a batch that is now in the log at baseOffset.
+// find looks for a retry of one of the last n batches of its producer.
+func (t *producers) find(h recordbatch.Header, n int) *batchRef {
+	p := t.byID[h.ProducerID]
+	if p == nil || p.epoch != h.ProducerEpoch {
+		return nil
+	}
+	for i := max(p.n-n, 0); i < p.n; i++ {
+		if b := &p.batches[i]; b.firstSequence == h.BaseSequence && b.lastSequence == h.LastSequence() {
+			return b
+		}
+	}
+	return nil
+}
+
+// follows says whether a batch may come next after one of the same producer.
+func follows(h recordbatch.Header, epoch int16, lastSequence int32) error {
+	want := nextSequence(lastSequence)
+	switch {
+	case h.ProducerEpoch < epoch:
+		return &ProducerEpochError{ProducerID: h.ProducerID, Got: h.ProducerEpoch, Want: epoch}
+	case h.ProducerEpoch > epoch:
+		want = 0
+	}
+	if h.BaseSequence != want {
+		return &SequenceError{ProducerID: h.ProducerID, Epoch: h.ProducerEpoch, Got: h.BaseSequence, Want: want}
+	}
+	return nil
+}
+
+// add notes a batch that is now in the log at baseOffset. One that the state knows
+// of already, since it comes from a later place in the log, changes nothing.
 func (t *producers) add(h recordbatch.Header, baseOffset int64, now time.Time) {
 	p := t.byID[h.ProducerID]
-	if p == nil {
+	switch {
+	case p == nil:
 		p = t.insert(h.ProducerID)
+	case p.n > 0 && baseOffset < p.last().nextOffset:
+		return
 	}
 	if p.epoch != h.ProducerEpoch {
 		p.epoch, p.n = h.ProducerEpoch, 0

@@ -3,11 +3,8 @@ package partition
 import (
 	"errors"
 	"math"
-	"slices"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"weir/protocol/recordbatch"
 )
@@ -106,65 +103,5 @@ func TestProducersLimitAndExpiry(t *testing.T) {
 	table.expire(at(4))
 	if len(table.byID) != 1 || table.byID[1] == nil {
 		t.Errorf("after expiry: %d producers, want only the one seen last", len(table.byID))
-	}
-}
-
-// TestSnapshotRoundTrip: decoding what was encoded gives a table that
-// answers every check alike.
-func TestSnapshotRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		table := newProducers(8)
-		offset := int64(0)
-		for range rapid.IntRange(0, 60).Draw(t, "batches") {
-			h := header(rapid.Int64Range(0, 10).Draw(t, "id"), rapid.Int16Range(0, 2).Draw(t, "epoch"),
-				rapid.Int32Range(0, math.MaxInt32).Draw(t, "sequence"), rapid.Int32Range(1, 9).Draw(t, "records"))
-			table.add(h, offset, time.UnixMilli(offset))
-			offset += int64(h.RecordCount)
-		}
-		encoded := table.encode(offset)
-		got, at, err := decodeProducers(encoded, 8)
-		if err != nil || at != offset {
-			t.Fatalf("decode: offset %d, %v; want %d", at, err, offset)
-		}
-		if again := got.encode(at); string(again) != string(encoded) {
-			t.Fatal("encoding what was decoded gives other bytes")
-		}
-		for id, p := range table.byID {
-			if g := got.byID[id]; !slices.Equal(g.batches[:g.n], p.batches[:p.n]) {
-				t.Fatalf("producer %d: got %v, want %v", id, g.batches[:g.n], p.batches[:p.n])
-			}
-		}
-	})
-}
-
-// FuzzDecodeProducers: no bytes make it panic or give more producers than
-// there are bytes for.
-func FuzzDecodeProducers(f *testing.F) {
-	table := newProducers(8)
-	table.add(header(1, 0, 0, 5), 0, time.UnixMilli(5))
-	f.Add(table.encode(5))
-	f.Add(newProducers(1).encode(0))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		got, _, err := decodeProducers(b, 1<<20)
-		if err == nil && len(got.byID)*producerMinBytes > len(b) {
-			t.Errorf("%d producers out of %d bytes", len(got.byID), len(b))
-		}
-	})
-}
-
-// TestDecodeProducersRefuses flips and cuts a good snapshot everywhere.
-func TestDecodeProducersRefuses(t *testing.T) {
-	table := newProducers(8)
-	table.add(header(1, 0, 0, 5), 0, time.UnixMilli(5))
-	good := table.encode(5)
-	for i := range good {
-		bad := append([]byte(nil), good...)
-		bad[i] ^= 1
-		if _, _, err := decodeProducers(bad, 8); err == nil {
-			t.Errorf("bit flipped in byte %d: accepted", i)
-		}
-		if _, _, err := decodeProducers(good[:i], 8); err == nil {
-			t.Errorf("cut to %d bytes: accepted", i)
-		}
 	}
 }

@@ -63,7 +63,7 @@ func (p *Partition) MaxTimestamp(iso Isolation) (Found, bool, error) {
 // current one.
 func (p *Partition) EpochAt(offset int64) int32 {
 	if offset >= p.LogEndOffset() {
-		return p.epoch
+		return p.LeaderEpoch()
 	}
 	return p.log.EpochAt(offset)
 }
@@ -72,63 +72,13 @@ func (p *Partition) EpochAt(offset int64) int32 {
 // epoch known at or below the one asked for and the offset where it ends; for
 // the current epoch the log end; (-1, -1) for one that is yet to come.
 func (p *Partition) EndOffsetFor(epoch int32) (int32, int64) {
-	switch {
-	case epoch == p.epoch:
+	switch current := p.LeaderEpoch(); {
+	case epoch == current:
 		return epoch, p.LogEndOffset()
-	case epoch > p.epoch:
+	case epoch > current:
 		return -1, -1
 	}
 	return p.log.EndOffsetFor(epoch)
-}
-
-// DeleteRecords moves the log start to offset; -1 stands for the high
-// watermark. The new start is durable on return. Errors:
-// *log.OffsetOutOfRangeError above the high watermark, ErrClosed,
-// *StorageError.
-func (p *Partition) DeleteRecords(offset int64) (start int64, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed.Load() {
-		return 0, ErrClosed
-	}
-	highWatermark := p.highWatermark.Load()
-	if offset == -1 {
-		offset = highWatermark
-	}
-	start = p.log.LogStartOffset()
-	if offset < 0 || offset > highWatermark {
-		return start, &log.OffsetOutOfRangeError{Offset: offset, Start: start, End: highWatermark}
-	}
-	if offset <= start {
-		return start, nil
-	}
-	err = p.keepProducers(offset)
-	if err == nil {
-		err = p.log.AdvanceStart(offset)
-	}
-	if err != nil {
-		return start, p.storageError(err)
-	}
-	p.waiters.wakeAll()
-	if _, err := p.log.DeleteSegments(); err != nil {
-		return offset, p.storageError(err)
-	}
-	return offset, nil
-}
-
-// keepProducers sees to it that what is known of producers outlives the
-// batches below offset, which are all that a restart could learn it from.
-func (p *Partition) keepProducers(offset int64) error {
-	p.background.Wait() // a snapshot under way may be enough
-	if p.snapshotOnDisk.Load() >= offset {
-		return nil
-	}
-	// A snapshot above what a power loss leaves of the log would count for nothing.
-	if err := p.log.Sync(); err != nil {
-		return err
-	}
-	p.saveProducers(p.log.LogEndOffset())
-	return nil
 }
 
 // Batches iterates over the headers of the batches in [from, limit).
@@ -169,8 +119,8 @@ type ProducerState struct {
 func (p *Partition) Producers() []ProducerState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	states := make([]ProducerState, 0, len(p.producers.byID))
-	for e := p.producers.lru.Front(); e != nil; e = e.Next() {
+	states := make([]ProducerState, 0, len(p.state.producers.byID))
+	for e := p.state.producers.lru.Front(); e != nil; e = e.Next() {
 		x := e.Value.(*producer)
 		states = append(states, ProducerState{
 			ID: x.id, Epoch: x.epoch, LastSequence: x.last().lastSequence, LastTimestamp: x.lastSeen.UnixMilli(),

@@ -37,12 +37,15 @@ func TestWaitPrefersTheOutcome(t *testing.T) {
 	cancel()
 	for range 100 { // select picks at random
 		a := &Append{done: make(chan struct{})}
-		a.settle(nil)
+		close(a.done)
 		if err := a.Wait(ctx); err != nil {
 			t.Fatalf("a settled append gave %v", err)
 		}
 	}
-	if err := (&Append{done: make(chan struct{})}).Wait(ctx); !errors.Is(err, context.Canceled) {
+	p := new(Partition)
+	p.room.L = &p.mu
+	x := &proposal{data: []byte("lent")}
+	if err := x.wait(p, &x.first, AcksAll).Wait(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("one that is not: %v", err)
 	}
 }

@@ -2,12 +2,15 @@ package partition
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"weir/log"
 	"weir/protocol/recordbatch"
@@ -26,7 +29,11 @@ func testSettings() Settings {
 	}
 }
 
-// rig is one incarnation of a partition, with the syncer under it.
+// testTiming keeps the times short in which a replica that has lost its leadership
+// stands again.
+var testTiming = Timing{Heartbeat: 20 * time.Millisecond, Lease: 20 * time.Millisecond, Commit: 10 * time.Millisecond}
+
+// rig is one incarnation of a partition with one replica, with the syncer under it.
 type rig struct {
 	*Partition
 	syncer *log.Syncer
@@ -43,15 +50,60 @@ func tryOpen(fsys vfs.FS, mode log.RecoveryMode, s Settings) (*rig, error) {
 	})
 	p, err := Open(Config{
 		Dir: "/p", FS: fsys, Topic: "t", Recovery: mode, Syncer: r.syncer,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now, Settings: s,
+		Replication: Replication{Local: "1", Voters: []raft.ServerID{"1"}, Stable: raft.NewInmemStore(), Timing: testTiming},
+		Logger:      slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now, Settings: s,
+		Fatal: func(err error) {
+			select {
+			case r.fatal <- err:
+			default:
+			}
+		},
 	})
 	if err != nil {
 		r.syncer.Close()
 		return nil, err
 	}
 	r.Partition = p
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := p.AwaitLeader(ctx); err != nil {
+		return nil, errors.Join(err, r.stop())
+	}
 	return r, nil
 }
+
+// lead waits until the replica leads, which it does not for a while after a write
+// that failed.
+func (r *rig) lead(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := r.AwaitLeader(ctx); err != nil {
+		t.Fatalf("no leader: %v", err)
+	}
+}
+
+// put proposes a batch and waits until it is in the log, or refused.
+func (r *rig) put(b Batch, acks Acks) *Append {
+	a := r.Propose(b, acks)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for x := a.proposal; x != nil && (x.is == queued || x.is == writing); {
+		r.room.Wait()
+	}
+	return a
+}
+
+// refused is the error of an append that is settled, nil when it is not.
+func (a *Append) refused() error {
+	if a.Settled() {
+		return a.err
+	}
+	return nil
+}
+
+// next is one past the last offset of an append that was stored.
+func (a *Append) next() int64 { return a.proposal.nextOffset }
 
 func open(t testing.TB, fsys vfs.FS, mode log.RecoveryMode, s Settings) *rig {
 	t.Helper()

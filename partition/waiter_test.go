@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -101,7 +102,7 @@ func TestWaitersHear(t *testing.T) {
 		change func()
 	}{
 		{"a committed batch", func() { must(await(t, r.Propose(makeBatch(t, rng, nobody, 3), AcksAll))) }},
-		{"deleted records", func() { _, err := r.DeleteRecords(1); must(err) }},
+		{"deleted records", func() { _, err := r.DeleteRecords(context.Background(), 1); must(err) }},
 		{"retention", func() { _, err := r.Maintain(time.Now()); must(err) }},
 		{"the end", func() { must(r.Close()) }},
 	} {

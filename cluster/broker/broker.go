@@ -40,8 +40,9 @@ type Broker struct {
 }
 
 // Start opens the node that cfg describes and serves Kafka on its listeners.
-// It returns once they answer. Addresses with port 0 are bound to free ports.
-func Start(cfg *config.Broker, logger *slog.Logger) (*Broker, error) {
+// It returns once they answer, or ctx ends the wait for a cluster that does not.
+// Addresses with port 0 are bound to free ports.
+func Start(ctx context.Context, cfg *config.Broker, logger *slog.Logger) (*Broker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -51,7 +52,7 @@ func Start(cfg *config.Broker, logger *slog.Logger) (*Broker, error) {
 	}
 	lns, endpoints, err := b.listen()
 	if err == nil {
-		b.node, err = cluster.Open(cfg, endpoints, logger)
+		b.node, err = cluster.Open(ctx, cfg, endpoints, logger)
 	}
 	if err == nil {
 		err = b.serve(lns)

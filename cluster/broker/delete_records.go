@@ -13,7 +13,7 @@ import (
 	"weir/protocol"
 )
 
-func (b *Broker) deleteRecords(_ context.Context, _ *call, req *kmsg.DeleteRecordsRequest) (*kmsg.DeleteRecordsResponse, error) {
+func (b *Broker) deleteRecords(ctx context.Context, _ *call, req *kmsg.DeleteRecordsRequest) (*kmsg.DeleteRecordsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DeleteRecordsResponse)
 	for _, t := range req.Topics {
 		out := kmsg.NewDeleteRecordsResponseTopic()
@@ -21,7 +21,7 @@ func (b *Broker) deleteRecords(_ context.Context, _ *call, req *kmsg.DeleteRecor
 		for _, in := range t.Partitions {
 			po := kmsg.NewDeleteRecordsResponseTopicPartition()
 			po.Partition = in.Partition
-			start, err := b.deleteRecordsOne(t.Topic, in.Partition, in.Offset)
+			start, err := b.deleteRecordsOne(ctx, t.Topic, in.Partition, in.Offset)
 			po.LowWatermark, po.ErrorCode = start, int16(errorCode(err))
 			if err != nil {
 				po.LowWatermark = -1
@@ -33,7 +33,7 @@ func (b *Broker) deleteRecords(_ context.Context, _ *call, req *kmsg.DeleteRecor
 	return resp, nil
 }
 
-func (b *Broker) deleteRecordsOne(topic string, index int32, offset int64) (start int64, err error) {
+func (b *Broker) deleteRecordsOne(ctx context.Context, topic string, index int32, offset int64) (start int64, err error) {
 	t, code := b.topicOf(false, topic, [16]byte{})
 	if code != protocol.CodeNone {
 		return 0, code
@@ -48,5 +48,5 @@ func (b *Broker) deleteRecordsOne(topic string, index int32, offset int64) (star
 	if err != nil {
 		return 0, err
 	}
-	return p.DeleteRecords(offset)
+	return p.DeleteRecords(ctx, offset)
 }

@@ -26,7 +26,7 @@ func (b *Broker) describeCluster(_ context.Context, c *call, req *kmsg.DescribeC
 		resp.ErrorMessage = kmsg.StringPtr("this listener describes brokers only")
 		return resp, nil
 	}
-	resp.ClusterID, resp.ControllerID = b.node.ClusterID(), b.node.ID()
+	resp.ClusterID, resp.ControllerID = b.node.ClusterID(), b.node.ControllerID()
 	for _, e := range b.brokersFor(c.Conn) {
 		out := kmsg.NewDescribeClusterResponseBroker()
 		out.NodeID, out.Host, out.Port, out.Rack = e.id, e.host, e.port, e.rack

@@ -46,7 +46,7 @@ func sizes(t *cluster.Topic, indexes []int32) kmsg.DescribeLogDirsResponseDirTop
 		}
 	}
 	for _, index := range indexes {
-		p, err := t.Partition(index)
+		p, err := t.Replica(index)
 		if err != nil {
 			continue
 		}

@@ -55,7 +55,9 @@ var errorTable = []errorEntry{
 	{typed[*partition.ProducerEpochError], protocol.CodeInvalidProducerEpoch},
 	{sentinel(partition.ErrTransactional), protocol.CodeInvalidTxnState},
 	{sentinel(partition.ErrClosed), protocol.CodeNotLeaderOrFollower}, // retriable: outcome unknown
+	{typed[*partition.NotLeaderError], protocol.CodeNotLeaderOrFollower},
 	{typed[*partition.StorageError], protocol.CodeKafkaStorageError},
+	{typed[*partition.LostError], protocol.CodeKafkaStorageError},
 	{typed[*log.OffsetOutOfRangeError], protocol.CodeOffsetOutOfRange},
 	{typed[*log.CorruptError], protocol.CodeKafkaStorageError},
 	{sentinel(context.DeadlineExceeded), protocol.CodeRequestTimedOut},

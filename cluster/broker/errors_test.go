@@ -33,6 +33,8 @@ func TestErrorCodes(t *testing.T) {
 		{&partition.ProducerEpochError{}, protocol.CodeInvalidProducerEpoch},
 		{partition.ErrTransactional, protocol.CodeInvalidTxnState},
 		{partition.ErrClosed, protocol.CodeNotLeaderOrFollower},
+		{&partition.NotLeaderError{}, protocol.CodeNotLeaderOrFollower},
+		{&partition.LostError{}, protocol.CodeKafkaStorageError},
 		{&partition.StorageError{Err: errors.New("disk")}, protocol.CodeKafkaStorageError},
 		{&partition.LeaderEpochError{Got: 1, Want: 2}, protocol.CodeFencedLeaderEpoch},
 		{&partition.LeaderEpochError{Got: 3, Want: 2}, protocol.CodeUnknownLeaderEpoch},

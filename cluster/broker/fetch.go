@@ -126,7 +126,11 @@ func (f *fetching) read(part *fetchPart, res *fetchResult, maxBytes int, minOne 
 		res.code = code
 		return
 	}
-	p, err := topic.Partition(part.partition)
+	find := topic.Partition
+	if f.req.Version >= 11 && f.req.Rack != "" {
+		find = topic.Replica // any replica serves a client that reads near it (KIP-392)
+	}
+	p, err := find(part.partition)
 	if err != nil {
 		res.code = errorCode(err)
 		return

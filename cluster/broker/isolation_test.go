@@ -26,7 +26,7 @@ func startInside(t *testing.T) *Broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := Start(cfg, slog.New(slog.DiscardHandler))
+	b, err := Start(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,9 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"math"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -25,7 +27,7 @@ import (
 func (b *Broker) metadata(ctx context.Context, c *call, req *kmsg.MetadataRequest) (*kmsg.MetadataResponse, error) {
 	resp := req.ResponseKind().(*kmsg.MetadataResponse)
 	clusterID := b.node.ClusterID()
-	resp.ClusterID, resp.ControllerID, resp.AuthorizedOperations = &clusterID, b.node.ID(), math.MinInt32
+	resp.ClusterID, resp.ControllerID, resp.AuthorizedOperations = &clusterID, b.node.ControllerID(), math.MinInt32
 	for _, e := range b.brokersFor(c.Conn) {
 		mb := kmsg.NewMetadataResponseBroker()
 		mb.NodeID, mb.Host, mb.Port, mb.Rack = e.id, e.host, e.port, e.rack
@@ -124,19 +126,35 @@ type partitionState struct {
 
 func (b *Broker) partitionState(t *cluster.Topic, index int32) partitionState {
 	s := partitionState{leader: metadata.NoLeader, epoch: -1, replicas: []int32{}, isr: []int32{}, offline: []int32{}}
-	if mt, ok := b.node.Image().TopicByID(t.ID); ok {
-		if mp, ok := mt.Partition(index); ok {
-			s.replicas, s.isr, s.leader = mp.Replicas, mp.ISR, mp.Leader
+	if mp, ok := t.Described(index); ok {
+		s.replicas = mp.Replicas
+	}
+	for _, id := range s.replicas {
+		if mb, ok := b.node.Image().Broker(id); !ok || mb.Fenced {
+			s.offline = append(s.offline, id)
 		}
 	}
-	p, err := t.Partition(index)
-	if err != nil {
-		s.code, s.leader = protocol.CodeLeaderNotAvailable, metadata.NoLeader
-		s.isr, s.offline = []int32{}, s.replicas
+	l := b.node.Leadership(t, index)
+	s.leader, s.epoch = l.Leader, l.Epoch
+	if l.ISR != nil {
+		s.isr = l.ISR
+	}
+	if s.leader != metadata.NoLeader {
 		return s
 	}
-	s.epoch = p.LeaderEpoch()
+	s.code = protocol.CodeLeaderNotAvailable
+	if _, err := t.Replica(index); isOffline(err) {
+		s.isr = []int32{}
+		if !slices.Contains(s.offline, b.node.ID()) {
+			s.offline = append(s.offline, b.node.ID())
+		}
+	}
 	return s
+}
+
+func isOffline(err error) bool {
+	var offline *cluster.OfflineError
+	return errors.As(err, &offline)
 }
 
 // endpoint is a broker as one client reaches it.
@@ -153,6 +171,9 @@ func (b *Broker) brokersFor(conn *wire.Conn) []endpoint {
 	listener := b.listenerOf(conn)
 	var out []endpoint
 	for _, mb := range b.node.Image().Brokers() {
+		if mb.Fenced && mb.ID != b.node.ID() {
+			continue
+		}
 		for _, e := range mb.Endpoints {
 			if e.Listener != listener {
 				continue

@@ -33,7 +33,7 @@ func (s *offsetStore) shrinkIfGrown(ctx context.Context, p *partition.Partition,
 			return err
 		}
 	}
-	_, err = p.DeleteRecords(appends[0].BaseOffset)
+	_, err = p.DeleteRecords(ctx, appends[0].BaseOffset)
 	return err
 }
 

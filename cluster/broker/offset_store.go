@@ -46,11 +46,12 @@ type offsetStore struct {
 	node   *cluster.Node
 	logger *slog.Logger
 
-	mu       sync.Mutex // guards all below, and the order of writes to a partition
-	table    *group.Offsets
-	ahead    map[int32][]offsetWrite // by partition of the topic, in its order
-	live     map[int32]int64         // bytes of the last rewrite, by partition
-	unloaded map[int32]time.Time     // partitions whose commits are not in the table, and when that was tried
+	mu     sync.Mutex // guards all below, and the order of writes to a partition
+	table  *group.Offsets
+	ahead  map[int32][]offsetWrite // by partition of the topic, in its order
+	live   map[int32]int64         // bytes of the last rewrite, by partition
+	loaded map[int32]int32         // partitions led here whose commits are in the table: the leadership's epoch
+	failed map[int32]time.Time     // partitions that could not be read, and when that was tried
 }
 
 // offsetWrite is a change that is on its way into the topic.
@@ -62,12 +63,12 @@ type offsetWrite struct {
 func newOffsetStore(n *cluster.Node, logger *slog.Logger) *offsetStore {
 	return &offsetStore{
 		node: n, logger: logger, table: group.NewOffsets(),
-		ahead: make(map[int32][]offsetWrite), live: make(map[int32]int64), unloaded: make(map[int32]time.Time),
+		ahead: make(map[int32][]offsetWrite), live: make(map[int32]int64), loaded: make(map[int32]int32), failed: make(map[int32]time.Time),
 	}
 }
 
-// load builds the table from the topic, if there is one. What cannot be read
-// now is tried again when one of its groups is asked for. Commits for topics
+// load builds the table from what is led here of the topic, if there is one. What cannot
+// be read now is tried again when one of its groups is asked for. Commits for topics
 // that a crash deleted without them are forgotten.
 func (s *offsetStore) load(ctx context.Context, now int64) {
 	t := s.node.Topic(offsetsTopic)
@@ -76,34 +77,82 @@ func (s *offsetStore) load(ctx context.Context, now int64) {
 	}
 	s.mu.Lock()
 	for i := range int32(t.NumPartitions()) {
-		s.unloaded[i] = time.Time{}
 		_ = s.ensureLoaded(t, i) // has been logged
 	}
 	s.mu.Unlock()
 	s.removeWhere(ctx, now, func(tp group.TopicPartition, _ group.Commit) bool { return s.node.Topic(tp.Topic) == nil })
 }
 
-// ensureLoaded reads a partition of the topic into the table unless it is
-// there: COORDINATOR_LOAD_IN_PROGRESS when it cannot. It is called with mu held.
+// ensureLoaded reads a partition of the topic into the table unless it is there as of
+// this leadership: NOT_COORDINATOR when another broker leads it,
+// COORDINATOR_LOAD_IN_PROGRESS when it cannot be read. It is called with mu held.
 func (s *offsetStore) ensureLoaded(t *cluster.Topic, index int32) error {
-	tried, missing := s.unloaded[index]
-	if !missing {
-		return nil
+	p, err := t.Partition(index)
+	var elsewhere *partition.NotLeaderError
+	if errors.As(err, &elsewhere) {
+		s.unload(t, index)
+		return protocol.CodeNotCoordinator
 	}
-	if time.Since(tried) < loadRetryInterval {
+	epoch := int32(-1)
+	if err == nil {
+		if epoch, _ = p.Leading(); s.isLoaded(index, epoch) {
+			return nil
+		}
+	}
+	if time.Since(s.failed[index]) < loadRetryInterval {
 		return protocol.CodeCoordinatorLoadInProgress
 	}
-	s.unloaded[index] = time.Now()
-	p, err := t.Partition(index)
+	s.unload(t, index)
 	if err == nil {
 		err = s.loadPartition(p, t.MaxDecodedBytes())
 	}
 	if err != nil {
+		s.failed[index] = time.Now()
 		s.logger.Error("groups are unavailable", "topic", offsetsTopic, "partition", index, "err", err)
 		return protocol.CodeCoordinatorLoadInProgress
 	}
-	delete(s.unloaded, index)
+	s.loaded[index] = epoch
+	delete(s.failed, index)
 	return nil
+}
+
+func (s *offsetStore) isLoaded(index, epoch int32) bool {
+	loaded, ok := s.loaded[index]
+	return ok && loaded == epoch
+}
+
+// unload forgets the groups of a partition that this broker does not lead any more, or
+// not as it did: what was on its way may have been lost.
+func (s *offsetStore) unload(t *cluster.Topic, index int32) {
+	if _, ok := s.loaded[index]; !ok {
+		return
+	}
+	delete(s.loaded, index)
+	delete(s.ahead, index)
+	delete(s.live, index)
+	for _, name := range s.table.Groups() {
+		if groupPartition(name, t.NumPartitions()) == index {
+			for _, tp := range s.table.Partitions(name) {
+				s.table.Delete(name, tp)
+			}
+		}
+	}
+}
+
+// unloadLost is unload for every partition that is not led here any more.
+func (s *offsetStore) unloadLost() {
+	t := s.node.Topic(offsetsTopic)
+	if t == nil {
+		return
+	}
+	for index, loaded := range s.loaded {
+		p, err := t.Partition(index)
+		if err != nil {
+			s.unload(t, index)
+		} else if epoch, _ := p.Leading(); epoch != loaded {
+			s.unload(t, index)
+		}
+	}
 }
 
 func (s *offsetStore) loadPartition(p *partition.Partition, maxDecoded int) error {
@@ -290,6 +339,9 @@ func (s *offsetStore) write(ctx context.Context, name string, now int64, change 
 		return err
 	}
 	p, err := t.Partition(groupPartition(name, t.NumPartitions()))
+	if elsewhere := (*partition.NotLeaderError)(nil); errors.As(err, &elsewhere) {
+		return protocol.CodeNotCoordinator
+	}
 	if err != nil {
 		return err
 	}
@@ -299,6 +351,9 @@ func (s *offsetStore) write(ctx context.Context, name string, now int64, change 
 	}
 	err = a.Wait(ctx)
 	s.read(func(*group.Offsets) {}) // catches up
+	if elsewhere := (*partition.NotLeaderError)(nil); errors.As(err, &elsewhere) {
+		return protocol.CodeNotCoordinator
+	}
 	if err != nil {
 		return err
 	}
@@ -354,6 +409,7 @@ func (s *offsetStore) read(f func(*group.Offsets)) {
 }
 
 func (s *offsetStore) readLocked(f func(*group.Offsets)) {
+	s.unloadLost()
 	for index := range s.ahead {
 		s.catchUp(index)
 	}
@@ -375,11 +431,20 @@ func (s *offsetStore) readGroup(name string, f func(*group.Offsets)) error {
 	return nil
 }
 
-// allLoaded says whether read sees every group.
+// allLoaded says whether read sees every group that this broker coordinates.
 func (s *offsetStore) allLoaded() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.unloaded) == 0
+	t := s.node.Topic(offsetsTopic)
+	if t == nil {
+		return true
+	}
+	for i := range int32(t.NumPartitions()) {
+		if err := s.ensureLoaded(t, i); err != nil && err != protocol.CodeNotCoordinator {
+			return false
+		}
+	}
+	return true
 }
 
 // groupPartition maps a group to a partition as Kafka does: Java's

@@ -56,7 +56,7 @@ func (c *call) produce(r kmsg.Request) wire.Reply {
 		}
 	}
 	if acks == partition.AcksNone {
-		return c.produceUnanswered(resp)
+		return c.produceUnanswered(resp, pending)
 	}
 	return c.produceReply(req, resp, pending)
 }
@@ -73,6 +73,9 @@ func (c *call) produceOne(t *cluster.Topic, acks partition.Acks, version int16, 
 	p, err := t.Partition(in.Partition)
 	if err != nil {
 		return errorCode(err)
+	}
+	if minISR := t.MinInsyncReplicas(); acks == partition.AcksAll && minISR > 1 && len(c.broker.node.Leadership(t, in.Partition).ISR) < minISR {
+		return protocol.CodeNotEnoughReplicas
 	}
 	batch, logAppendTime, err := prepare(t, version, in.Records, c.broker.now())
 	if err != nil {
@@ -112,9 +115,9 @@ func prepare(t *cluster.Topic, version int16, records []byte, now time.Time) (pa
 	return partition.Batch{Header: h, Data: records}, logAppendTime, nil
 }
 
-// produceUnanswered ends an acks=0 request: silence, or, since that is the
-// only way to tell, the end of the connection.
-func (c *call) produceUnanswered(resp *kmsg.ProduceResponse) wire.Reply {
+// produceUnanswered ends an acks=0 request: silence, once the bytes of the request are
+// not needed any more, or, since that is the only way to tell, the end of the connection.
+func (c *call) produceUnanswered(resp *kmsg.ProduceResponse, pending []produced) wire.Reply {
 	for i := range resp.Topics {
 		for j := range resp.Topics[i].Partitions {
 			if code := resp.Topics[i].Partitions[j].ErrorCode; code != 0 {
@@ -122,7 +125,12 @@ func (c *call) produceUnanswered(resp *kmsg.ProduceResponse) wire.Reply {
 			}
 		}
 	}
-	return wire.NoReply
+	return lazy(func(ctx context.Context) (wire.Response, error) {
+		for _, p := range pending {
+			_ = p.append.Wait(ctx) // nobody listens
+		}
+		return wire.Response{Silent: true}, nil
+	})
 }
 
 // produceReply answers now if every append is settled, else when the last one is.

@@ -18,6 +18,7 @@ type Broker struct {
 	Listeners  []Listener
 	Advertised []Listener // one per listener, in the same order; port 0 means "the port that was bound"
 
+	Peers     Peers
 	Network   Network
 	Creation  Creation
 	Producers Producers
@@ -29,6 +30,15 @@ type Broker struct {
 	Topic Topic // what a topic without overrides runs with
 
 	settings settings
+}
+
+// Peers is how brokers of a cluster find and judge each other.
+type Peers struct {
+	Listener       *Listener     // nil: this broker is alone
+	Advertised     *Listener     // host empty or port 0: as bound
+	Seeds          []string      // host:port
+	SessionTimeout time.Duration // of silence, until a broker is fenced
+	ReplicaLag     time.Duration // that a replica in sync may be behind
 }
 
 // Network bounds what connections and requests may take.
@@ -105,6 +115,11 @@ func build(s settings) (*Broker, error) {
 		NodeID:    int32(r.long("node.id")),
 		ClusterID: r.str("cluster.id"),
 		Rack:      r.str("broker.rack"),
+		Peers: Peers{
+			Seeds:          r.list("peer.seeds"),
+			SessionTimeout: r.millis("broker.session.timeout.ms"),
+			ReplicaLag:     r.millis("replica.lag.time.max.ms"),
+		},
 		Network: Network{
 			RequestMaxBytes:       r.int("socket.request.max.bytes"),
 			QueuedMaxRequestBytes: r.long("queued.max.request.bytes"),
@@ -161,6 +176,9 @@ func build(s settings) (*Broker, error) {
 		return nil, err
 	}
 	b.Topic = *topic
+	if err := b.setPeers(r); err != nil {
+		return nil, err
+	}
 	if err := b.setListeners(r, s.hostname); err != nil {
 		return nil, err
 	}

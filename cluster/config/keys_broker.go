@@ -13,6 +13,11 @@ var brokerKeys = []Key{
 	{Name: "listeners", Type: TypeList, Scope: ScopeBroker, Default: "PLAINTEXT://127.0.0.1:9092", Doc: "Addresses to listen on, as NAME://host:port; an empty host means all. Kafka's default is all; here nothing is open to the network unless asked for."},
 	{Name: "advertised.listeners", Type: TypeList, Scope: ScopeBroker, Null: true, Doc: "Addresses told to clients, one per listener; the listener's own when unset."},
 	{Name: "listener.security.protocol.map", Type: TypeList, Scope: ScopeBroker, Null: true, Doc: "Protocol of each listener name, as NAME:PROTOCOL; only PLAINTEXT is served yet."},
+	{Name: "peer.listener", Type: TypeString, Scope: ScopeBroker, Null: true, Doc: "Weir's own: host:port to listen on for other brokers of the cluster; a broker without it is alone."},
+	{Name: "peer.advertised.listener", Type: TypeString, Scope: ScopeBroker, Null: true, Doc: "Weir's own: host:port that other brokers reach this one by; peer.listener when unset."},
+	{Name: "peer.seeds", Type: TypeList, Scope: ScopeBroker, Null: true, Doc: "Weir's own: host:port of brokers whose cluster a new broker joins; one without seeds begins a cluster."},
+	{Name: "broker.session.timeout.ms", Type: TypeInt, Scope: ScopeBroker, Default: "6000", Valid: between{1000, 3600000}, Doc: "Milliseconds without a sign of life after which a broker is fenced. Kafka's default is 9000."},
+	{Name: "replica.lag.time.max.ms", Type: TypeLong, Scope: ScopeBroker, Default: "30000", Valid: between{100, 1 << 40}, Doc: "Milliseconds that a replica may be behind the leader's log and count as in sync."},
 	{Name: "controller.listener.names", Type: TypeList, Scope: ScopeBroker, Null: true, Doc: "Listeners of a KRaft controller; Weir drops them from listeners."},
 
 	{Name: "socket.request.max.bytes", Type: TypeInt, Scope: ScopeBroker, Default: "104857600", Valid: between{1024, maxInt}, Doc: "Largest request in bytes."},

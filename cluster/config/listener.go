@@ -65,6 +65,27 @@ func (b *Broker) setListeners(r *reader, hostname string) error {
 	return err
 }
 
+// setPeers reads the keys of the port between brokers.
+func (b *Broker) setPeers(r *reader) error {
+	for key, to := range map[string]**Listener{"peer.listener": &b.Peers.Listener, "peer.advertised.listener": &b.Peers.Advertised} {
+		address := r.str(key)
+		if address == "" {
+			continue
+		}
+		l, err := ParseListener(address)
+		if err != nil || strings.Contains(address, "://") {
+			return fmt.Errorf("%s: want host:port, got %q", key, address)
+		}
+		*to = &l
+	}
+	for _, seed := range b.Peers.Seeds {
+		if host, port, err := net.SplitHostPort(seed); err != nil || host == "" || port == "" {
+			return fmt.Errorf("peer.seeds: want host:port, got %q", seed)
+		}
+	}
+	return nil
+}
+
 func parseListeners(key string, values, controller []string) ([]Listener, error) {
 	var out []Listener
 	for _, v := range values {

@@ -18,15 +18,21 @@ var expected = []string{
 	"not part of stable configuration, aborting election",
 }
 
-// newRaftLogger passes what the library logs at warn and above to logger, and the expected
-// warnings at debug.
-func newRaftLogger(logger *slog.Logger) hclog.Logger {
+// newRaftLogger passes what the library logs of the controller's group to logger.
+func newRaftLogger(logger *slog.Logger) hclog.Logger { return RaftLogger(logger, "controller") }
+
+// RaftLogger passes what the library logs of a group at warn and above to logger, and the
+// expected warnings at debug. name begins each message.
+func RaftLogger(logger *slog.Logger, name string) hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Off})
-	l.RegisterSink(&slogSink{logger: logger})
+	l.RegisterSink(&slogSink{logger: logger, name: name})
 	return l
 }
 
-type slogSink struct{ logger *slog.Logger }
+type slogSink struct {
+	logger *slog.Logger
+	name   string
+}
 
 // Accept implements hclog.SinkAdapter.
 func (s *slogSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
@@ -48,5 +54,5 @@ func (s *slogSink) Accept(_ string, level hclog.Level, msg string, args ...any) 
 			args[i] = fmt.Sprintf(fmt.Sprint(f[0]), f[1:]...)
 		}
 	}
-	s.logger.Log(ctx, to, "controller: "+msg, args...)
+	s.logger.Log(ctx, to, s.name+": "+msg, args...)
 }

@@ -41,8 +41,9 @@ func (e *RemoteError) Unwrap() error { return e.Err }
 // UnreachableError: there is no connection to the peer, or it broke before the answer came, in which
 // case whether the request was carried out is not known.
 type UnreachableError struct {
-	Node int32
-	Err  error
+	Node    int32
+	Err     error
+	NotSent bool // there was no connection: the request never left
 }
 
 func (e *UnreachableError) Error() string {

@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -40,6 +42,7 @@ const (
 	purposeControl  purpose = 1 // heartbeats, votes, calls, commit indexes
 	purposeBulk     purpose = 2 // entries
 	purposeSnapshot purpose = 3 // one snapshot
+	purposeProbe    purpose = 4 // only the answer to the greeting: see Probe
 )
 
 // verdict is how the side that was dialled answers.
@@ -118,7 +121,7 @@ func encodeReply(h hello) []byte {
 func decodeCall(b []byte) (hello, error) {
 	d := decoder{rest: b}
 	h := hello{purpose: purpose(d.uint8()), from: d.identity(), to: d.identity(), cluster: string(d.bytes())}
-	if h.purpose < purposeControl || h.purpose > purposeSnapshot {
+	if h.purpose < purposeControl || h.purpose > purposeProbe {
 		d.fail("purpose %d", h.purpose)
 	}
 	return h, d.finish()
@@ -207,6 +210,10 @@ func (t *Transport) welcome(nc net.Conn, deadline time.Time) (hello, error) {
 		t.reply(nc, verdictMalformed)
 		return hello{}, &IdentityError{Reason: err.Error()}
 	}
+	if h.purpose == purposeProbe {
+		t.reply(nc, verdictWelcome)
+		return hello{}, errProbe
+	}
 	refuse := func(v verdict, reason string, args ...any) (hello, error) {
 		t.reply(nc, v)
 		return hello{}, &IdentityError{Reason: fmt.Sprintf(reason, args...)}
@@ -229,7 +236,37 @@ func (t *Transport) welcome(nc net.Conn, deadline time.Time) (hello, error) {
 	return h, nc.SetDeadline(time.Time{})
 }
 
-// reply answers a caller. The cluster's id is for its members only.
+// errProbe ends a connection that only asked who is here.
+var errProbe = errors.New("probe")
+
+// Probe asks who listens at an address, for a node that is to join a cluster and knows no more of it than
+// that. Errors: *IdentityError when it is no Weir broker, those of dialling.
+func Probe(ctx context.Context, address string, config *tls.Config) (clusterID string, node int32, err error) {
+	var dialer net.Dialer
+	nc, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return "", 0, err
+	}
+	defer nc.Close()
+	defer context.AfterFunc(ctx, func() { closeNow(nc) })()
+	if nc, err = secured(nc, config, address); err != nil {
+		return "", 0, err
+	}
+	if _, err := nc.Write(encodeCall(hello{purpose: purposeProbe})); err != nil {
+		return "", 0, err
+	}
+	body, err := readHello(nc)
+	if err != nil {
+		return "", 0, err
+	}
+	h, err := decodeReply(body)
+	if err != nil || h.verdict != verdictWelcome || h.cluster == "" {
+		return "", 0, &IdentityError{Reason: fmt.Sprintf("%s does not say who it is", address)}
+	}
+	return h.cluster, h.from.node, nil
+}
+
+// reply answers a caller. The cluster's id is for its members, and for those who ask only for that.
 func (t *Transport) reply(nc net.Conn, v verdict) error {
 	h := hello{verdict: v, from: t.self}
 	if v == verdictWelcome {

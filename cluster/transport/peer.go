@@ -138,7 +138,7 @@ func (l *link) dial(a *attempt, old *conn) {
 			t.observe(who.node, true)
 		}
 	} else {
-		a.err = &UnreachableError{Node: l.peer.to.node, Err: err}
+		a.err = &UnreachableError{Node: l.peer.to.node, Err: err, NotSent: true}
 	}
 	l.mu.Lock()
 	l.dialling = nil
@@ -207,10 +207,13 @@ func (t *Transport) dial(to identity, p purpose) (net.Conn, identity, error) {
 
 // secure wraps what was dialled in TLS, whose handshake the first write makes.
 func (t *Transport) secure(nc net.Conn, address string) (net.Conn, error) {
-	if t.cfg.TLS == nil {
+	return secured(nc, t.cfg.TLS, address)
+}
+
+func secured(nc net.Conn, cfg *tls.Config, address string) (net.Conn, error) {
+	if cfg == nil {
 		return nc, nil
 	}
-	cfg := t.cfg.TLS
 	if cfg.ServerName == "" {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {

@@ -61,7 +61,7 @@ func (t *Transport) serve(nc net.Conn) {
 	h, err := t.welcome(nc, time.Now().Add(t.cfg.HandshakeTimeout))
 	if err != nil {
 		t.drop(nc)
-		if t.ctx.Err() == nil {
+		if t.ctx.Err() == nil && err != errProbe {
 			t.refusals.warn("connection refused", "remote", remote, "err", err)
 			t.counters.handshakesRefused.Add(1)
 		}

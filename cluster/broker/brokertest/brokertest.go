@@ -38,7 +38,7 @@ func StartIn(t testing.TB, dir string, settings map[string]string) *broker.Broke
 	if err != nil {
 		t.Fatalf("broker configuration: %v", err)
 	}
-	b, err := broker.Start(cfg, Logger(t))
+	b, err := broker.Start(t.Context(), cfg, Logger(t))
 	if err != nil {
 		t.Fatalf("start a broker: %v", err)
 	}

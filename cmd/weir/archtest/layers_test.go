@@ -30,7 +30,7 @@ var layers = []layer{
 	{"segment", []string{"segment/vfs", "segment/internal/mmap", "protocol/recordbatch"}, nil},
 	{"log", []string{"segment", "segment/vfs", "protocol/recordbatch"}, nil},
 	{"log/logtest", []string{"log", "segment", "segment/vfs", "protocol/recordbatch"}, nil},
-	{"partition", []string{"log", "segment/vfs", "protocol/recordbatch"}, []string{"github.com/hashicorp/raft"}},
+	{"partition", []string{"log", "segment/vfs", "protocol/recordbatch"}, []string{"github.com/hashicorp/raft", "github.com/hashicorp/go-hclog"}},
 
 	// Pure: no I/O, the clock handed in.
 	{"cluster/config", nil, nil},

@@ -79,7 +79,7 @@ func misconfigured(err error) error {
 // serve runs a broker until ctx ends, then lets it finish and close its data. ready is called once it
 // answers; what it starts has to end with its context, which ends before the broker does.
 func serve(ctx context.Context, cfg *config.Broker, logger *slog.Logger, ready func(context.Context, *broker.Broker) (wait func())) error {
-	b, err := broker.Start(cfg, logger)
+	b, err := broker.Start(ctx, cfg, logger)
 	if err != nil {
 		return notStarted(cfg, err)
 	}

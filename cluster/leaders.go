@@ -1,0 +1,285 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"weir/cluster/metadata"
+	"weir/cluster/transport"
+	"weir/partition"
+)
+
+// A partition's leader is known to its replicas from its Raft group. All other brokers,
+// any of which clients ask, are told by the leader: at once when something changes, and
+// everything from time to time, so that a message that was lost does no harm. It is soft
+// state: epochs order it, and nothing is decided by it.
+
+// leadersInterval is between two tellings of everything.
+const leadersInterval = 2 * time.Second
+
+// Leadership is who leads a partition as far as this node knows.
+type Leadership struct {
+	Leader int32   // metadata.NoLeader when none is known
+	Epoch  int32   // of the leadership; -1 when none is known
+	ISR    []int32 // replicas in sync, the leader among them
+}
+
+// partitionKey names a partition in the table.
+type partitionKey struct {
+	topic     metadata.UUID
+	partition int32
+}
+
+// leaders is the table.
+type leaders struct {
+	wake chan struct{} // one token when this node may lead something else than it has told
+
+	mu      sync.Mutex // guards the rest
+	known   map[partitionKey]Leadership
+	told    map[partitionKey]Leadership // by this node, of what it leads
+	changed chan struct{}               // closed when known changes
+}
+
+func newLeaders() *leaders {
+	return &leaders{
+		wake: make(chan struct{}, 1), known: make(map[partitionKey]Leadership), told: make(map[partitionKey]Leadership),
+		changed: make(chan struct{}),
+	}
+}
+
+// notify is called by partitions, from within their groups.
+func (l *leaders) notify() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// learn takes news unless something newer is known.
+func (l *leaders) learn(k partitionKey, news Leadership) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old, ok := l.known[k]; ok && (old.Epoch > news.Epoch || old.Epoch == news.Epoch && old.Leader == news.Leader && slices.Equal(old.ISR, news.ISR)) {
+		return
+	}
+	l.known[k] = news
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+func (l *leaders) of(k partitionKey) (Leadership, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	x, ok := l.known[k]
+	return x, ok
+}
+
+// Leadership tells who leads a partition. A leader that is fenced counts as none.
+func (n *Node) Leadership(t *Topic, index int32) Leadership {
+	none := Leadership{Leader: metadata.NoLeader, Epoch: -1}
+	if index < 0 || int(index) >= len(t.partitions) {
+		return none
+	}
+	if p := t.partitions[index]; p != nil {
+		if epoch, leading := p.Leading(); leading {
+			return Leadership{Leader: n.ID(), Epoch: epoch, ISR: n.inSync(p)}
+		}
+	}
+	x, ok := n.leaders.of(partitionKey{t.ID, index})
+	if !ok || x.Leader == n.ID() { // it led, and does not any more
+		return none
+	}
+	if b, registered := n.Image().Broker(x.Leader); !registered || b.Fenced {
+		return Leadership{Leader: metadata.NoLeader, Epoch: x.Epoch, ISR: x.ISR}
+	}
+	return x
+}
+
+// inSync lists the replicas of a partition led here that are in sync: those with a vote
+// that had everything in the leader's log at some time within replica.lag.time.max.ms,
+// and that are not fenced; for that long after its election a leader that has not heard
+// of one gives it the benefit of the doubt. The leader always is.
+//
+// This is what ISR means in Weir wherever Kafka's protocol has the word. It decides
+// nothing but min.insync.replicas: what is committed is on disk on a majority.
+func (n *Node) inSync(p *partition.Partition) []int32 {
+	im, since := n.Image(), time.Now().Add(-n.Config().Peers.ReplicaLag)
+	ids := []int32{n.ID()}
+	for _, f := range p.Followers() {
+		node, _, ok := transport.ParseAddress(raft.ServerAddress(f.ID))
+		if !ok || !f.Voter {
+			continue
+		}
+		if b, registered := im.Broker(node); !registered || b.Fenced {
+			continue
+		}
+		if f.CaughtUp.After(since) || f.CaughtUp.IsZero() && p.LeadingSince().After(since) {
+			ids = append(ids, node)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// tellLeaders is the goroutine that tells the others what this node leads.
+func (n *Node) tellLeaders() {
+	ticker := time.NewTicker(leadersInterval)
+	defer ticker.Stop()
+	for {
+		everything := false
+		select {
+		case <-n.leaders.wake:
+		case <-ticker.C:
+			everything = true
+		case <-n.ctx.Done():
+			return
+		}
+		if news := n.leadershipNews(everything); len(news) > 0 {
+			n.spread(news)
+		}
+		n.wakeMembers()
+	}
+}
+
+// leadershipNews is what this node leads and has not told, or all that it leads.
+func (n *Node) leadershipNews(everything bool) map[partitionKey]Leadership {
+	now := make(map[partitionKey]Leadership)
+	for _, t := range n.topics.Load().byName {
+		for i, p := range t.partitions {
+			if p == nil {
+				continue
+			}
+			if epoch, leading := p.Leading(); leading {
+				now[partitionKey{t.ID, int32(i)}] = Leadership{Leader: n.ID(), Epoch: epoch, ISR: n.inSync(p)}
+			}
+		}
+	}
+	l := n.leaders
+	for k, x := range now {
+		l.learn(k, x)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	news := maps.Clone(now)
+	if !everything {
+		maps.DeleteFunc(news, func(k partitionKey, x Leadership) bool {
+			old, ok := l.told[k]
+			return ok && old.Epoch == x.Epoch && slices.Equal(old.ISR, x.ISR)
+		})
+	}
+	l.told = now
+	return news
+}
+
+// maxLeadersPerCall bounds one message.
+const maxLeadersPerCall = 4096
+
+// spread tells all other brokers, side by side. One that cannot be reached hears with
+// the next telling of everything.
+func (n *Node) spread(news map[partitionKey]Leadership) {
+	if n.peers.transport == nil {
+		return
+	}
+	var messages [][]byte
+	var b []byte
+	count := 0
+	for k, x := range news {
+		b = appendLeadership(b, k, x)
+		if count++; count%maxLeadersPerCall == 0 {
+			messages, b = append(messages, b), nil
+		}
+	}
+	if b != nil {
+		messages = append(messages, b)
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, leadersInterval)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, broker := range n.Image().Brokers() {
+		if broker.ID == n.ID() || broker.Fenced {
+			continue
+		}
+		wg.Go(func() {
+			for _, m := range messages {
+				if _, err := n.peers.transport.Call(ctx, broker.ID, serviceLeaders, m); err != nil {
+					n.logger.Debug("a broker was not told who leads", "broker", broker.ID, "err", err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func appendLeadership(b []byte, k partitionKey, x Leadership) []byte {
+	b = append(b, k.topic[:]...)
+	b = binary.BigEndian.AppendUint32(b, uint32(k.partition))
+	b = binary.BigEndian.AppendUint32(b, uint32(x.Epoch))
+	b = append(b, byte(len(x.ISR)))
+	for _, id := range x.ISR {
+		b = binary.BigEndian.AppendUint32(b, uint32(id))
+	}
+	return b
+}
+
+var errMalformedLeaders = errors.New("cluster: a message of leaders makes no sense")
+
+// handleLeaders takes what another broker says that it leads.
+func (n *Node) handleLeaders(_ context.Context, from int32, b []byte) ([]byte, error) {
+	for len(b) > 0 {
+		if len(b) < 25 || len(b) < 25+4*int(b[24]) {
+			return nil, errMalformedLeaders
+		}
+		k := partitionKey{topic: metadata.UUID(b[:16]), partition: int32(binary.BigEndian.Uint32(b[16:]))}
+		x := Leadership{Leader: from, Epoch: int32(binary.BigEndian.Uint32(b[20:]))}
+		count := int(b[24])
+		b = b[25:]
+		for range count {
+			x.ISR = append(x.ISR, int32(binary.BigEndian.Uint32(b)))
+			b = b[4:]
+		}
+		if _, known := n.Image().TopicByID(k.topic); known { // the table holds what exists
+			n.leaders.learn(k, x)
+		}
+	}
+	return nil, nil
+}
+
+// forgetLeaders drops what is known of a topic that is gone.
+func (n *Node) forgetLeaders(topic metadata.UUID) {
+	n.leaders.mu.Lock()
+	defer n.leaders.mu.Unlock()
+	maps.DeleteFunc(n.leaders.known, func(k partitionKey, _ Leadership) bool { return k.topic == topic })
+}
+
+// awaitLeaders waits until every partition of a topic has a leader that is known here.
+func (n *Node) awaitLeaders(ctx context.Context, id metadata.UUID) error {
+	for {
+		n.leaders.mu.Lock()
+		changed := n.leaders.changed
+		n.leaders.mu.Unlock()
+		t := n.TopicByID(id)
+		if t == nil {
+			return nil // deleted meanwhile
+		}
+		missing := false
+		for i := range t.partitions {
+			missing = missing || n.Leadership(t, int32(i)).Leader == metadata.NoLeader
+		}
+		if !missing {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

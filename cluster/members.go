@@ -1,0 +1,161 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"weir/cluster/metadata"
+	"weir/cluster/transport"
+	"weir/partition"
+)
+
+// The leader of a partition brings its Raft group to the replicas that the metadata ask
+// for, one change at a time: a new replica is added without a vote, gets one when it has
+// caught up, and those that are not wanted any more go last.
+
+const (
+	// membersInterval is between two looks at the partitions led here.
+	membersInterval = time.Second
+	// memberTimeout bounds one change.
+	memberTimeout = 10 * time.Second
+	// caughtUpEntries is how far behind the leader a replica may be to get a vote.
+	caughtUpEntries = 64
+	// memberChanges is how many partitions are changed side by side.
+	memberChanges = 8
+)
+
+// wakeMembers has keepMembers look soon.
+func (n *Node) wakeMembers() {
+	select {
+	case n.membersWake <- struct{}{}:
+	default:
+	}
+}
+
+// keepMembers is the goroutine that looks after the groups led here.
+func (n *Node) keepMembers() {
+	ticker := time.NewTicker(membersInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-n.membersWake:
+		case <-ticker.C:
+		case <-n.ctx.Done():
+			return
+		}
+		im := n.Image()
+		var work []func()
+		for _, t := range n.topics.Load().byName {
+			mt, ok := im.TopicByID(t.ID)
+			if !ok {
+				continue
+			}
+			for i, p := range t.partitions {
+				if p == nil || i >= len(mt.Partitions) {
+					continue
+				}
+				if _, leading := p.Leading(); !leading {
+					continue
+				}
+				if step := n.memberStep(mt, int32(i), p, im); step != nil {
+					work = append(work, step)
+				}
+			}
+		}
+		side(memberChanges, work)
+	}
+}
+
+func serverID(r metadata.ReplicaID) raft.ServerID {
+	return raft.ServerID(transport.Address(r.Node, r.Directory))
+}
+
+// memberStep is the next change of a group, nil when there is none to make.
+func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partition, im *metadata.Image) func() {
+	mp := mt.Partitions[index]
+	wanted := make(map[raft.ServerID]metadata.ReplicaID)
+	var wantedReplicas []metadata.ReplicaID
+	for _, node := range mp.Goal() {
+		r, ok := mp.Replica(node)
+		if !ok {
+			continue
+		}
+		// A broker that came back with an empty disk is another replica.
+		if b, registered := im.Broker(node); registered && b.Directory != r.Directory && !b.Fenced {
+			return func() { n.replaceDirectory(mt, index, r, b.Directory) }
+		}
+		wanted[serverID(r)] = r
+		wantedReplicas = append(wantedReplicas, r)
+	}
+	voters, members := make(map[raft.ServerID]bool), make(map[raft.ServerID]bool)
+	for _, s := range p.Members().Servers {
+		members[s.ID] = true
+		voters[s.ID] = s.Suffrage == raft.Voter
+	}
+	for id := range wanted {
+		if !members[id] {
+			return n.change(mt, index, "add", id, func(ctx context.Context) error { return p.AddLearner(ctx, id) })
+		}
+	}
+	followers := p.Followers()
+	for _, f := range followers {
+		if _, ok := wanted[f.ID]; ok && !f.Voter && f.Match > 0 && f.Match+caughtUpEntries >= p.LastRaftIndex() {
+			return n.change(mt, index, "promote", f.ID, func(ctx context.Context) error { return p.Promote(ctx, f.ID) })
+		}
+	}
+	for id := range wanted {
+		if !voters[id] {
+			return nil // catching up
+		}
+	}
+	self := serverID(metadata.ReplicaID{Node: n.ID(), Directory: n.DirectoryID()})
+	for id := range members {
+		if _, ok := wanted[id]; !ok && id != self {
+			return n.change(mt, index, "remove", id, func(ctx context.Context) error { return p.Remove(ctx, id) })
+		}
+	}
+	if _, ok := wanted[self]; !ok {
+		return n.change(mt, index, "hand over", self, func(ctx context.Context) error { return p.Transfer(ctx, "") })
+	}
+	if mp.Reassigning() {
+		return func() { n.completeReassignment(mt, index, wantedReplicas) }
+	}
+	return nil
+}
+
+func (n *Node) change(mt *metadata.Topic, index int32, what string, id raft.ServerID, f func(context.Context) error) func() {
+	return func() {
+		ctx, cancel := context.WithTimeout(n.ctx, memberTimeout)
+		defer cancel()
+		if err := f(ctx); err != nil {
+			if n.ctx.Err() == nil {
+				n.logger.Warn("a partition's members are not changed yet", "topic", mt.Name, "partition", index, "change", what, "replica", id, "err", err)
+			}
+			return
+		}
+		n.logger.Info("a partition's members have changed", "topic", mt.Name, "partition", index, "change", what, "replica", id)
+		n.wakeMembers()
+	}
+}
+
+func (n *Node) replaceDirectory(mt *metadata.Topic, index int32, r metadata.ReplicaID, now metadata.UUID) {
+	n.proposeUpkeep(metadata.ReplaceDirectories{Changes: []metadata.DirectoryChange{
+		{ID: mt.ID, Partition: index, Node: r.Node, Old: r.Directory, New: now},
+	}})
+}
+
+func (n *Node) completeReassignment(mt *metadata.Topic, index int32, replicas []metadata.ReplicaID) {
+	n.proposeUpkeep(metadata.CompleteReassignment{ID: mt.ID, Partition: index, Replicas: slices.Clone(replicas)})
+}
+
+// proposeUpkeep proposes what is tried again at the next look if it fails.
+func (n *Node) proposeUpkeep(cmd metadata.Command) {
+	ctx, cancel := context.WithTimeout(n.ctx, memberTimeout)
+	defer cancel()
+	if _, err := n.Propose(ctx, cmd); err != nil && n.ctx.Err() == nil {
+		n.logger.Warn("the metadata do not say yet who holds a partition", "err", err)
+	}
+}

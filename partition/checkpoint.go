@@ -1,0 +1,425 @@
+package partition
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"weir/segment/vfs"
+)
+
+// A checkpoint is the state machine of a partition as of an applied entry, in a
+// file named after the entry's raft index beside the segments. Big-endian:
+//
+//	magic          [4]byte "WCP1", the last byte is the version
+//	raft index     uint64  the state holds everything up to this entry, it included
+//	epoch          int32   of that entry
+//	next offset    int64   one past the last record up to it
+//	configurations uint32  membership of the group, how many follow, oldest first:
+//	               raft index uint64, bytes uint32, as raft.EncodeConfiguration gives
+//	producers      uint32  how many follow, least recently seen first:
+//	               id int64, epoch int16, last seen int64 (unix ms), n uint8,
+//	               n times: first sequence int32, last sequence int32,
+//	                        base offset int64, next offset int64
+//	crc            uint32  CRC-32C of everything before it
+//
+// A missing or bad one means that more of the log's heads are read again; but for
+// what lies below the first entry kept it is the only witness. So it is on disk
+// before an older one goes, and two are kept.
+const (
+	checkpointMagic     = "WCP1"
+	checkpointSuffix    = ".checkpoint"
+	checkpointTmpSuffix = ".tmp"
+	checkpointsKept     = 2
+	checkpointMinBytes  = 4 + 8 + 4 + 8 + 4 + 4 + 4
+	maxCheckpointBytes  = 64 << 20
+
+	configurationMinBytes = 8 + 4
+	producerMinBytes      = 8 + 2 + 8 + 1
+	batchRefBytes         = 4 + 4 + 8 + 8
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+var errBadCheckpoint = errors.New("partition: bad checkpoint")
+
+// applied is a place in the order of entries: everything up to raftIndex has
+// been applied, and nextOffset is one past the last record of it.
+type applied struct {
+	raftIndex  uint64
+	epoch      int32
+	nextOffset int64
+}
+
+// state is what is known at a place beside the log itself.
+type state struct {
+	at             applied
+	configurations configurations
+	producers      *producers
+}
+
+func (s *state) encode() []byte {
+	b := make([]byte, 0, checkpointMinBytes+len(s.producers.byID)*(producerMinBytes+cachedBatches*batchRefBytes))
+	b = append(b, checkpointMagic...)
+	b = binary.BigEndian.AppendUint64(b, s.at.raftIndex)
+	b = binary.BigEndian.AppendUint32(b, uint32(s.at.epoch))
+	b = binary.BigEndian.AppendUint64(b, uint64(s.at.nextOffset))
+	b = s.configurations.append(b)
+	b = s.producers.append(b)
+	return checksummed(b)
+}
+
+func checksummed(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// decodeState reads what encode wrote; errBadCheckpoint otherwise.
+func decodeState(b []byte, maxProducers int) (*state, error) {
+	if len(b) < checkpointMinBytes || string(b[:4]) != checkpointMagic {
+		return nil, errBadCheckpoint
+	}
+	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
+	if crc32.Checksum(body, castagnoli) != sum {
+		return nil, errBadCheckpoint
+	}
+	s := &state{at: applied{
+		raftIndex:  binary.BigEndian.Uint64(body[4:]),
+		epoch:      int32(binary.BigEndian.Uint32(body[12:])),
+		nextOffset: int64(binary.BigEndian.Uint64(body[16:])),
+	}}
+	rest, err := s.configurations.decode(body[24:])
+	if err == nil {
+		s.producers, rest, err = decodeProducers(rest, maxProducers)
+	}
+	if err != nil || len(rest) != 0 || s.at.raftIndex == 0 || s.at.epoch < 0 || s.at.nextOffset < 0 {
+		return nil, errBadCheckpoint
+	}
+	return s, nil
+}
+
+func (t *producers) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(t.byID)))
+	for e := t.lru.Front(); e != nil; e = e.Next() {
+		p := e.Value.(*producer)
+		b = binary.BigEndian.AppendUint64(b, uint64(p.id))
+		b = binary.BigEndian.AppendUint16(b, uint16(p.epoch))
+		b = binary.BigEndian.AppendUint64(b, uint64(p.lastSeen.UnixMilli()))
+		b = append(b, byte(p.n))
+		for _, r := range p.batches[:p.n] {
+			b = binary.BigEndian.AppendUint32(b, uint32(r.firstSequence))
+			b = binary.BigEndian.AppendUint32(b, uint32(r.lastSequence))
+			b = binary.BigEndian.AppendUint64(b, uint64(r.baseOffset))
+			b = binary.BigEndian.AppendUint64(b, uint64(r.nextOffset))
+		}
+	}
+	return b
+}
+
+func decodeProducers(b []byte, limit int) (t *producers, rest []byte, err error) {
+	if len(b) < 4 {
+		return nil, nil, errBadCheckpoint
+	}
+	count := int(binary.BigEndian.Uint32(b))
+	b = b[4:]
+	t = newProducers(limit)
+	for range count {
+		if b, err = t.decodeOne(b); err != nil {
+			return nil, nil, err
+		}
+	}
+	return t, b, nil
+}
+
+func (t *producers) decodeOne(b []byte) (rest []byte, err error) {
+	if len(b) < producerMinBytes {
+		return nil, errBadCheckpoint
+	}
+	id, epoch := int64(binary.BigEndian.Uint64(b)), int16(binary.BigEndian.Uint16(b[8:]))
+	seen, n := int64(binary.BigEndian.Uint64(b[10:])), int(b[18])
+	b = b[producerMinBytes:]
+	if n == 0 || n > cachedBatches || len(b) < n*batchRefBytes || t.byID[id] != nil {
+		return nil, errBadCheckpoint
+	}
+	p := t.insert(id)
+	p.epoch, p.lastSeen = epoch, time.UnixMilli(seen)
+	for range n {
+		p.push(batchRef{
+			firstSequence: int32(binary.BigEndian.Uint32(b)),
+			lastSequence:  int32(binary.BigEndian.Uint32(b[4:])),
+			baseOffset:    int64(binary.BigEndian.Uint64(b[8:])),
+			nextOffset:    int64(binary.BigEndian.Uint64(b[16:])),
+		})
+		b = b[batchRefBytes:]
+	}
+	return b, nil
+}
+
+// configurations are the committed memberships of the group, oldest first. Those
+// that no entry kept can ask for are dropped.
+type configurations []configurationAt
+
+type configurationAt struct {
+	raftIndex uint64
+	members   raft.Configuration
+}
+
+// add notes a membership; one that is known by its index already changes nothing.
+func (c *configurations) add(raftIndex uint64, members raft.Configuration) {
+	if n := len(*c); n == 0 || (*c)[n-1].raftIndex < raftIndex {
+		*c = append(*c, configurationAt{raftIndex, members})
+	}
+}
+
+// at is the membership in force at an entry, the zero one when it is not known.
+func (c configurations) at(raftIndex uint64) configurationAt {
+	for i := len(c) - 1; i >= 0; i-- {
+		if c[i].raftIndex <= raftIndex {
+			return c[i]
+		}
+	}
+	return configurationAt{}
+}
+
+// keepFrom drops those that were out of force before an entry.
+func (c *configurations) keepFrom(raftIndex uint64) {
+	for len(*c) > 1 && (*c)[1].raftIndex <= raftIndex {
+		*c = (*c)[1:]
+	}
+}
+
+func (c configurations) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(c)))
+	for _, x := range c {
+		members := raft.EncodeConfiguration(x.members)
+		b = binary.BigEndian.AppendUint64(b, x.raftIndex)
+		b = binary.BigEndian.AppendUint32(b, uint32(len(members)))
+		b = append(b, members...)
+	}
+	return b
+}
+
+func (c *configurations) decode(b []byte) (rest []byte, err error) {
+	if len(b) < 4 {
+		return nil, errBadCheckpoint
+	}
+	count := int(binary.BigEndian.Uint32(b))
+	b = b[4:]
+	for range count {
+		if len(b) < configurationMinBytes {
+			return nil, errBadCheckpoint
+		}
+		raftIndex, n := binary.BigEndian.Uint64(b), int64(binary.BigEndian.Uint32(b[8:]))
+		b = b[configurationMinBytes:]
+		if n > int64(len(b)) || len(*c) > 0 && raftIndex <= (*c)[len(*c)-1].raftIndex {
+			return nil, errBadCheckpoint
+		}
+		members, err := decodeConfiguration(b[:n])
+		if err != nil {
+			return nil, errBadCheckpoint
+		}
+		*c = append(*c, configurationAt{raftIndex, members})
+		b = b[n:]
+	}
+	return b, nil
+}
+
+// decodeConfiguration is raft.DecodeConfiguration with an error in place of a panic.
+func decodeConfiguration(b []byte) (members raft.Configuration, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("partition: membership cannot be read: %v", r)
+		}
+	}()
+	return raft.DecodeConfiguration(b), nil
+}
+
+func checkpointName(dir string, raftIndex uint64) string {
+	return filepath.Join(dir, fmt.Sprintf("%020d%s", raftIndex, checkpointSuffix))
+}
+
+// saveCheckpoint writes the state as it is now, durable on return. It is called
+// with mu held. That it cannot is no reason to stop: a full disk has to let go
+// of old records, too.
+func (p *Partition) saveCheckpoint() {
+	if at := p.state.at; at.raftIndex > p.checkpoint {
+		p.checkpoint, p.checkpointOffset = at.raftIndex, at.nextOffset
+		p.writeCheckpoint(at.raftIndex, p.state.encode())
+	}
+}
+
+// saveCheckpointLater is saveCheckpoint whose writing nobody waits for.
+func (p *Partition) saveCheckpointLater() {
+	if at := p.state.at; at.raftIndex > p.checkpoint {
+		p.checkpoint, p.checkpointOffset = at.raftIndex, at.nextOffset
+		encoded := p.state.encode()
+		p.background.Go(func() { p.writeCheckpoint(at.raftIndex, encoded) })
+	}
+}
+
+func (p *Partition) writeCheckpoint(raftIndex uint64, b []byte) {
+	if err := writeCheckpoint(p.cfg.FS, p.cfg.Dir, raftIndex, b); err != nil {
+		p.logger.Warn("checkpoint not written; recovery will read more of the log", "err", err)
+		return
+	}
+	for {
+		old := p.checkpointOnDisk.Load()
+		if old >= raftIndex || p.checkpointOnDisk.CompareAndSwap(old, raftIndex) {
+			return
+		}
+	}
+}
+
+// writeCheckpoint stores b as the checkpoint at an entry, durable on return, and
+// then drops the oldest ones.
+func writeCheckpoint(fsys vfs.FS, dir string, raftIndex uint64, b []byte) error {
+	name := checkpointName(dir, raftIndex)
+	err := vfs.ReplaceFile(fsys, name, b)
+	if vfs.IsNoSpace(err) {
+		// The older of two makes room: a full disk lets go of records only when it is
+		// known what they were.
+		err = errors.Join(dropCheckpoints(fsys, dir, 1), vfs.ReplaceFile(fsys, name, b))
+	}
+	if err != nil {
+		return errors.Join(err, removed(fsys.Remove(name+checkpointTmpSuffix)))
+	}
+	return dropCheckpoints(fsys, dir, checkpointsKept)
+}
+
+// dropCheckpoints removes all but the newest ones.
+func dropCheckpoints(fsys vfs.FS, dir string, keep int) error {
+	have, err := checkpoints(fsys, dir)
+	if err != nil {
+		return err
+	}
+	for _, old := range have[:max(0, len(have)-keep)] {
+		if err := removed(fsys.Remove(checkpointName(dir, old))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removed leaves out that there was nothing to remove.
+func removed(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// checkpoints lists the raft indexes of the checkpoints in dir, rising.
+func checkpoints(fsys vfs.FS, dir string) ([]uint64, error) {
+	entries, err := fsys.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []uint64
+	for _, e := range entries { // sorted, and the names have a fixed width
+		if raftIndex, ok := checkpointIndex(e.Name()); ok {
+			found = append(found, raftIndex)
+		}
+	}
+	return found, nil
+}
+
+func checkpointIndex(name string) (raftIndex uint64, ok bool) {
+	digits, ok := strings.CutSuffix(name, checkpointSuffix)
+	if !ok || len(digits) != 20 {
+		return 0, false
+	}
+	raftIndex, err := strconv.ParseUint(digits, 10, 64)
+	return raftIndex, err == nil
+}
+
+// loadState returns the newest good checkpoint that the log bears out, or the
+// empty state when the log goes back to its first entry.
+func (p *Partition) loadState() (*state, error) {
+	fsys, dir := p.cfg.FS, p.cfg.Dir
+	if err := sweepCheckpoints(fsys, dir, p.log.LastRaftIndex()); err != nil {
+		return nil, err
+	}
+	have, err := checkpoints(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	for i := len(have) - 1; i >= 0; i-- {
+		b, err := readSmallFile(fsys, checkpointName(dir, have[i]))
+		if err != nil {
+			return nil, err
+		}
+		s, err := decodeState(b, p.settings.MaxProducers)
+		if err != nil || s.at.raftIndex != have[i] || !p.bearsOut(s.at) {
+			continue
+		}
+		return s, nil
+	}
+	if first := p.log.FirstRaftIndex(); first > 1 {
+		return nil, &LostError{Topic: p.cfg.Topic, Partition: p.cfg.Partition,
+			Reason: fmt.Sprintf("the log begins at entry %d and no checkpoint tells what came before", first)}
+	}
+	return &state{at: applied{epoch: -1}, producers: newProducers(p.settings.MaxProducers)}, nil
+}
+
+// bearsOut tells whether the log goes on from a place: it has the entry there, of
+// that epoch, and with it everything that comes after.
+func (p *Partition) bearsOut(at applied) bool {
+	e, err := p.log.EntryHead(at.raftIndex)
+	return err == nil && e.Epoch == at.epoch
+}
+
+// sweepCheckpoints removes what a crash left: checkpoints half written, and those
+// past the last entry, which describe batches that are gone. The latter for good
+// before the log can grow past them again.
+func sweepCheckpoints(fsys vfs.FS, dir string, last uint64) error {
+	entries, err := fsys.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	swept := false
+	for _, e := range entries {
+		half := strings.HasSuffix(e.Name(), checkpointSuffix+checkpointTmpSuffix)
+		raftIndex, ok := checkpointIndex(e.Name())
+		if !half && (!ok || raftIndex <= last) {
+			continue
+		}
+		if err := fsys.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+		swept = true
+	}
+	if !swept {
+		return nil
+	}
+	return fsys.SyncDir(dir)
+}
+
+func readSmallFile(fsys vfs.FS, name string) (b []byte, err error) {
+	f, err := fsys.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > maxCheckpointBytes {
+		return nil, nil // not one of ours: decodes as bad
+	}
+	b = make([]byte, size)
+	n, err := f.ReadAt(b, 0)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return b[:n], err
+}

@@ -1,0 +1,474 @@
+package partition
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"weir/cluster/transport"
+	"weir/log"
+	"weir/segment/vfs"
+)
+
+// group is the replicas of one partition, each on a disk and a transport of its own,
+// over real sockets.
+type group struct {
+	t        testing.TB
+	settings Settings
+	voters   []raft.ServerID
+
+	mu        sync.Mutex // guards addresses
+	addresses map[int32]string
+
+	nodes []*member
+}
+
+// member is one node of a group and, when it is up, its replica.
+type member struct {
+	id     raft.ServerID
+	node   int32
+	fs     *vfs.Mem
+	stable *raft.InmemStore
+	net    *transport.Transport
+	*rig   // nil when it is down
+}
+
+func directory(node int32) (d [16]byte) {
+	d[15] = byte(node)
+	return d
+}
+
+// newGroup makes n nodes and starts the first ones, which are the group's first members.
+func newGroup(t testing.TB, n, voters int, s Settings) *group {
+	g := &group{t: t, settings: s, addresses: map[int32]string{}}
+	for i := range int32(n) {
+		m := &member{id: raft.ServerID(transport.Address(i+1, directory(i+1))), node: i + 1, fs: vfs.NewMem(), stable: raft.NewInmemStore()}
+		g.nodes = append(g.nodes, m)
+		if int(i) < voters {
+			g.voters = append(g.voters, m.id)
+		}
+	}
+	for _, m := range g.nodes[:voters] {
+		g.start(m, log.RecoverClean)
+	}
+	t.Cleanup(func() {
+		for _, m := range g.nodes {
+			g.stop(m)
+		}
+	})
+	return g
+}
+
+func (g *group) resolve(node int32) (string, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a, ok := g.addresses[node]
+	return a, ok
+}
+
+func (g *group) start(m *member, mode log.RecoveryMode) {
+	g.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.mu.Lock()
+	g.addresses[m.node] = listener.Addr().String()
+	g.mu.Unlock()
+	m.net, err = transport.Open(transport.Config{
+		ClusterID: "test", Node: m.node, Directory: directory(m.node), Listener: listener, Resolve: g.resolve,
+	})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	handle, err := m.net.Group(transport.GroupID{1})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	r := &rig{fatal: make(chan error, 1)}
+	fatal := func(err error) {
+		select {
+		case r.fatal <- err:
+		default:
+		}
+	}
+	r.syncer = log.NewSyncer(2, fatal)
+	rep := Replication{Local: m.id, Stable: m.stable, Transport: handle,
+		Timing: Timing{Heartbeat: 100 * time.Millisecond, Commit: 20 * time.Millisecond}}
+	for _, id := range g.voters {
+		if id == m.id {
+			rep.Voters = g.voters
+		}
+	}
+	r.Partition, err = Open(Config{
+		Dir: "/p", FS: m.fs, Topic: "t", Recovery: mode, Syncer: r.syncer, Replication: rep,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now, Settings: g.settings, Fatal: fatal,
+	})
+	if err != nil {
+		g.t.Fatalf("node %d: %v", m.node, err)
+	}
+	m.rig = r
+}
+
+// stop ends a node in order.
+func (g *group) stop(m *member) {
+	if m.rig == nil {
+		return
+	}
+	if err := errors.Join(m.rig.stop(), m.net.Close()); err != nil {
+		g.t.Errorf("node %d: %v", m.node, err)
+	}
+	m.rig = nil
+}
+
+// crash ends a node as the death of its process or of its machine does.
+func (g *group) crash(m *member, power bool) (mode log.RecoveryMode) {
+	g.t.Helper()
+	if err := m.net.Close(); err != nil { // nothing that happens from here on is heard by anybody
+		g.t.Error(err)
+	}
+	disk := m.fs
+	if mode = log.RecoverProcessCrash; power {
+		mode = log.RecoverPowerLoss
+		m.fs = disk.CrashClone(vfs.CrashOptions{})
+	} else {
+		m.fs = disk.ProcessCrashClone()
+	}
+	if err := m.rig.stop(); err != nil {
+		g.t.Errorf("node %d: %v", m.node, err)
+	}
+	m.rig = nil
+	return mode
+}
+
+// leader waits until a member serves as the leader.
+func (g *group) leader() *member {
+	g.t.Helper()
+	deadline := time.Now().Add(patience)
+	for time.Now().Before(deadline) {
+		var up *member
+		for _, m := range g.nodes {
+			if m.rig == nil {
+				continue
+			}
+			if _, leading := m.Leading(); leading {
+				return m
+			}
+			up = m
+		}
+		w := NewWaiter()
+		up.Attach(w)
+		select {
+		case <-w.C():
+		case <-time.After(10 * time.Millisecond): // another one may have become it
+		}
+		up.Detach(w)
+	}
+	g.t.Fatal("no leader")
+	return nil
+}
+
+// put has a batch committed by whoever leads, sent again when leadership is lost, as
+// a producer that is not idempotent does. It returns where.
+func (g *group) put(b Batch) (offset int64) {
+	g.t.Helper()
+	data := bytes.Clone(b.Data)
+	for range 100 {
+		a := g.leader().Propose(parsed(g.t, bytes.Clone(data)), AcksAll)
+		err := await(g.t, a)
+		if err == nil {
+			return a.BaseOffset
+		}
+		var deposed *NotLeaderError
+		if !errors.As(err, &deposed) {
+			g.t.Fatalf("batch refused: %v", err)
+		}
+	}
+	g.t.Fatal("a batch is never committed")
+	return 0
+}
+
+// settle waits until every member that is up has applied what the leader has.
+func (g *group) settle() {
+	g.t.Helper()
+	l := g.leader()
+	end := l.LogEndOffset()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, m := range g.nodes {
+		if m.rig == nil {
+			continue
+		}
+		w := NewWaiter()
+		m.Attach(w)
+		for m.HighWatermark() < end {
+			select {
+			case <-w.C():
+			case <-ctx.Done():
+				g.t.Fatalf("node %d stays at %d of %d, log end %d", m.node, m.HighWatermark(), end, m.LogEndOffset())
+			}
+		}
+		m.Detach(w)
+	}
+}
+
+// same checks that all members that are up hold the same records, whole logs included,
+// and returns them.
+func (g *group) same() []byte {
+	g.t.Helper()
+	g.settle()
+	var want []byte
+	var of *member
+	for _, m := range g.nodes {
+		if m.rig == nil {
+			continue
+		}
+		_, got := readAll(g.t, m.Partition, m.LogStartOffset())
+		if of == nil {
+			want, of = got, m
+		}
+		if !bytes.Equal(got, want) {
+			g.t.Fatalf("nodes %d and %d differ: %d bytes from %d and %d from %d", of.node, m.node,
+				len(want), of.LogStartOffset(), len(got), m.LogStartOffset())
+		}
+		if err := m.log.Verify(); err != nil {
+			g.t.Fatalf("node %d: %v", m.node, err)
+		}
+		select {
+		case err := <-m.fatal:
+			g.t.Fatalf("node %d: %v", m.node, err)
+		default:
+		}
+	}
+	return want
+}
+
+// TestReplicated: what is acknowledged is on every replica, the same, also after
+// leaders die one after the other and come back.
+func TestReplicated(t *testing.T) {
+	g := newGroup(t, 3, 3, testSettings())
+	rng := rand.New(rand.NewPCG(1, 1))
+	acked := map[int64]string{}
+	write := func(n int) {
+		for range n {
+			b := makeBatch(t, rng, nobody, 1+rng.IntN(4))
+			value := string(b.Data[61:])
+			acked[g.put(b)] = value
+		}
+	}
+	write(30)
+	for round := range 4 {
+		l := g.leader()
+		mode := g.crash(l, round%2 == 1)
+		write(15)
+		g.start(l, mode)
+		write(10)
+	}
+	all := g.same()
+	for len(all) > 0 {
+		b := parsed(t, all)
+		if want, ok := acked[b.Header.BaseOffset]; ok && want != string(all[61:b.Header.SizeBytes()]) {
+			t.Fatalf("the batch at %d is another one than was acknowledged", b.Header.BaseOffset)
+		}
+		delete(acked, b.Header.BaseOffset)
+		all = all[b.Header.SizeBytes():]
+	}
+	for offset := range acked {
+		t.Errorf("the acknowledged batch at %d is gone", offset)
+	}
+}
+
+// TestMinorityRefuses: a leader that has lost its followers acknowledges nothing, and
+// says so when its lease has run out.
+func TestMinorityRefuses(t *testing.T) {
+	g := newGroup(t, 3, 3, testSettings())
+	rng := rand.New(rand.NewPCG(1, 1))
+	g.put(makeBatch(t, rng, nobody, 1))
+	l := g.leader()
+	for _, m := range g.nodes {
+		if m != l {
+			g.crash(m, false)
+		}
+	}
+	hw := l.HighWatermark()
+	a := l.Propose(makeBatch(t, rng, nobody, 1), AcksAll)
+	var deposed *NotLeaderError
+	if err := await(t, a); !errors.As(err, &deposed) {
+		t.Fatalf("a minority acknowledged: %v", err)
+	}
+	if l.HighWatermark() != hw {
+		t.Errorf("the high watermark went from %d to %d", hw, l.HighWatermark())
+	}
+}
+
+// TestReplicaBehindTheStart (TR-4): a replica that is new, or was away until retention
+// had passed it, gets all records from the log start on, and the same bytes.
+func TestReplicaBehindTheStart(t *testing.T) {
+	g := newGroup(t, 4, 3, testSettings())
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 20 {
+		g.put(makeBatch(t, rng, nobody, 3))
+	}
+	g.settle()
+	l := g.leader()
+	var away *member
+	for _, m := range g.nodes[:3] {
+		if m != l {
+			away = m
+			break
+		}
+	}
+	mode := g.crash(away, false)
+	for i := range 60 {
+		g.put(makeBatch(t, rng, identity{id: 5, sequence: int32(i)}, 1))
+		g.put(makeBatch(t, rng, nobody, 3))
+	}
+	if _, err := g.leader().DeleteRecords(context.Background(), 200); err != nil {
+		t.Fatal(err)
+	}
+	if first := g.leader().log.FirstRaftIndex(); first < 50 {
+		t.Fatalf("the leader still has entry %d: the test shows nothing", first)
+	}
+	g.start(away, mode)
+	g.start(g.nodes[3], log.RecoverClean)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := g.leader().AddLearner(ctx, g.nodes[3].id); err != nil {
+		t.Fatal(err)
+	}
+	g.put(makeBatch(t, rng, nobody, 3))
+	g.settle()
+	for _, m := range g.nodes {
+		if start := m.LogStartOffset(); start != 200 {
+			t.Errorf("node %d begins at %d, want 200", m.node, start)
+		}
+	}
+	g.same()
+	// Whoever leads next knows the producer.
+	if err := g.leader().Promote(ctx, g.nodes[3].id); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.leader().Transfer(ctx, g.nodes[3].id); err != nil {
+		t.Fatal(err)
+	}
+	n := g.leader()
+	if n != g.nodes[3] {
+		t.Fatalf("node %d leads after the transfer", n.node)
+	}
+	var gap *SequenceError
+	if err := await(t, n.Propose(makeBatch(t, rng, identity{id: 5, sequence: 61}, 1), AcksAll)); !errors.As(err, &gap) {
+		t.Errorf("a gap of a producer: %v", err)
+	}
+	if err := await(t, n.Propose(makeBatch(t, rng, identity{id: 5, sequence: 60}, 1), AcksAll)); err != nil {
+		t.Errorf("the next batch of a producer: %v", err)
+	}
+	g.same()
+}
+
+// TestDivergentTail (TR-5): what a leader wrote alone is cut off again when it comes
+// back, and it takes part as before.
+func TestDivergentTail(t *testing.T) {
+	g := newGroup(t, 3, 3, testSettings())
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 10 {
+		g.put(makeBatch(t, rng, nobody, 2))
+	}
+	g.settle()
+	old := g.leader()
+	var modes [3]log.RecoveryMode
+	for i, m := range g.nodes {
+		if m != old {
+			modes[i] = g.crash(m, false)
+		}
+	}
+	for i := range 300 { // more than one message to a follower has
+		if err := old.put(makeBatch(t, rng, nobody, 1), AcksLeader).refused(); err != nil {
+			if i < 10 {
+				t.Fatalf("only %d batches were written: %v", i, err)
+			}
+			break
+		}
+	}
+	end := old.LogEndOffset()
+	mode := g.crash(old, false)
+	for i, m := range g.nodes {
+		if m != old {
+			g.start(m, modes[i])
+		}
+	}
+	for range 5 {
+		g.put(makeBatch(t, rng, nobody, 1))
+	}
+	g.start(old, mode)
+	g.put(makeBatch(t, rng, nobody, 1))
+	g.same()
+	if got := old.LogEndOffset(); got != 26 {
+		t.Errorf("the log ends at %d (%d before), want 26", got, end)
+	}
+}
+
+// TestRetryAcrossLeaders: a batch of an idempotent producer that is sent again to the
+// next leader is found to be there, or is written once.
+func TestRetryAcrossLeaders(t *testing.T) {
+	g := newGroup(t, 3, 3, testSettings())
+	rng := rand.New(rand.NewPCG(1, 1))
+	who := identity{id: 9}
+	for round := range 6 {
+		b := makeBatch(t, rng, who, 2)
+		data := bytes.Clone(b.Data)
+		l := g.leader()
+		a := l.Propose(b, AcksAll)
+		if round%2 == 0 {
+			if err := await(t, a); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mode := g.crash(l, false)
+		offset := g.put(parsed(t, data))
+		if want := int64(who.sequence); offset != want {
+			t.Fatalf("round %d: the retry lies at %d, want %d", round, offset, want)
+		}
+		g.start(l, mode)
+		who.sequence += 2
+	}
+	g.same()
+}
+
+// TestWaitGivesBytesBack: a producer whose time is up may use its buffer again, and
+// what is committed is what it sent.
+func TestWaitGivesBytesBack(t *testing.T) {
+	inj, gate := vfs.NewInjector(), vfs.NewGate()
+	r := open(t, vfs.Inject(vfs.NewMem(), inj), log.RecoverClean, testSettings())
+	rng := rand.New(rand.NewPCG(1, 1))
+	inj.Add(vfs.Rule{Kinds: vfs.OpSync, Path: "*.log", Gate: gate})
+	first := r.Propose(makeBatch(t, rng, nobody, 1), AcksAll)
+	<-gate.Entered() // the main loop hangs
+	b := makeBatch(t, rng, nobody, 1)
+	want := bytes.Clone(b.Data[61:])
+	late := r.Propose(b, AcksAll)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := late.Wait(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	clear(b.Data)
+	gate.Open()
+	if err := errors.Join(await(t, first), await(t, late)); err != nil {
+		t.Fatal(err)
+	}
+	if _, all := readAll(t, r.Partition, late.BaseOffset); !bytes.Equal(all[61:], want) {
+		t.Error("what is committed is not what was sent")
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+}

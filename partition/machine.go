@@ -1,0 +1,156 @@
+package partition
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"weir/log"
+	"weir/protocol/recordbatch"
+)
+
+// machine is the state machine of the group: what is applied is committed. The
+// library drives it on one goroutine.
+type machine struct{ p *Partition }
+
+var _ raft.BatchingFSM = machine{}
+
+var errNoSnapshots = errors.New("partition: the log is the data, and no snapshot is taken of it")
+
+// Snapshot refuses: the library's own snapshots would cut the log behind them.
+func (machine) Snapshot() (raft.FSMSnapshot, error) { return nil, errNoSnapshots }
+
+func (m machine) Restore(r io.ReadCloser) error { return errors.Join(m.p.install(r), r.Close()) }
+
+func (m machine) Apply(entry *raft.Log) any { return m.ApplyBatch([]*raft.Log{entry})[0] }
+
+// ApplyBatch is the third event: entries are committed, in order. Whoever waits for
+// it hears by the proposal, so the answers are empty.
+func (m machine) ApplyBatch(entries []*raft.Log) []any {
+	p := m.p
+	now := p.cfg.Now()
+	p.mu.Lock()
+	own := p.stored
+	for _, e := range entries {
+		for len(own) > 0 && own[0].raftIndex < e.Index {
+			own = own[1:]
+		}
+		if e.Index <= p.state.at.raftIndex {
+			continue // a snapshot was installed over what is known already
+		}
+		if err := p.apply(e, own, now); err != nil {
+			p.fail(err) // the process ends: what is committed has to be readable
+			break
+		}
+	}
+	p.log.SetAppliedFloor(p.state.at.raftIndex)
+	p.advanceHighWatermark()
+	start := p.startAsked
+	p.startAsked = 0
+	p.mu.Unlock()
+	if start > p.log.LogStartOffset() {
+		p.advanceStart(start)
+	}
+	p.settleApplied()
+	return make([]any, len(entries))
+}
+
+// apply takes one committed entry into the state. Of one that was proposed here,
+// which is own[0] then, everything is still known.
+func (p *Partition) apply(e *raft.Log, own []*proposal, now time.Time) error {
+	switch {
+	case e.Type == raft.LogConfiguration:
+		p.state.configurations.add(e.Index, raft.DecodeConfiguration(e.Data))
+	case e.Type != raft.LogCommand:
+	case len(own) > 0 && own[0].raftIndex == e.Index:
+		if x := own[0]; x.kind == log.KindBatch {
+			p.applyBatch(x.header, x.baseOffset, x.nextOffset, now)
+		} else {
+			p.applyCommand(x.command)
+		}
+	default:
+		head, err := p.log.EntryHead(e.Index)
+		switch {
+		case err != nil:
+			return err
+		case head.Kind == log.KindBarrier:
+			p.applyCommand(head.Data)
+		case head.NextOffset > 0: // not one of those that compaction has removed without a trace
+			p.applyBatch(head.Batch, head.Offset, head.NextOffset, now)
+		}
+	}
+	p.state.at.raftIndex, p.state.at.epoch = e.Index, int32(e.Term)
+	return nil
+}
+
+// applyBatch notes a batch at [base, next). One that compaction has emptied has no
+// records, and counts for its producer all the same.
+func (p *Partition) applyBatch(h recordbatch.Header, base, next int64, now time.Time) {
+	if h.ProducerID >= 0 && !h.IsControl() {
+		p.state.producers.add(h, base, now)
+	}
+	p.state.at.nextOffset = max(p.state.at.nextOffset, next)
+}
+
+// advanceHighWatermark moves it to what is applied. It is called with mu held.
+func (p *Partition) advanceHighWatermark() {
+	if next := p.state.at.nextOffset; next > p.highWatermark.Load() {
+		p.highWatermark.Store(next)
+		p.waiters.wakeAll()
+	}
+}
+
+// settleApplied ends what was proposed here and is applied. A leadership begins with its
+// first entry: who sees it sees all of what earlier leaders have committed.
+func (p *Partition) settleApplied() {
+	p.mu.Lock()
+	n := 0
+	for n < len(p.stored) && p.stored[n].raftIndex <= p.state.at.raftIndex {
+		x := p.stored[n]
+		p.forget(x)
+		if x.kind == log.KindBarrier && x.command == nil {
+			p.serve(x.epoch)
+		}
+		n++
+	}
+	var settled []*proposal
+	if n > 0 {
+		settled = append(settled, p.stored[:n]...)
+		clear(p.stored[:n])
+		if p.stored = p.stored[n:]; len(p.stored) == 0 {
+			p.stored = nil // give the drained array back
+		}
+		p.room.Broadcast()
+	}
+	if p.checkpointDue() {
+		p.saveCheckpointLater()
+	}
+	p.mu.Unlock()
+	for _, x := range settled {
+		x.settle(nil)
+	}
+}
+
+// serve begins a leadership, now that everything before it has been applied.
+func (p *Partition) serve(epoch int32) {
+	r := p.raft.Load()
+	if r == nil || r.State() != raft.Leader || r.CurrentTerm() != uint64(epoch) {
+		return // lost meanwhile; deposed has run, or waits for mu
+	}
+	now := p.cfg.Now()
+	p.since.Store(&now)
+	p.epoch.Store(epoch)
+	p.changed()
+}
+
+// checkpointEvery bounds how many entries a start has to apply again.
+const checkpointEvery = 1 << 16
+
+// checkpointDue says that a segment has begun since the last checkpoint, and has
+// been reached, or that the last one is long ago.
+func (p *Partition) checkpointDue() bool {
+	at, rolledAt := p.state.at, p.rolledAt.Load()
+	return p.checkpointOffset < rolledAt && at.nextOffset >= rolledAt || at.raftIndex-p.checkpoint >= checkpointEvery
+}

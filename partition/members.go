@@ -1,0 +1,105 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Follower is another member of the group as this replica, leading, sees it.
+type Follower struct {
+	ID       raft.ServerID
+	Voter    bool
+	Match    uint64    // raft index up to which its log is known to be the leader's; 0: nothing known
+	Heard    time.Time // when it last answered; zero: not under this leadership
+	CaughtUp time.Time // when it last had all that the leader had
+}
+
+// Members is the membership of the group as this replica knows it, which may not be
+// committed yet.
+func (p *Partition) Members() raft.Configuration {
+	return p.raft.Load().GetConfiguration().Configuration()
+}
+
+// Followers tells of the other members. It is of use on the leader only.
+func (p *Partition) Followers() []Follower {
+	var all []Follower
+	p.followers.mu.Lock()
+	defer p.followers.mu.Unlock()
+	for _, s := range p.Members().Servers {
+		if s.ID == p.cfg.Replication.Local {
+			continue
+		}
+		f := Follower{ID: s.ID, Voter: s.Suffrage == raft.Voter}
+		if x := p.followers.byID[s.ID]; x != nil {
+			f.Match, f.Heard, f.CaughtUp = x.match, x.heard, x.caughtUp
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// LastRaftIndex is the index of the last entry in this replica's log, for comparison
+// with Follower.Match.
+func (p *Partition) LastRaftIndex() uint64 { return p.log.LastRaftIndex() }
+
+// AddLearner makes a replica a member without a vote, which is sent everything. One
+// that is a member already stays what it is. Like all changes of the membership it is
+// done when it returns nil, and may yet be when ctx has ended. Errors: ctx's,
+// *NotLeaderError.
+func (p *Partition) AddLearner(ctx context.Context, id raft.ServerID) error {
+	return p.await(ctx, p.raft.Load().AddNonvoter(id, raft.ServerAddress(id), 0, 0))
+}
+
+// Promote gives a member a vote. The quorum grows at once: it should have caught up.
+func (p *Partition) Promote(ctx context.Context, id raft.ServerID) error {
+	return p.await(ctx, p.raft.Load().AddVoter(id, raft.ServerAddress(id), 0, 0))
+}
+
+// Remove ends a membership, this replica's own too.
+func (p *Partition) Remove(ctx context.Context, id raft.ServerID) error {
+	return p.await(ctx, p.raft.Load().RemoveServer(id, 0, 0))
+}
+
+// Transfer hands the leadership to a member with a vote; to the one that is nearest when
+// id is empty. It is tried once under a leadership: the library may be stuck after a
+// second try (its issue 696). Errors: ctx's, *NotLeaderError, ErrTransferred.
+func (p *Partition) Transfer(ctx context.Context, id raft.ServerID) error {
+	p.mu.Lock()
+	epoch, leading := p.Leading()
+	switch {
+	case !leading:
+		p.mu.Unlock()
+		return p.notLeader()
+	case p.transferred == epoch:
+		p.mu.Unlock()
+		return ErrTransferred
+	}
+	p.transferred = epoch
+	p.mu.Unlock()
+	r := p.raft.Load()
+	if id == "" {
+		return p.await(ctx, r.LeadershipTransfer())
+	}
+	return p.await(ctx, r.LeadershipTransferToServer(id, raft.ServerAddress(id)))
+}
+
+// ErrTransferred says that under this leadership a transfer has been tried already.
+var ErrTransferred = errors.New("partition: a transfer of this leadership has been tried before")
+
+// await waits for the library, which may answer never when it is shut down meanwhile.
+func (p *Partition) await(ctx context.Context, f raft.Future) error {
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipLost) || errors.Is(err, raft.ErrRaftShutdown) {
+			return p.notLeader()
+		}
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

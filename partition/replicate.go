@@ -1,0 +1,176 @@
+package partition
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"weir/log"
+)
+
+// maxMessageBytes is how much of the log one message to a follower carries, one entry
+// however large aside. The library counts entries only, and looks at what it finds in
+// the request afterwards to see how many were sent (TestLibraryReadsBackWhatWasSent).
+const maxMessageBytes = 1 << 20
+
+// An entry goes to a follower as the library has it. What the library takes for a
+// command is a batch, unless a mark in its Extensions says otherwise.
+const (
+	// markRemoved: compaction has removed it. Data are the offset at which the run of
+	// removed entries ends, an int64, in the last of them, and empty in the others.
+	markRemoved = 'R'
+	// markCommand: a barrier with data.
+	markCommand = 'C'
+)
+
+func marked(mark byte) []byte { return []byte{mark} }
+
+// received is the log's entry of a command that a leader sent.
+func received(e *raft.Log) log.Entry {
+	entry := log.Entry{Kind: log.KindBatch, Epoch: int32(e.Term), Data: e.Data}
+	if len(e.Extensions) != 1 {
+		return entry
+	}
+	switch e.Extensions[0] {
+	case markRemoved:
+		entry.Kind, entry.Data = log.KindRemoved, nil
+		if len(e.Data) == 8 {
+			entry.NextOffset = int64(binary.BigEndian.Uint64(e.Data))
+		}
+	case markCommand:
+		entry.Kind = log.KindBarrier
+	}
+	return entry
+}
+
+// replicator is the group's transport. The library's view of the log has no records in
+// it (store); they are put into a message as it leaves, straight from the file.
+type replicator struct {
+	Transport
+	p *Partition
+}
+
+// message is what one AppendEntries carries, used again.
+type message struct {
+	bytes   []byte
+	entries []log.Entry
+}
+
+var messages = sync.Pool{New: func() any { return new(message) }}
+
+// maxKeptBytes is the largest buffer that a message keeps for the next one.
+const maxKeptBytes = 2 * maxMessageBytes
+
+// AppendEntries sends entries, as many as fit a message, and notes how far the
+// follower has come.
+func (r replicator) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	sent, last := time.Now(), r.p.log.LastRaftIndex()
+	if len(args.Entries) > 0 {
+		m := messages.Get().(*message)
+		defer m.release()
+		if err := m.load(r.p.log, args); err != nil {
+			return err
+		}
+		// The transport has done with Data when it returns, and so has the library.
+		defer forgetData(args.Entries)
+	}
+	if err := r.Transport.AppendEntries(id, target, args, resp); err != nil {
+		return err
+	}
+	if resp.Success && args.Term == resp.Term {
+		match := args.PrevLogEntry
+		if n := len(args.Entries); n > 0 {
+			match = args.Entries[n-1].Index
+		}
+		r.p.followers.heard(id, match, last, sent)
+	}
+	return nil
+}
+
+// load reads the records of the request's entries, and cuts off those that are too
+// many. An entry that is not what the library saw any more belongs to a leadership
+// that is over.
+func (m *message) load(l *log.Log, args *raft.AppendEntriesRequest) error {
+	r, err := l.ReadEntries(args.Entries[0].Index, len(args.Entries), maxMessageBytes)
+	if err != nil {
+		return err
+	}
+	m.bytes, m.entries, err = r.Read(m.bytes, m.entries[:0])
+	if released := r.Release(); err == nil {
+		err = released
+	}
+	if err != nil {
+		return err
+	}
+	args.Entries = args.Entries[:len(m.entries)]
+	for i, e := range m.entries {
+		out := args.Entries[i]
+		if out.Term != uint64(e.Epoch) || out.Type != logType(e.Kind, e.Data) {
+			return fmt.Errorf("partition: entry %d has been replaced by another one", out.Index)
+		}
+		out.Data = e.Data
+		switch {
+		case e.Kind == log.KindRemoved:
+			out.Extensions, out.Data = marked(markRemoved), nil
+			if e.NextOffset > 0 {
+				out.Data = binary.BigEndian.AppendUint64(nil, uint64(e.NextOffset))
+			}
+		case e.Kind == log.KindBarrier && out.Type == raft.LogCommand:
+			out.Extensions = marked(markCommand)
+		}
+	}
+	return nil
+}
+
+func (m *message) release() {
+	clear(m.entries)
+	if cap(m.bytes) <= maxKeptBytes {
+		messages.Put(m)
+	}
+}
+
+func forgetData(entries []*raft.Log) {
+	for _, e := range entries {
+		e.Data = nil
+	}
+}
+
+// followers is how far the other replicas have come, as their answers to this one as
+// the leader told.
+type followers struct {
+	mu   sync.Mutex // guards byID; a leaf lock
+	byID map[raft.ServerID]*follower
+}
+
+type follower struct {
+	match    uint64    // raft index up to which its log is known to be ours
+	heard    time.Time // when the message was sent that it last answered
+	caughtUp time.Time // when the message was sent after which it had all that the leader had then
+}
+
+func (f *followers) heard(id raft.ServerID, match, last uint64, sent time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byID == nil {
+		f.byID = make(map[raft.ServerID]*follower)
+	}
+	x := f.byID[id]
+	if x == nil {
+		x = new(follower)
+		f.byID[id] = x
+	}
+	x.match, x.heard = max(x.match, match), sent // a heartbeat says nothing of the log
+	if x.match >= last {
+		x.caughtUp = sent
+	}
+}
+
+// forget begins a leadership: what was known is from another one.
+func (f *followers) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.byID)
+}

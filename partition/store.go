@@ -1,0 +1,247 @@
+package partition
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+
+	"weir/log"
+	"weir/segment/vfs"
+)
+
+// store is the library's view of the log: one entry is one record batch, or one of
+// Raft's own. Nothing is copied: GetLog gives entries without their records (Data
+// is nil), which is all that the library looks at; what goes to followers is read
+// by the transport (replicate.go).
+//
+// StoreLogs and suffix deletes are called by the main goroutine of the group only.
+type store struct{ p *Partition }
+
+var _ raft.LogStore = store{}
+
+func (s store) FirstIndex() (uint64, error) {
+	if s.p.log.LastRaftIndex() < s.p.log.FirstRaftIndex() {
+		return 0, nil
+	}
+	return s.p.log.FirstRaftIndex(), nil
+}
+
+func (s store) LastIndex() (uint64, error) { return s.p.log.LastRaftIndex(), nil }
+
+// GetLog returns raft.ErrLogNotFound itself for what is not there: the library
+// compares.
+func (s store) GetLog(index uint64, out *raft.Log) error {
+	e, err := s.p.log.EntryHead(index)
+	if errors.Is(err, log.ErrEntryNotFound) {
+		return raft.ErrLogNotFound
+	}
+	if err != nil {
+		return err
+	}
+	*out = raft.Log{Index: index, Term: uint64(e.Epoch), Type: logType(e.Kind, e.Data), Data: e.Data}
+	return nil
+}
+
+// logType is what an entry is to the library. A barrier with data is a command of ours,
+// which the machine has to see.
+func logType(k log.EntryKind, data []byte) raft.LogType {
+	switch {
+	case k == log.KindNoop:
+		return raft.LogNoop
+	case k == log.KindConfiguration:
+		return raft.LogConfiguration
+	case k == log.KindBarrier && len(data) == 0:
+		return raft.LogBarrier
+	}
+	return raft.LogCommand
+}
+
+func (s store) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.Log{entry}) }
+
+// StoreLogs appends entries, all or none. On return they are on disk, unless the
+// topic is content with the page cache. Of an entry that this replica proposed as
+// the leader, Data is given back to its producer once it is written.
+func (s store) StoreLogs(entries []*raft.Log) error {
+	p := s.p
+	if want := p.log.LastRaftIndex() + 1; entries[0].Index != want {
+		return p.fail(fmt.Errorf("partition: entry %d where the log goes on with %d", entries[0].Index, want))
+	}
+	if err := p.claimAll(entries); err != nil {
+		return p.fail(err)
+	}
+	w := &p.w
+	at, err := w.append(p.log)
+	if vfs.IsNoSpace(err) && p.withoutBatches(entries, err) {
+		at, err = w.append(p.log)
+	}
+	if err != nil {
+		return p.notStored(err)
+	}
+	bytes := 0
+	for _, e := range w.entries {
+		bytes += len(e.Data)
+	}
+	p.nowStored(entries, at.BaseOffset)
+	if p.mayCache(at.NextOffset-at.BaseOffset, bytes) {
+		return nil
+	}
+	return p.syncNow()
+}
+
+// append writes the claimed entries: those of a leader are stamped, those of a
+// follower compared with what this log would stamp.
+func (w *writerState) append(l *log.Log) (log.AppendResult, error) {
+	if w.stamped {
+		return l.AppendStamped(w.entries)
+	}
+	return l.Append(w.entries)
+}
+
+// withoutBatches makes no-ops of the batches proposed here, for which the disk has no
+// room: their producers hear of it, and this replica need not give up its leadership.
+// It says false when there are none.
+func (p *Partition) withoutBatches(entries []*raft.Log, err error) bool {
+	w := &p.w
+	rest, refused := w.own[:0], []*proposal(nil)
+	for _, x := range w.own {
+		if x.kind != log.KindBatch {
+			rest = append(rest, x)
+			continue
+		}
+		refused = append(refused, x)
+		i := x.raftIndex - entries[0].Index
+		becomeNoop(entries[i])
+		w.entries[i] = log.Entry{Kind: log.KindNoop, Epoch: w.entries[i].Epoch}
+	}
+	w.own = rest
+	p.refuse(refused, p.storageError(err))
+	return len(refused) > 0
+}
+
+// refuse ends proposals that are not in the log and never will be. Those that were
+// checked against them end, too.
+func (p *Partition) refuse(refused []*proposal, err error) {
+	p.mu.Lock()
+	if len(refused) > 0 {
+		refused = append(refused, p.queue...)
+		p.queue = nil
+	}
+	for _, x := range refused {
+		x.data = nil
+		p.forget(x)
+	}
+	p.room.Broadcast()
+	p.mu.Unlock()
+	for _, x := range refused {
+		x.settle(err)
+	}
+}
+
+func becomeNoop(e *raft.Log) {
+	*e = raft.Log{Index: e.Index, Term: e.Term, Type: raft.LogNoop, AppendedAt: e.AppendedAt}
+}
+
+// claimAll turns the library's entries into the log's, and finds those among
+// them that were proposed here. One that was proposed under another leadership becomes
+// a no-op: its producer has been told, and its bytes are gone.
+func (p *Partition) claimAll(entries []*raft.Log) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	add, own := p.w.entries[:0], p.w.own[:0]
+	for _, e := range entries {
+		entry := log.Entry{Epoch: int32(e.Term), Data: e.Data}
+		switch {
+		case e.Type == raft.LogCommand && len(e.Extensions) == keyBytes:
+			if x := p.claim(binary.BigEndian.Uint64(e.Extensions), int32(e.Term)); x != nil {
+				x.raftIndex = e.Index
+				entry.Kind, entry.Data = x.kind, x.data
+				own = append(own, x)
+			} else {
+				becomeNoop(e)
+				entry.Kind, entry.Data = log.KindNoop, nil
+			}
+		case e.Type == raft.LogCommand:
+			entry = received(e)
+			p.w.stamped = true
+		case e.Type == raft.LogNoop:
+			entry.Kind = log.KindNoop
+		case e.Type == raft.LogConfiguration:
+			entry.Kind = log.KindConfiguration
+		case e.Type == raft.LogBarrier:
+			entry.Kind = log.KindBarrier
+		default:
+			return fmt.Errorf("partition: entry %d is of type %v", e.Index, e.Type)
+		}
+		add = append(add, entry)
+	}
+	p.w.entries, p.w.own = add, own
+	return nil
+}
+
+// nowStored is the second event of what was proposed here; next is the offset of
+// the first batch.
+func (p *Partition) nowStored(entries []*raft.Log, next int64) {
+	start := p.log.LogStartOffset()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, x := range p.w.own {
+		if x.kind == log.KindBatch {
+			x.baseOffset = next
+			next += int64(x.header.LastOffsetDelta) + 1
+		}
+		x.nextOffset, x.logStart, x.data = next, start, nil
+		e := entries[x.raftIndex-entries[0].Index]
+		e.Data, e.Extensions = nil, nil
+		x.is = stored
+		p.stored = append(p.stored, x)
+		x.settleStored()
+	}
+	p.w.reset()
+	p.room.Broadcast()
+}
+
+// notStored ends what was proposed here and is not in the log: it never will be.
+func (p *Partition) notStored(err error) error {
+	err = p.storageError(err)
+	p.refuse(append([]*proposal(nil), p.w.own...), err)
+	p.w.reset()
+	var diverged *log.DivergedError
+	if errors.As(err, &diverged) || diskFailed(err) {
+		return p.fail(err)
+	}
+	return err
+}
+
+// reset lets go of what the producers, or the transport, own.
+func (w *writerState) reset() {
+	clear(w.entries)
+	clear(w.own)
+	w.stamped = false
+}
+
+// DeleteRange removes a suffix, when the leader has other entries there; durable on
+// return. A prefix is not the library's to delete: retention does that.
+func (s store) DeleteRange(min, max uint64) error {
+	if max < s.p.log.LastRaftIndex() {
+		return nil
+	}
+	err := s.p.log.TruncateSuffix(min)
+	var refused *log.TruncateError
+	if errors.As(err, &refused) {
+		return s.p.fail(fmt.Errorf("partition: the leader's log differs from what has been applied here: %w", err))
+	}
+	return err
+}
+
+// fail reports an error after which the process must not go on.
+func (p *Partition) fail(err error) error {
+	if storage := (*StorageError)(nil); !errors.As(err, &storage) {
+		err = p.storageError(err)
+	}
+	if p.cfg.Fatal != nil {
+		p.cfg.Fatal(err)
+	}
+	return err
+}
