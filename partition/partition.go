@@ -114,6 +114,8 @@ type Partition struct {
 	checkpoint       uint64 // raft index of the newest checkpoint, written or being written
 	checkpointOffset int64  // its next offset
 
+	eager *time.Timer // of a new partition's first leader; nil for others
+
 	// w belongs to the main goroutine of the group.
 	w writerState
 }
@@ -250,6 +252,9 @@ func (p *Partition) shut() bool {
 func (p *Partition) stopRaft() (err error) {
 	if t := p.cfg.Replication.Transport; t != nil {
 		err = t.Close()
+	}
+	if p.eager != nil {
+		p.eager.Stop()
 	}
 	if r := p.raft.Load(); r != nil {
 		err = errors.Join(err, r.Shutdown().Error())

@@ -135,7 +135,7 @@ func (p *Partition) startRaft() error {
 	if term := r.CurrentTerm(); r.State() == raft.Leader {
 		p.elected(r, term) // before there was an observer
 	}
-	p.standNow(r)
+	p.stand(r)
 	return nil
 }
 
@@ -144,7 +144,7 @@ func (p *Partition) raftConfig() *raft.Config {
 	timing := rep.Timing.withDefaults()
 	conf := raft.DefaultConfig()
 	conf.LocalID = rep.Local
-	conf.HeartbeatTimeout = timing.Heartbeat + time.Millisecond // standNow takes the millisecond off
+	conf.HeartbeatTimeout = timing.Heartbeat + time.Millisecond // hasten takes the millisecond off
 	conf.ElectionTimeout = max(timing.Election, conf.HeartbeatTimeout)
 	conf.LeaderLeaseTimeout = timing.Lease
 	conf.CommitTimeout = timing.Commit
@@ -165,12 +165,24 @@ func (p *Partition) raftConfig() *raft.Config {
 	return conf
 }
 
-// standNow has a replica that need not wait for a leader stand at once: the only
-// voter, or an eager one. A shorter timeout makes the library look at its timer.
-func (p *Partition) standNow(r *raft.Raft) {
-	if !p.cfg.Replication.Eager && !soleVoter(r.GetConfiguration().Configuration(), p.cfg.Replication.Local) {
-		return
+// eagerDelay is how long an eager replica gives the others of a new partition to open
+// theirs: one that is asked for its vote before that answers nothing, and then a whole
+// election timeout has to go by.
+const eagerDelay = 150 * time.Millisecond
+
+// stand has a replica that need not wait for a leader stand early: the only voter at
+// once, an eager one when the others are likely to be there.
+func (p *Partition) stand(r *raft.Raft) {
+	switch {
+	case soleVoter(r.GetConfiguration().Configuration(), p.cfg.Replication.Local):
+		p.hasten(r)
+	case p.cfg.Replication.Eager && p.state.at.raftIndex == 0:
+		p.eager = time.AfterFunc(eagerDelay, func() { p.hasten(r) })
 	}
+}
+
+// hasten makes the library look at its timer, by a shorter timeout.
+func (p *Partition) hasten(r *raft.Raft) {
 	reload := r.ReloadableConfig()
 	reload.HeartbeatTimeout -= time.Millisecond
 	if err := r.ReloadConfig(reload); err != nil {

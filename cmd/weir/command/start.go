@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,8 @@ type startOptions struct {
 	listen    string
 	advertise string
 	nodeID    string
+	peer      string
+	join      []string
 	verbose   bool
 }
 
@@ -28,6 +31,8 @@ func (o *startOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.listen, "listen", "", "address to listen on, host:port or NAME://host:port (default 127.0.0.1:9092)")
 	f.StringVar(&o.advertise, "advertise", "", "address that clients are told (default the one listened on)")
 	f.StringVar(&o.nodeID, "node-id", "", "number of this broker in its cluster")
+	f.StringVar(&o.peer, "peer-listen", "", "address to listen on for other brokers of the cluster, host:port; without it the broker is alone")
+	f.StringSliceVar(&o.join, "join", nil, "brokers of the cluster to join, by the address they listen on for others; without it a new broker begins a cluster")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
 	completeWords(cmd, "set", true, keysOf(config.ScopeBroker, "=")...)
 }
@@ -42,6 +47,11 @@ its data. The first start makes the data folder.
 
   weir start --data /var/lib/weir --listen 0.0.0.0:9092 --advertise broker1.example.org:9092
   weir start --config server.properties --set num.partitions=12
+
+A cluster: the first broker begins it, the others join, each with a number and a folder of its own.
+
+  weir start --node-id 1 --data 1 --listen 10.0.0.1:9092 --peer-listen 10.0.0.1:9093
+  weir start --node-id 2 --data 2 --listen 10.0.0.2:9092 --peer-listen 10.0.0.2:9093 --join 10.0.0.1:9093
 
 Settings have Kafka's names. Flags win over the environment (KAFKA_NUM_PARTITIONS, as in Kafka's image),
 that over --config, that over the defaults. A name that is not known stops the start.`,
@@ -58,6 +68,8 @@ func (o *startOptions) sources() *brokerSources {
 	src.flag("listeners", o.listen, "--listen")
 	src.flag("advertised.listeners", o.advertise, "--advertise")
 	src.flag("node.id", o.nodeID, "--node-id")
+	src.flag("peer.listener", o.peer, "--peer-listen")
+	src.flag("peer.seeds", strings.Join(o.join, ","), "--join")
 	return src
 }
 
