@@ -81,7 +81,8 @@ func (l *leaders) of(k partitionKey) (Leadership, bool) {
 	return x, ok
 }
 
-// Leadership tells who leads a partition. A leader that is fenced counts as none.
+// Leadership tells who leads a partition. A leader that is fenced, or whose connection
+// has just been lost, counts as none: clients that are told so ask again soon.
 func (n *Node) Leadership(t *Topic, index int32) Leadership {
 	none := Leadership{Leader: metadata.NoLeader, Epoch: -1}
 	if index < 0 || int(index) >= len(t.partitions) {
@@ -96,7 +97,7 @@ func (n *Node) Leadership(t *Topic, index int32) Leadership {
 	if !ok || x.Leader == n.ID() { // it led, and does not any more
 		return none
 	}
-	if b, registered := n.Image().Broker(x.Leader); !registered || b.Fenced {
+	if b, registered := n.Image().Broker(x.Leader); !registered || b.Fenced || n.peers.inDoubt(x.Leader) {
 		return Leadership{Leader: metadata.NoLeader, Epoch: x.Epoch, ISR: x.ISR}
 	}
 	return x

@@ -63,7 +63,7 @@ type Node struct {
 func Open(ctx context.Context, cfg *config.Broker, endpoints []metadata.Endpoint, logger *slog.Logger) (*Node, error) {
 	n := &Node{
 		logger: logger, fs: vfs.OS, static: cfg, fatal: make(chan error, 1),
-		leaders: newLeaders(), membersWake: make(chan struct{}, 1), peers: peers{seeds: make(map[int32]string)},
+		leaders: newLeaders(), membersWake: make(chan struct{}, 1), peers: peers{seeds: make(map[int32]string), lost: make(map[int32]time.Time)},
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.config.Store(n.static)
@@ -335,6 +335,7 @@ func (n *Node) Close() error {
 }
 
 func (n *Node) close() error {
+	n.handOver()
 	n.cancel()
 	n.running.Wait()
 	n.reconciling.Lock()

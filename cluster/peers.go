@@ -30,8 +30,30 @@ type peers struct {
 	transport *transport.Transport // nil when alone
 	internal  string               // host:port that others reach this node by; empty when alone
 
-	mu    sync.Mutex       // guards seeds
-	seeds map[int32]string // addresses of brokers that the metadata may not tell of yet
+	mu    sync.Mutex          // guards the rest
+	seeds map[int32]string    // addresses of brokers that the metadata may not tell of yet
+	lost  map[int32]time.Time // brokers whose connection was lost, and when
+}
+
+// doubt is for how long a broker whose connection was lost is not called a leader. Then
+// either its partitions have another one, or others can reach it, or it gets fenced.
+const doubt = 3 * time.Second
+
+func (p *peers) seen(node int32, connected bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if connected {
+		delete(p.lost, node)
+	} else {
+		p.lost[node] = time.Now()
+	}
+}
+
+func (p *peers) inDoubt(node int32) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, ok := p.lost[node]
+	return ok && time.Since(at) < doubt
 }
 
 // listenForPeers binds the port between brokers, if there is to be one.
@@ -98,6 +120,9 @@ func (n *Node) openTransport(ln net.Listener) (err error) {
 		ClusterID: n.dir.meta.ClusterID, Node: n.ID(), Directory: n.dir.meta.directory(),
 		Listener: ln, Resolve: n.resolve, Logger: n.logger,
 	})
+	if err == nil {
+		n.peers.transport.OnPeer(n.peerSeen)
+	}
 	return err
 }
 

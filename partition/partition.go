@@ -111,10 +111,9 @@ type Partition struct {
 	unflushed        int64 // records written since the last sync was asked for
 	unflushedBytes   int   // and bytes
 	flushTime        *time.Timer
-	checkpoint       uint64 // raft index of the newest checkpoint, written or being written
-	checkpointOffset int64  // its next offset
-
-	eager *time.Timer // of a new partition's first leader; nil for others
+	checkpoint       uint64      // raft index of the newest checkpoint, written or being written
+	checkpointOffset int64       // its next offset
+	early            *time.Timer // has this replica stand before its time; nil when nothing has asked for that
 
 	// w belongs to the main goroutine of the group.
 	w writerState
@@ -235,6 +234,9 @@ func (p *Partition) shut() bool {
 		return false
 	}
 	p.stopFlushTimer()
+	if p.early != nil {
+		p.early.Stop()
+	}
 	p.epoch.Store(-1)
 	p.mu.Unlock()
 	p.forsake(ErrClosed)
@@ -252,9 +254,6 @@ func (p *Partition) shut() bool {
 func (p *Partition) stopRaft() (err error) {
 	if t := p.cfg.Replication.Transport; t != nil {
 		err = t.Close()
-	}
-	if p.eager != nil {
-		p.eager.Stop()
 	}
 	if r := p.raft.Load(); r != nil {
 		err = errors.Join(err, r.Shutdown().Error())

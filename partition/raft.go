@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -61,6 +62,7 @@ func (t Timing) withDefaults() Timing {
 	if t.Lease <= 0 {
 		t.Lease = t.Heartbeat / 2
 	}
+	t.Lease = min(t.Lease, t.Heartbeat-2*time.Millisecond) // hasten needs room below
 	if t.Commit <= 0 {
 		t.Commit = 250 * time.Millisecond
 	}
@@ -144,7 +146,7 @@ func (p *Partition) raftConfig() *raft.Config {
 	timing := rep.Timing.withDefaults()
 	conf := raft.DefaultConfig()
 	conf.LocalID = rep.Local
-	conf.HeartbeatTimeout = timing.Heartbeat + time.Millisecond // hasten takes the millisecond off
+	conf.HeartbeatTimeout = timing.Heartbeat
 	conf.ElectionTimeout = max(timing.Election, conf.HeartbeatTimeout)
 	conf.LeaderLeaseTimeout = timing.Lease
 	conf.CommitTimeout = timing.Commit
@@ -177,17 +179,38 @@ func (p *Partition) stand(r *raft.Raft) {
 	case soleVoter(r.GetConfiguration().Configuration(), p.cfg.Replication.Local):
 		p.hasten(r)
 	case p.cfg.Replication.Eager && p.state.at.raftIndex == 0:
-		p.eager = time.AfterFunc(eagerDelay, func() { p.hasten(r) })
+		p.early = time.AfterFunc(eagerDelay, func() { p.hasten(r) })
 	}
 }
 
-// hasten makes the library look at its timer, by a shorter timeout.
+// hasten makes the library look at once whether its time to stand has come, by a shorter
+// timeout, which then is what it was.
 func (p *Partition) hasten(r *raft.Raft) {
-	reload := r.ReloadableConfig()
-	reload.HeartbeatTimeout -= time.Millisecond
-	if err := r.ReloadConfig(reload); err != nil {
+	was := r.ReloadableConfig()
+	shorter := was
+	shorter.HeartbeatTimeout -= time.Millisecond
+	if err := errors.Join(r.ReloadConfig(shorter), r.ReloadConfig(was)); err != nil {
 		p.logger.Error("the election is not hastened", "err", err)
 	}
+}
+
+// LeaderLost tells a follower that the node of its leader is not to be reached any more.
+// The library looks at its timer at random, up to three timeouts after the last word of
+// the leader; this has it look when one has gone by, or at once. spread is a delay on top,
+// by which the replicas of one group do not stand at the same time.
+func (p *Partition) LeaderLost(spread time.Duration) {
+	r := p.raft.Load()
+	heartbeat := r.ReloadableConfig().HeartbeatTimeout
+	due := max(heartbeat-time.Since(r.LastContact()), 0) + spread
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed.Load() {
+		return
+	}
+	if p.early != nil {
+		p.early.Stop()
+	}
+	p.early = time.AfterFunc(due, func() { p.hasten(r) })
 }
 
 func soleVoter(members raft.Configuration, id raft.ServerID) bool {
