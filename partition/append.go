@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"sync"
 	"syscall"
 
 	"github.com/hashicorp/raft"
@@ -100,6 +101,7 @@ type proposal struct {
 	command []byte // of a command, its data; nil for others
 
 	is                               progress
+	written                          sync.WaitGroup // until the log has it, or is not to get it
 	raftIndex                        uint64
 	baseOffset, nextOffset, logStart int64 // valid from stored on
 	waiting                          []*Append
@@ -156,53 +158,59 @@ func (x *proposal) settle(err error) {
 // failed), or ErrClosed (unknown).
 func (p *Partition) Propose(b Batch, acks Acks) *Append {
 	p.order.Lock() // the library takes them in the order in which they were checked
-	defer p.order.Unlock()
-	x, a := p.check(b, acks)
+	x, cached, a := p.check(b, acks)
 	if x != nil {
 		// The future tells what store and machine tell, too.
-		p.raft.Load().ApplyLog(raft.Log{Data: x.data, Extensions: x.key[:]}, 0)
+		p.raft.Load().ApplyLog(raft.Log{Data: b.Data, Extensions: x.key[:]}, 0)
+	}
+	p.order.Unlock()
+	if cached {
+		// Without a sync to wait for, the log writes at once, most likely on this core: what was
+		// just received is in its cache still. Going on to receive more would push it out.
+		x.written.Wait()
 	}
 	return a
 }
 
-// check says what becomes of a batch: a new proposal, or an append without one.
-func (p *Partition) check(b Batch, acks Acks) (*proposal, *Append) {
+// check says what becomes of a batch: a new proposal, or an append without one. cached
+// says that a new one is not going to be synced.
+func (p *Partition) check(b Batch, acks Acks) (x *proposal, cached bool, a *Append) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for p.crowded(len(b.Data)) {
 		p.room.Wait()
 	}
 	if p.closed.Load() {
-		return nil, &Append{err: ErrClosed}
+		return nil, false, &Append{err: ErrClosed}
 	}
 	if err := p.log.Failed(); err != nil {
-		return nil, &Append{err: p.storageError(err)} // a retry, too: nobody knows what is left of the original
+		return nil, false, &Append{err: p.storageError(err)} // a retry, too: nobody knows what is left of the original
 	}
 	epoch, leading := p.Leading()
 	if !leading {
-		return nil, &Append{err: p.notLeader()}
+		return nil, false, &Append{err: p.notLeader()}
 	}
 	if b.Header.IsTransactional() {
-		return nil, &Append{err: ErrTransactional}
+		return nil, false, &Append{err: ErrTransactional}
 	}
 	if b.Header.ProducerID >= 0 {
 		original, ref, err := p.sequence(b.Header)
 		switch {
 		case err != nil:
-			return nil, &Append{err: err}
+			return nil, false, &Append{err: err}
 		case original != nil:
 			// Proposed once is not committed yet: the retry waits for the same event
 			// as the original does.
-			return nil, original.wait(p, new(Append), acks)
+			return nil, false, original.wait(p, new(Append), acks)
 		case ref != nil:
-			return nil, &Append{BaseOffset: ref.baseOffset, LogStartOffset: p.log.LogStartOffset()}
+			return nil, false, &Append{BaseOffset: ref.baseOffset, LogStartOffset: p.log.LogStartOffset()}
 		}
 	}
-	x := p.enqueue(&proposal{kind: log.KindBatch, epoch: epoch, header: b.Header, data: b.Data})
+	x = p.enqueue(&proposal{kind: log.KindBatch, epoch: epoch, header: b.Header, data: b.Data})
 	if b.Header.ProducerID >= 0 {
 		p.ahead[b.Header.ProducerID] = append(p.ahead[b.Header.ProducerID], x)
 	}
-	return x, x.wait(p, &x.first, acks)
+	return x, p.settings.WriteCaching, x.wait(p, &x.first, acks)
 }
 
 // Bounds on what a partition has under way.
@@ -225,6 +233,7 @@ func (p *Partition) enqueue(x *proposal) *proposal {
 	binary.BigEndian.PutUint64(x.key[:], p.proposals)
 	p.queue = append(p.queue, x)
 	p.uncommittedBytes += x.size()
+	x.written.Add(1)
 	return x
 }
 
@@ -277,6 +286,9 @@ func (p *Partition) giveUp(a *Append, err error) error {
 func (p *Partition) forget(x *proposal) {
 	if x.is == ended {
 		return
+	}
+	if x.is != stored {
+		x.written.Done()
 	}
 	x.is = ended
 	p.uncommittedBytes -= x.size()

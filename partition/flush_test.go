@@ -122,12 +122,14 @@ func TestCachingSwitchedOn(t *testing.T) {
 	cached := testSettings()
 	cached.WriteCaching = true
 	p.SetSettings(cached)
-	behind := p.Propose(makeBatch(t, rng, nobody, 1), AcksAll)
+	behind := make(chan error, 1)
+	batch := makeBatch(t, rng, nobody, 1)
+	go func() { behind <- p.Propose(batch, AcksAll).Wait(context.Background()) }()
 	if promised.Settled() || p.HighWatermark() != 0 {
 		t.Errorf("acknowledged without its sync: settled %v, high watermark %d", promised.Settled(), p.HighWatermark())
 	}
 	gate.Open()
-	if err := errors.Join(await(t, promised), await(t, behind)); err != nil {
+	if err := errors.Join(await(t, promised), <-behind); err != nil {
 		t.Error(err)
 	}
 	if err := p.stop(); err != nil {

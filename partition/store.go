@@ -195,6 +195,7 @@ func (p *Partition) nowStored(entries []*raft.Log, next int64) {
 		e := entries[x.raftIndex-entries[0].Index]
 		e.Data, e.Extensions = nil, nil
 		x.is = stored
+		x.written.Done()
 		p.stored = append(p.stored, x)
 		x.settleStored()
 	}
