@@ -16,42 +16,71 @@ import (
 	"weir/cluster/config"
 	"weir/cmd/weir/connect"
 	"weir/cmd/weir/fault"
+	"weir/cmd/weir/local"
 	"weir/cmd/weir/output"
 	"weir/segment/vfs"
 )
 
 type devOptions struct {
-	data    string
-	listen  string
-	sets    []string
-	fresh   bool
-	demo    bool
-	verbose bool
+	data     string
+	listen   string
+	nodes    int
+	portBase int
+	sets     []string
+	fresh    bool
+	demo     bool
+	verbose  bool
 }
 
-const devData = "./weir-data"
+const (
+	devData     = "./weir-data"
+	devPortBase = 9092
+)
 
 func newDev(s *Streams) *cobra.Command {
 	var o devOptions
 	cmd := &cobra.Command{
 		Use:   "dev",
-		Short: "Run a broker here, for trying things out",
+		Short: "Run a broker here, or a cluster of them, for trying things out",
 		Long: `Run a broker on this machine alone, with its data in ./weir-data. What it promises is what weir start
 promises: every acknowledged write is on disk.
 
   weir dev
-  weir dev --fresh --demo`,
-		Args: between(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), s, o) },
+  weir dev --fresh --demo
+
+With --nodes it is a cluster: a process, a folder and two ports for each broker, so that one of them can die.
+
+  weir dev --nodes 3
+  weir dev kill 2
+  weir dev restart 2`,
+		Args: noSuchCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("nodes") || o.nodes == 1 {
+				if cmd.Flags().Changed("port-base") {
+					return fault.Usage("--port-base goes with --nodes; the address of one broker is --listen")
+				}
+				return runDev(cmd.Context(), s, o)
+			}
+			if cmd.Flags().Changed("listen") {
+				return fault.Usage("--listen is for one broker; with --nodes say --port-base")
+			}
+			if !cmd.Flags().Changed("port-base") {
+				o.portBase = 0
+			}
+			return runDevNodes(cmd.Context(), s, o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.data, "data", devData, "data folder; it stays")
 	f.StringVar(&o.listen, "listen", connect.DefaultBroker, "address to listen on; port 0 takes a free one")
+	f.IntVar(&o.nodes, "nodes", 1, fmt.Sprintf("brokers of a cluster, 1 to %d", local.MaxNodes))
+	f.IntVar(&o.portBase, "port-base", devPortBase, "port of a cluster's first broker for clients, the next one is for the other brokers; each broker is 1000 above the one before")
 	f.StringArrayVar(&o.sets, "set", nil, "one setting key=value by its Kafka name, may be given again")
 	f.BoolVar(&o.fresh, "fresh", false, "start empty: remove what is in the data folder")
 	f.BoolVar(&o.demo, "demo", false, "make a topic with a trickle of orders")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log what happens, not just what is wrong")
 	completeWords(cmd, "set", true, keysOf(config.ScopeBroker, "=")...)
+	cmd.AddCommand(newDevStatus(s), newDevKill(s), newDevRestart(s), newDevStop(s), newDevPurge(s))
 	return cmd
 }
 
@@ -62,6 +91,10 @@ func runDev(ctx context.Context, s *Streams, o devOptions) error {
 	cfg, err := src.load(s)
 	if err != nil {
 		return err
+	}
+	if cluster, err := local.Dir(cfg.DataDir).Load(); err == nil {
+		return &fault.Error{What: cfg.DataDir + " holds a cluster of " + output.Plural(int64(len(cluster.Nodes)), "node"),
+			Do: fmt.Sprintf("Start that with --nodes %d, name another folder with --data, or remove it: %s", len(cluster.Nodes), devVerb("purge", o.data))}
 	}
 	if o.fresh {
 		if err := emptyDataDir(cfg.DataDir); err != nil {
@@ -81,7 +114,7 @@ func runDev(ctx context.Context, s *Streams, o devOptions) error {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			if err := trickle(ctx, b.Addr(), demoRate, s.Now); err != nil && ctx.Err() == nil {
+			if err := trickle(ctx, []string{b.Addr()}, demoRate, s.Now); err != nil && ctx.Err() == nil {
 				logger.Error("the demo ended", "err", err)
 			}
 		}()

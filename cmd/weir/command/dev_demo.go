@@ -30,10 +30,10 @@ type demoOrder struct {
 	At       time.Time `json:"at"`
 }
 
-// trickle writes orders of a few customers to addr until ctx ends. The key is the customer, so each
+// trickle writes orders of a few customers to the brokers at addrs until ctx ends. The key is the customer, so each
 // customer's orders stay in order.
-func trickle(ctx context.Context, addr string, rate rateValue, now func() time.Time) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ClientID("weir-demo"), kgo.AllowAutoTopicCreation(), kgo.DisableClientMetrics())
+func trickle(ctx context.Context, addrs []string, rate rateValue, now func() time.Time) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.ClientID("weir-demo"), kgo.AllowAutoTopicCreation(), kgo.DisableClientMetrics())
 	if err != nil {
 		return err
 	}

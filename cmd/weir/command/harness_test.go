@@ -20,7 +20,10 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "bench" && os.Args[2] == floorVerb { // a comparison starts itself
 		os.Exit(Main(context.Background(), os.Args[1:], System()))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(binaryDir)
+		os.Exit(code)
+	}))
 }
 
 // cli is a command line against a broker, in process.

@@ -2,11 +2,13 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"weir/cmd/weir/connect"
 	"weir/cmd/weir/fault"
@@ -36,8 +38,17 @@ type positions struct {
 }
 
 // newPositions reads the bounds of the topics. With committed, the end is the last stable offset instead
-// of the high watermark.
+// of the high watermark. It waits, at most cl.Timeout, for partitions that have lost their leader.
 func newPositions(ctx context.Context, cl *connect.Client, topics []kadm.TopicDetail, committed bool) (*positions, error) {
+	return readPositions(ctx, cl, topics, committed, true)
+}
+
+// peekPositions is newPositions without the wait: partitions that do not answer now have no bounds.
+func peekPositions(ctx context.Context, cl *connect.Client, topics []kadm.TopicDetail) (*positions, error) {
+	return readPositions(ctx, cl, topics, false, false)
+}
+
+func readPositions(ctx context.Context, cl *connect.Client, topics []kadm.TopicDetail, committed, patient bool) (*positions, error) {
 	p := &positions{cl: cl, times: map[int64]kadm.ListedOffsets{}, groups: map[string]kadm.OffsetResponses{}}
 	for _, t := range topics {
 		p.topics = append(p.topics, t.Topic)
@@ -45,17 +56,57 @@ func newPositions(ctx context.Context, cl *connect.Client, topics []kadm.TopicDe
 	ctx, cancel := context.WithTimeout(ctx, cl.Timeout)
 	defer cancel()
 	var err error
-	if p.start, err = cl.Admin.ListStartOffsets(ctx, p.topics...); err != nil {
+	if p.start, err = listOffsets(ctx, cl.Admin.ListStartOffsets, p.topics, patient); err != nil {
 		return nil, cl.Explain("cannot list the first offsets", err)
 	}
 	list := cl.Admin.ListEndOffsets
 	if committed {
 		list = cl.Admin.ListCommittedOffsets
 	}
-	if p.end, err = list(ctx, p.topics...); err != nil {
+	if p.end, err = listOffsets(ctx, list, p.topics, patient); err != nil {
 		return nil, cl.Explain("cannot list the end offsets", err)
 	}
 	return p, nil
+}
+
+// listRate is how often a second to ask again for what a partition without a leader could not tell.
+const listRate rateValue = 5
+
+// listOffsets asks the leaders of topics by one of the admin client's functions. When one has just died
+// there is none for a second or two: with patient it then asks again until ctx ends, else it returns what
+// the others say.
+func listOffsets(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topics []string, patient bool) (kadm.ListedOffsets, error) {
+	pace := pacer{rate: listRate}
+	var all kadm.ListedOffsets
+	failure := pace.wait(ctx)
+	for failure == nil {
+		var err error
+		all, err = list(ctx, topics...)
+		var shards *kadm.ShardErrors
+		partial := errors.As(err, &shards) && !shards.AllFailed
+		if err != nil && len(all) == 0 && shards == nil {
+			return nil, err
+		}
+		if !patient && (err == nil || partial) {
+			return all, nil
+		}
+		if err == nil {
+			err = all.Error()
+		}
+		if !leaderless(err) {
+			return all, nil // what is wrong for good is told with the partition
+		}
+		if pace.wait(ctx) != nil {
+			failure = err
+		}
+	}
+	return all, failure
+}
+
+// leaderless reports whether err may pass when a partition has found its leader, or a new one.
+func leaderless(err error) bool {
+	var shards *kadm.ShardErrors
+	return errors.As(err, &shards) || kerr.IsRetriable(err)
 }
 
 // bounds are the readable offsets of one partition.
@@ -94,7 +145,9 @@ func (p *positions) resolve(ctx context.Context, point seek.Point, topic string,
 			list, ok := p.times[t.UnixMilli()]
 			if !ok {
 				var err error
-				if list, err = p.cl.Admin.ListOffsetsAfterMilli(ctx, t.UnixMilli(), p.topics...); err != nil {
+				if list, err = listOffsets(ctx, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+					return p.cl.Admin.ListOffsetsAfterMilli(ctx, t.UnixMilli(), topics...)
+				}, p.topics, true); err != nil {
 					return 0, false, err
 				}
 				p.times[t.UnixMilli()] = list

@@ -21,7 +21,8 @@ type reading struct {
 	quiet  time.Duration // how long a bounded reading hears nothing before it looks why
 	notice func(format string, args ...any)
 
-	open map[topicPartition]span // spans that have not come to their end
+	open   map[topicPartition]span  // spans that have not come to their end
+	epochs map[topicPartition]int32 // of the leaders when nothing was heard last; none since then means records came
 }
 
 type topicPartition struct {
@@ -30,7 +31,7 @@ type topicPartition struct {
 }
 
 // quietTime is far above what any fetch takes: a broker answers within a second even with nothing to say.
-const quietTime = 5 * time.Second
+const quietTime = 2500 * time.Millisecond
 
 // consumeOpts are what a client needs to be read from. Control records are kept, unseen by handlers: at
 // the end of a span they are what tells that it is read.
@@ -69,6 +70,7 @@ func (r *reading) run(ctx context.Context, handle func([]*kgo.Record) error) err
 		if len(batch) == 0 {
 			continue
 		}
+		r.epochs = nil
 		if err := handle(batch); errors.Is(err, errEnough) {
 			return nil
 		} else if err != nil {
@@ -104,18 +106,32 @@ func (r *reading) poll(ctx context.Context, bounded bool) (kgo.Fetches, error) {
 	return fetches, nil
 }
 
-// lookWhy is for a bounded reading that has heard nothing. A broker that does not answer is an error; one
-// that does has no record to show in what is left: the rest was aborted or compacted away, and such
-// offsets never arrive.
+// lookWhy is for a bounded reading that has heard nothing. Leaders that do not answer are an error. Those
+// that do, twice and as the same leaders, have no record to show in what is left: the rest was aborted or
+// compacted away, and such offsets never arrive. A new leader may not have been asked for records yet.
 func (r *reading) lookWhy(ctx context.Context) error {
 	ask, cancel := context.WithTimeout(ctx, r.cl.Timeout)
 	defer cancel()
-	for _, s := range r.open {
-		if _, err := r.cl.Admin.ListEndOffsets(ask, s.topic); err != nil {
-			return r.cl.Explain(fmt.Sprintf("cannot read %v", s), err)
-		}
-	}
+	var topics []string
+	var what string
 	for at, s := range r.open {
+		topics, what = append(topics, at.topic), fmt.Sprintf("cannot read %v", s)
+	}
+	all, err := listOffsets(ask, r.cl.Admin.ListEndOffsets, distinct(topics), true)
+	if err != nil {
+		return r.cl.Explain(what, err)
+	}
+	before := r.epochs
+	r.epochs = map[topicPartition]int32{}
+	for at, s := range r.open {
+		end, err := listed(all, at.topic, at.partition)
+		if err != nil {
+			return err
+		}
+		if epoch, known := before[at]; !known || epoch != end.LeaderEpoch {
+			r.epochs[at] = end.LeaderEpoch
+			continue
+		}
 		r.notice("%v: nothing to show up to offset %d", s, s.to)
 		delete(r.open, at)
 	}

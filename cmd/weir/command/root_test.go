@@ -33,7 +33,7 @@ func leaves(t *testing.T, f func(path string, c *cobra.Command)) {
 }
 
 // doers are the commands whose purpose is not to show something. All others have to offer JSON.
-var doers = []string{"start", "dev", "produce", "completion", "topic create", "topic alter", "topic delete", "topic add-partitions", "topic trim"}
+var doers = []string{"start", "dev kill", "dev restart", "dev stop", "dev purge", "produce", "completion", "topic create", "topic alter", "topic delete", "topic add-partitions", "topic trim"}
 
 func TestEveryReadCommandOffersJSON(t *testing.T) {
 	leaves(t, func(path string, c *cobra.Command) {
@@ -58,7 +58,7 @@ func TestEveryReadCommandOffersJSON(t *testing.T) {
 }
 
 // offline are the commands that talk to no broker.
-var offline = []string{"start", "dev", "completion", "version", "dump"}
+var offline = []string{"start", "dev status", "dev kill", "dev restart", "dev stop", "dev purge", "completion", "version", "dump"}
 
 func TestConnectionFlagsAreTheSameEverywhere(t *testing.T) {
 	leaves(t, func(path string, c *cobra.Command) {
@@ -73,11 +73,13 @@ func TestConnectionFlagsAreTheSameEverywhere(t *testing.T) {
 	})
 }
 
+var destructive = []string{"topic delete", "topic trim", "dev purge"}
+
 // A destructive command asks unless -y is given, and can be tried with --dry-run.
 func TestDestructiveCommands(t *testing.T) {
 	leaves(t, func(path string, c *cobra.Command) {
 		yes, dry := c.Flags().Lookup("yes"), c.Flags().Lookup("dry-run")
-		if asks := path == "topic delete" || path == "topic trim"; asks != (yes != nil) || asks && (yes.Shorthand != "y" || yes.DefValue != "false" || dry == nil) {
+		if asks := slices.Contains(destructive, path); asks != (yes != nil) || asks && (yes.Shorthand != "y" || yes.DefValue != "false" || dry == nil) {
 			t.Errorf("weir %s: -y is %v, --dry-run is %v", path, yes, dry)
 		}
 	})
@@ -147,6 +149,14 @@ func TestUsageErrors(t *testing.T) {
 		{"start --set num.partition=3", `num.partitions`},
 		{"start --config /does/not/exist.properties", "no such file"},
 		{"dev --set num.partitions=none", "num.partitions"},
+		{"dev now", "weir dev has no command \"now\""},
+		{"dev --nodes 0", "1 to 9 brokers"},
+		{"dev --nodes 10", "1 to 9 brokers"},
+		{"dev --nodes 3 --listen 127.0.0.1:9092", "say --port-base"},
+		{"dev --port-base 9092", "goes with --nodes"},
+		{"dev kill", "needs NODE"},
+		{"dev kill 1 2", "takes NODE, not also"},
+		{"dev status extra", "takes nothing"},
 		{"bench produce --acks 2", "--acks"},
 		{"bench produce --keys many", "--keys"},
 		{"bench produce --floor x", "add --raw"},

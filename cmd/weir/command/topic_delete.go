@@ -59,7 +59,7 @@ func runTopicDelete(ctx context.Context, s *Streams, o topicDeleteOptions) error
 	if err != nil || len(topics) == 0 {
 		return err
 	}
-	where, err := newPositions(ctx, cl, topics, false)
+	where, err := peekPositions(ctx, cl, topics)
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func runTopicDescribe(ctx context.Context, s *Streams, o topicDescribeOptions) e
 }
 
 func describeTopics(ctx context.Context, cl *connect.Client, topics []kadm.TopicDetail, all bool) ([]topicDescription, error) {
-	where, err := newPositions(ctx, cl, topics, false)
+	where, err := peekPositions(ctx, cl, topics)
 	if err != nil {
 		return nil, err
 	}

@@ -153,6 +153,7 @@ func (o *Options) Open(ctx context.Context, getenv func(string) string, log io.W
 		kgo.DialTimeout(min(o.Timeout, 5*time.Second)),
 		kgo.RetryTimeout(o.Timeout),
 		kgo.RequestTimeoutOverhead(min(max(o.Timeout, 100*time.Millisecond), 15*time.Minute)), // what kgo allows
+		kgo.MetadataMinAge(250 * time.Millisecond),                                            // a leader that has just died has a successor in a second or two
 		kgo.DisableClientMetrics(),
 	}
 	if o.Verbose {
