@@ -234,6 +234,10 @@ var errMalformedLeaders = errors.New("cluster: a message of leaders makes no sen
 
 // handleLeaders takes what another broker says that it leads.
 func (n *Node) handleLeaders(_ context.Context, from int32, b []byte) ([]byte, error) {
+	image := n.Image()
+	if image == nil {
+		return nil, nil // still starting; the next telling of everything comes soon
+	}
 	for len(b) > 0 {
 		if len(b) < 25 || len(b) < 25+4*int(b[24]) {
 			return nil, errMalformedLeaders
@@ -246,7 +250,7 @@ func (n *Node) handleLeaders(_ context.Context, from int32, b []byte) ([]byte, e
 			x.ISR = append(x.ISR, int32(binary.BigEndian.Uint32(b)))
 			b = b[4:]
 		}
-		if _, known := n.Image().TopicByID(k.topic); known { // the table holds what exists
+		if _, known := image.TopicByID(k.topic); known { // the table holds what exists
 			n.leaders.learn(k, x)
 		}
 	}
