@@ -78,6 +78,9 @@ type broker struct {
 	address string
 	logFile string
 	sets    []string // key=value
+	args    []string // of start, beside those
+	within  []string // command that runs the process elsewhere; nil: here
+	seeds   []string // of clients; nil: address
 	command *exec.Cmd
 	exited  chan struct{}
 	exit    error // after exited
@@ -115,11 +118,12 @@ func (b *broker) launch() {
 		b.t.Fatal(err)
 	}
 	defer logFile.Close()
-	args := []string{"start", "--data", b.data, "--listen", b.address}
+	args := append([]string{"start", "--data", b.data, "--listen", b.address}, b.args...)
 	for _, s := range b.sets {
 		args = append(args, "--set", s)
 	}
-	b.command = exec.Command(weir, args...)
+	line := append(append(b.within[:len(b.within):len(b.within)], weir), args...)
+	b.command = exec.Command(line[0], line[1:]...)
 	b.command.Stdout, b.command.Stderr = logFile, logFile
 	// Should the test die, nothing stays behind.
 	b.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -138,7 +142,14 @@ func (b *broker) start() time.Duration {
 	b.t.Helper()
 	began := time.Now()
 	b.launch()
-	client := b.client()
+	b.answers()
+	return time.Since(began)
+}
+
+// answers waits until the process that was launched does.
+func (b *broker) answers() {
+	b.t.Helper()
+	client := b.client(kgo.SeedBrokers(b.address))
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -151,7 +162,6 @@ func (b *broker) start() time.Duration {
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
-	return time.Since(began)
 }
 
 // kill is kill -9, by process id, and waits for the end.
@@ -208,8 +218,12 @@ func tail(b []byte, most int) []byte { return b[max(0, len(b)-most):] }
 func (b *broker) client(opts ...kgo.Opt) *kgo.Client {
 	b.t.Helper()
 	soon := func(int) time.Duration { return 20 * time.Millisecond }
+	seeds := b.seeds
+	if seeds == nil {
+		seeds = []string{b.address}
+	}
 	client, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(b.address), kgo.RetryBackoffFn(soon), kgo.DialTimeout(time.Second), kgo.RequestRetries(1 << 20),
+		kgo.SeedBrokers(seeds...), kgo.RetryBackoffFn(soon), kgo.DialTimeout(time.Second), kgo.RequestRetries(1 << 20),
 		kgo.MetadataMinAge(20 * time.Millisecond), kgo.MetadataMaxAge(time.Second), kgo.RetryTimeout(10 * time.Minute),
 	}, opts...)...)
 	if err != nil {
@@ -243,12 +257,21 @@ func (b *broker) bounds(topic string) (starts, ends kadm.ListedOffsets) {
 	admin := kadm.NewClient(client)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	var err error
-	if starts, err = admin.ListStartOffsets(ctx, topic); err == nil {
-		ends, err = admin.ListEndOffsets(ctx, topic)
+	for {
+		var err error
+		if starts, err = admin.ListStartOffsets(ctx, topic); err == nil {
+			ends, err = admin.ListEndOffsets(ctx, topic)
+		}
+		if err = cmp.Or(err, starts.Error(), ends.Error()); err == nil {
+			return starts, ends
+		}
+		// A broker of a cluster that has just started may not know all leaders yet.
+		if b.seeds == nil || ctx.Err() != nil {
+			b.t.Fatalf("offsets of %s: %v", topic, err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-	if err := cmp.Or(err, starts.Error(), ends.Error()); err != nil {
-		b.t.Fatalf("offsets of %s: %v", topic, err)
-	}
-	return starts, ends
 }

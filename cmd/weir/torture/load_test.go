@@ -39,14 +39,15 @@ type style struct {
 	idempotent bool
 	acks       kgo.Acks
 	codec      kgo.CompressionCodec
+	weak       bool // the leader alone acknowledges, and may be lost
 }
 
 var styles = []style{
-	{"idempotent", true, kgo.AllISRAcks(), kgo.NoCompression()},
-	{"idempotent, zstd", true, kgo.AllISRAcks(), kgo.ZstdCompression()},
-	{"acks=all, gzip", false, kgo.AllISRAcks(), kgo.GzipCompression()},
-	{"acks=1, lz4", false, kgo.LeaderAck(), kgo.Lz4Compression()},
-	{"acks=1, snappy", false, kgo.LeaderAck(), kgo.SnappyCompression()},
+	{"idempotent", true, kgo.AllISRAcks(), kgo.NoCompression(), false},
+	{"idempotent, zstd", true, kgo.AllISRAcks(), kgo.ZstdCompression(), false},
+	{"acks=all, gzip", false, kgo.AllISRAcks(), kgo.GzipCompression(), false},
+	{"acks=1, lz4", false, kgo.LeaderAck(), kgo.Lz4Compression(), false},
+	{"acks=1, snappy", false, kgo.LeaderAck(), kgo.SnappyCompression(), false},
 }
 
 // load is producers and consumers that outlive their broker, and what they
@@ -55,12 +56,14 @@ type load struct {
 	t         testing.TB
 	b         *broker
 	topics    []topic
+	styles    []style
 	record    history.Recorder
 	producers sync.WaitGroup
 	consumers sync.WaitGroup
 	stopSend  chan struct{}
 	stopPoll  context.CancelFunc
 	pause     time.Duration // between bursts of a producer
+	opts      []kgo.Opt     // of all clients
 
 	unanswered atomic.Int64 // records whose outcome no client knows
 }
@@ -69,7 +72,7 @@ const keysPerProducer = 8
 
 // start runs a producer of each style over all topics, and two consumers.
 func (l *load) start(seed uint64, styles []style) {
-	l.stopSend = make(chan struct{})
+	l.stopSend, l.styles = make(chan struct{}), styles
 	for i, s := range styles {
 		l.producers.Go(func() { l.produce(i+1, s, rand.New(rand.NewPCG(seed, uint64(i)))) })
 	}
@@ -101,7 +104,7 @@ func (l *load) produce(id int, s style, rng *rand.Rand) {
 		// With one request in flight a retry cannot pass what came after it.
 		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(1))
 	}
-	client := l.b.client(opts...)
+	client := l.b.client(append(opts, l.opts...)...)
 	defer client.Close()
 	for n := uint64(1); ; {
 		for range 1 + rng.IntN(30) {
@@ -121,10 +124,27 @@ func (l *load) produce(id int, s style, rng *rand.Rand) {
 	}
 }
 
+// to is where a producer's records of a key go.
+func (l *load) to(id, key int) (topic, int32) {
+	to := l.topics[key%len(l.topics)]
+	return to, int32((id + key) % int(to.partitions)) // one key, one partition
+}
+
+// places are the pairs of producer and partition that are written.
+func (l *load) places() map[[2]int32]bool {
+	all := map[[2]int32]bool{}
+	for i := range l.styles {
+		for key := range keysPerProducer {
+			to, p := l.to(i+1, key)
+			all[[2]int32{int32(i + 1), to.partition(p)}] = true
+		}
+	}
+	return all
+}
+
 func (l *load) send(client *kgo.Client, id int, n uint64, s style, rng *rand.Rand) {
 	key := rng.IntN(keysPerProducer)
-	to := l.topics[key%len(l.topics)]
-	p := int32((id + key) % int(to.partitions)) // one key, one partition
+	to, p := l.to(id, key)
 	value := history.NewValue(id, n)
 	r := &kgo.Record{
 		Topic: to.name, Partition: p,
@@ -134,7 +154,7 @@ func (l *load) send(client *kgo.Client, id int, n uint64, s style, rng *rand.Ran
 	l.record.Add(sent)
 	client.Produce(context.Background(), r, func(r *kgo.Record, err error) {
 		if err == nil {
-			l.record.Add(history.Event{Op: history.Ack, Process: id, Partition: sent.Partition, Value: value, Offset: r.Offset})
+			l.record.Add(history.Event{Op: history.Ack, Process: id, Partition: sent.Partition, Value: value, Offset: r.Offset, Weak: s.weak})
 			return
 		}
 		// A client that gives up over connections that break proves nothing;
@@ -197,14 +217,15 @@ func (l *load) consume(ctx context.Context, id int) {
 			assigned[t.name][p] = kgo.NewOffset().At(0)
 		}
 	}
-	client := l.b.client(kgo.ConsumePartitions(assigned), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchMaxWait(200*time.Millisecond), kgo.KeepRetryableFetchErrors())
+	client := l.b.client(append([]kgo.Opt{kgo.ConsumePartitions(assigned), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchMaxWait(200 * time.Millisecond), kgo.KeepRetryableFetchErrors()}, l.opts...)...)
 	defer client.Close()
 	for ctx.Err() == nil {
 		fetches := client.PollFetches(ctx)
 		fetches.EachError(func(topic string, p int32, err error) {
 			var broken *kerr.Error
-			if errors.As(err, &broken) && !broken.Retriable {
+			var cut *kgo.ErrDataLoss
+			if errors.As(err, &broken) && !broken.Retriable || errors.As(err, &cut) {
 				l.t.Errorf("consumer %d: %s-%d: %v", id, topic, p, err)
 			}
 		})

@@ -39,6 +39,7 @@ type Report struct {
 
 	Sent, Acked, Polled, Final int // events
 	Duplicates                 int // second copies where they are allowed
+	WeakLost                   int // weakly acknowledged, and not there in the end
 }
 
 // maxViolations is how many are kept: one bug breaks thousands of promises.
@@ -74,7 +75,11 @@ func Check(events []Event) Report {
 	for _, e := range events { // against the final reading, now that it is whole
 		switch e.Op {
 		case Ack:
-			c.kept(e, Lost)
+			if e.Weak {
+				c.weaklyKept(e)
+			} else {
+				c.kept(e, Lost)
+			}
 		case Poll:
 			c.kept(e, Unread)
 		}
@@ -136,6 +141,9 @@ func (c *checker) event(e Event) {
 		c.sends[e.Value] = s
 	case Ack:
 		c.report.Acked++
+		if e.Weak {
+			return
+		}
 		c.meet(e)
 		if s := c.sends[e.Value]; e.Offset < s.before {
 			c.violate(Stale, e, "when it was sent, offset %d had been acknowledged", s.before-1)
@@ -228,5 +236,15 @@ func (c *checker) kept(e Event, a Anomaly) {
 		c.violate(a, e, "its partition was not read in the end")
 	case e.Offset >= f.start && !c.seen[place{e.Partition, e.Offset}].final:
 		c.violate(a, e, "the final reading, [%d, %d), has nothing there", f.start, f.end)
+	}
+}
+
+// weaklyKept counts what a leader alone has acknowledged and took with it.
+func (c *checker) weaklyKept(e Event) {
+	if f := c.finals[e.Partition]; f != nil && e.Offset < f.start {
+		return
+	}
+	if s := c.seen[place{e.Partition, e.Offset}]; !s.final || s.value != e.Value {
+		c.report.WeakLost++
 	}
 }

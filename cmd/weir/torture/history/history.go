@@ -41,6 +41,9 @@ type Event struct {
 	End       int64  `json:"end,omitempty"`
 	// Idempotent, of a Send: no retry may leave a second copy.
 	Idempotent bool `json:"idempotent,omitempty"`
+	// Weak, of an Ack: it is the leader's alone, and does not outlive its
+	// leadership.
+	Weak bool `json:"weak,omitempty"`
 }
 
 // sequenceBits of a value count the records of one producer.

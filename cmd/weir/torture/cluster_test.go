@@ -1,0 +1,272 @@
+//go:build torture
+
+package torture
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"weir/cmd/weir/torture/history"
+)
+
+// trio is a cluster of three brokers, numbered from 1 on.
+type trio struct {
+	t       *testing.T
+	seed    uint64
+	rng     *rand.Rand
+	root    string // of data and logs, kept when the test fails
+	brokers [3]*broker
+	net     wires
+	down    [3]bool
+	stopped [3]bool // by SIGSTOP
+	l       *load
+	ids     map[string][16]byte // of the topics
+}
+
+// newTrio starts three brokers over the wires.
+func newTrio(t *testing.T, net wires, sets ...string) *trio {
+	t.Helper()
+	c := &trio{t: t, seed: seed(t), net: net, ids: map[string][16]byte{}}
+	c.rng = rand.New(rand.NewPCG(c.seed, 0))
+	var err error
+	if c.root, err = os.MkdirTemp("", "weir-torture-"+strings.ReplaceAll(t.Name(), "/", "-")+"-"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.end)
+	sets = append([]string{"log.retention.check.interval.ms=500", "replica.lag.time.max.ms=2000"}, sets...)
+	var seeds []string
+	_, join := net.hosts(0)
+	for i := range c.brokers {
+		listen, reached := net.hosts(i)
+		b := &broker{
+			t: t, data: filepath.Join(c.root, fmt.Sprintf("data-%d", i+1)), address: net.address(i), within: net.within(i),
+			logFile: filepath.Join(c.root, fmt.Sprintf("weir-%d.log", i+1)), sets: sets,
+			args: []string{"--node-id", fmt.Sprint(i + 1), "--peer-listen", listen, "--set", "peer.advertised.listener=" + reached},
+		}
+		if i > 0 {
+			b.args = append(b.args, "--join", join)
+		}
+		seeds = append(seeds, b.address)
+		c.brokers[i] = b
+	}
+	for _, b := range c.brokers {
+		b.seeds = seeds
+		b.launch()
+	}
+	for _, b := range c.brokers {
+		b.answers()
+	}
+	return c
+}
+
+// end kills what is left, and keeps what a failed test has to show.
+func (c *trio) end() {
+	for _, b := range c.brokers {
+		if b != nil {
+			b.kill() // a stopped process too
+		}
+	}
+	if !c.t.Failed() {
+		os.RemoveAll(c.root)
+		return
+	}
+	for i, b := range c.brokers {
+		if b != nil {
+			c.t.Logf("broker %d said at the end:\n%s", i+1, tail(b.said(), 3000))
+		}
+	}
+	if c.l != nil {
+		if f, err := os.Create(filepath.Join(c.root, "history.jsonl")); err == nil {
+			err = cmp.Or(history.Write(f, c.l.record.Events()), f.Close())
+			if err != nil {
+				c.t.Log(err)
+			}
+		}
+	}
+	c.t.Logf("WEIR_TORTURE_SEED=%d; data, logs and history are kept in %s", c.seed, c.root)
+}
+
+func (c *trio) kill(i int) {
+	c.brokers[i].kill()
+	c.down[i], c.stopped[i] = true, false
+}
+
+func (c *trio) stop(i int) {
+	c.t.Helper()
+	c.brokers[i].stop()
+	c.down[i] = true
+}
+
+// launch starts a broker and does not wait, since it may lack its peers.
+func (c *trio) launch(i int) {
+	c.t.Helper()
+	c.brokers[i].launch()
+	c.down[i] = false
+}
+
+func (c *trio) signal(i int, s syscall.Signal) {
+	c.t.Helper()
+	if err := c.brokers[i].command.Process.Signal(s); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *trio) pause(i int) {
+	c.t.Helper()
+	c.signal(i, syscall.SIGSTOP)
+	c.stopped[i] = true
+}
+
+func (c *trio) resume(i int) {
+	c.t.Helper()
+	c.signal(i, syscall.SIGCONT)
+	c.stopped[i] = false
+}
+
+// heal has all brokers run and reach each other, and waits until they answer.
+func (c *trio) heal() {
+	c.t.Helper()
+	c.net.heal()
+	for i := range c.brokers {
+		if c.stopped[i] {
+			c.resume(i)
+		}
+	}
+	for _, i := range c.rng.Perm(len(c.brokers)) {
+		if c.down[i] {
+			c.launch(i)
+		}
+	}
+	for _, b := range c.brokers {
+		b.answers()
+	}
+}
+
+// replicated are the topics of the load on a cluster.
+var replicated = []topic{
+	{name: "safe", number: 1, partitions: 3},
+	{name: "small-segments", number: 2, partitions: 3, configs: []string{"segment.bytes", "65536"}},
+}
+
+var replicatedStyles = []style{
+	{"idempotent", true, kgo.AllISRAcks(), kgo.NoCompression(), false},
+	{"idempotent, zstd", true, kgo.AllISRAcks(), kgo.ZstdCompression(), false},
+	{"acks=all, gzip", false, kgo.AllISRAcks(), kgo.GzipCompression(), false},
+	{"acks=1, lz4", false, kgo.LeaderAck(), kgo.Lz4Compression(), true},
+}
+
+// begin puts a cluster under load.
+func (c *trio) begin() *load {
+	c.t.Helper()
+	for _, to := range replicated {
+		c.createTopic(to)
+		c.ids[to.name] = c.brokers[0].topicID(to.name)
+	}
+	c.l = &load{t: c.t, b: c.brokers[0], pause: 20 * time.Millisecond, topics: replicated, opts: []kgo.Opt{
+		// A broker that is halted is not waited for long.
+		kgo.RequestTimeoutOverhead(2 * time.Second), kgo.ProduceRequestTimeout(2 * time.Second),
+		kgo.ProducerBatchMaxBytes(32 << 10), // what gathers in an outage has to fit a small segment
+	}}
+	c.l.start(c.seed, replicatedStyles)
+	c.steady()
+	return c.l
+}
+
+func (c *trio) createTopic(to topic) {
+	c.t.Helper()
+	client := c.brokers[0].client()
+	defer client.Close()
+	values := map[string]*string{}
+	for i := 0; i < len(to.configs); i += 2 {
+		values[to.configs[i]] = &to.configs[i+1]
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r, err := kadm.NewClient(client).CreateTopic(ctx, to.partitions, 3, values, to.name)
+	if err := cmp.Or(err, r.Err); err != nil {
+		c.t.Fatalf("create topic %s: %v", to.name, err)
+	}
+}
+
+// leader is who leads a partition, from 0 on, once somebody does.
+func (c *trio) leader(to topic, p int32) int {
+	c.t.Helper()
+	client := c.brokers[0].client()
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		topics, err := kadm.NewClient(client).ListTopics(ctx, to.name)
+		if err == nil {
+			if x, ok := topics[to.name].Partitions[p]; ok && x.Leader > 0 && !c.down[x.Leader-1] {
+				return int(x.Leader) - 1
+			}
+		}
+		select {
+		case <-ctx.Done():
+			c.t.Fatalf("nobody leads %s-%d: %v", to.name, p, err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// steady waits until every producer of the load has had something acknowledged
+// in every partition that it writes to, sent from now on. It returns how long that took.
+func (c *trio) steady() time.Duration {
+	c.t.Helper()
+	began := time.Now()
+	from := len(c.l.record.Events())
+	for {
+		missing := c.l.places()
+		sent := map[uint64]bool{}
+		for _, e := range c.l.record.Events()[from:] {
+			switch {
+			case e.Op == history.Send:
+				sent[e.Value] = true
+			case e.Op == history.Ack && sent[e.Value]:
+				delete(missing, [2]int32{int32(e.Process), e.Partition})
+			}
+		}
+		if len(missing) == 0 {
+			return time.Since(began)
+		}
+		if time.Since(began) > patience {
+			c.t.Fatalf("a minute after the fault nothing is written by (producer, partition) %v", missing)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// finish heals, ends the load, and passes the verdict over what clients saw
+// and what the replicas hold.
+func (c *trio) finish() history.Report {
+	c.t.Helper()
+	c.heal()
+	c.steady()
+	c.l.stopProducing()
+	c.awaitEqual()
+	c.l.stopConsuming()
+	report := c.l.judge()
+	c.t.Logf("%d of acks=1 lost with their leader", report.WeakLost)
+	for _, i := range c.rng.Perm(len(c.brokers)) {
+		c.stop(i)
+	}
+	c.compareStopped()
+	for i, b := range c.brokers {
+		for _, line := range b.complaints() {
+			c.t.Errorf("broker %d said: %s", i+1, line)
+		}
+	}
+	return report
+}
