@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -277,12 +278,16 @@ func canNamespaces() bool {
 	return exec.Command("ip", "link", "del", bridge).Run() == nil
 }
 
+var namespaceSets atomic.Int32
+
 func newNamespaces(t *testing.T) *namespaces {
 	t.Helper()
-	pid := os.Getpid()
-	n := &namespaces{t: t, name: fmt.Sprintf("weir%d", pid%100000), net: fmt.Sprintf("10.231.%d", pid%250)}
+	// The kernel takes some time to remove what had a name.
+	number := os.Getpid()%1000*100 + int(namespaceSets.Add(1))%100
+	n := &namespaces{t: t, name: fmt.Sprintf("weir%d", number), net: fmt.Sprintf("10.231.%d", number%250)}
 	t.Cleanup(func() {
 		for i := range 3 {
+			exec.Command("ip", "link", "del", n.link(i)).Run()
 			exec.Command("ip", "netns", "del", n.space(i)).Run()
 		}
 		exec.Command("ip", "link", "del", n.name).Run()
