@@ -36,6 +36,7 @@ const (
 	cleanFile = "clean-shutdown"
 	bootFile  = "running"
 	votesFile = "votes.db"
+	peersFile = "peers.json"
 	bootID    = "/proc/sys/kernel/random/boot_id"
 )
 
@@ -79,6 +80,7 @@ func (m dataMeta) directory() (id [16]byte) {
 //	running         boot id of the machine when all was last known to be recovered
 //	clean-shutdown  there only after a stop that left nothing to recover
 //	controller/     the controller's Raft group
+//	peers.json      where the other brokers were last known to be: a hint for the next start
 //	votes.db        term and vote of the partitions' Raft groups
 //	topics/ID/N/    partition N of the topic with that id (32 hex digits)
 //	trash/          what is on its way out
@@ -283,6 +285,28 @@ func (d *dataDir) read(name string) ([]byte, error) {
 	}
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
 	return b, errors.Join(err, f.Close())
+}
+
+// peers reads where the other brokers were.
+func (d *dataDir) peers() map[int32]string {
+	b, err := d.read(peersFile)
+	known := make(map[int32]string)
+	if err == nil {
+		err = json.Unmarshal(b, &known)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.logger.Warn("it is not known where the other brokers were", "path", d.path(peersFile), "err", err)
+		return make(map[int32]string)
+	}
+	return known
+}
+
+func (d *dataDir) savePeers(known map[int32]string) error {
+	b, err := json.Marshal(known)
+	if err != nil {
+		return err
+	}
+	return d.write(peersFile, append(b, '\n'))
 }
 
 // discardPartition does the same for one partition, which has moved elsewhere.

@@ -132,6 +132,7 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 	if err := n.dir.open(n.static, clusterID); err != nil {
 		return err
 	}
+	n.recallPeers()
 	n.syncer = log.NewSyncer(syncWorkers, n.fail)
 	if err := n.dir.checkVotes(); err != nil {
 		return err

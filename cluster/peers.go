@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"sync"
@@ -29,6 +30,7 @@ const probeInterval = 300 * time.Millisecond
 type peers struct {
 	transport *transport.Transport // nil when alone
 	internal  string               // host:port that others reach this node by; empty when alone
+	saved     map[int32]string     // what the data directory tells the next start; of open, then of reconcile
 
 	mu    sync.Mutex          // guards the rest
 	seeds map[int32]string    // addresses of brokers that the metadata may not tell of yet
@@ -137,6 +139,37 @@ func (n *Node) resolve(node int32) (address string, ok bool) {
 	defer n.peers.mu.Unlock()
 	address, ok = n.peers.seeds[node]
 	return address, ok
+}
+
+// recallPeers has a start know where the others are, before there are any metadata: the
+// controllers have to reach each other to learn what is committed of those, and the seeds
+// may be down.
+func (n *Node) recallPeers() {
+	n.peers.saved = n.dir.peers()
+	n.peers.mu.Lock()
+	defer n.peers.mu.Unlock()
+	for node, address := range n.peers.saved {
+		n.peers.seeds[node] = address
+	}
+}
+
+// notePeers keeps for the next start where the others are. It is called with reconciling
+// held.
+func (n *Node) notePeers(image *metadata.Image) {
+	known := make(map[int32]string)
+	for _, b := range image.Brokers() {
+		if b.ID != n.ID() && b.Internal != "" {
+			known[b.ID] = b.Internal
+		}
+	}
+	if maps.Equal(known, n.peers.saved) {
+		return
+	}
+	if err := n.dir.savePeers(known); err != nil {
+		n.logger.Warn("a start without the seeds may not find the other brokers", "err", err)
+		return
+	}
+	n.peers.saved = known
 }
 
 // call reaches a service of another broker on the controller's terms.

@@ -35,6 +35,7 @@ func (n *Node) reconcile(image *metadata.Image) {
 		cfg = n.Config()
 	}
 	n.config.Store(cfg)
+	n.notePeers(image)
 	old := n.topics.Load()
 	topics := make([]*Topic, 0, len(image.Topics()))
 	var work []func()
