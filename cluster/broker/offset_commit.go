@@ -72,8 +72,7 @@ func (b *Broker) checkCommit(tp group.TopicPartition, c group.Commit) protocol.E
 	if len(c.Metadata) > min(b.cfg.Groups.OffsetMetadataMaxBytes, maxMetadataBytes) {
 		return protocol.CodeOffsetMetadataTooLarge
 	}
-	_, err := b.partitionOf(tp.Topic, tp.Partition)
-	return errorCode(err)
+	return errorCode(b.checkPartition(tp.Topic, tp.Partition))
 }
 
 // commitCode words a failed write of the offsets topic for consumers, who

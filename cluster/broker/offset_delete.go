@@ -25,7 +25,7 @@ func (b *Broker) offsetDelete(ctx context.Context, _ *call, req *kmsg.OffsetDele
 	var doomed []group.TopicPartition
 	for _, t := range req.Topics {
 		for _, p := range t.Partitions {
-			if _, err := b.partitionOf(t.Topic, p.Partition); err == nil {
+			if b.checkPartition(t.Topic, p.Partition) == nil {
 				doomed = append(doomed, group.TopicPartition{Topic: t.Topic, Partition: p.Partition})
 			}
 		}
@@ -37,7 +37,7 @@ func (b *Broker) offsetDelete(ctx context.Context, _ *call, req *kmsg.OffsetDele
 		for _, p := range t.Partitions {
 			po := kmsg.NewOffsetDeleteResponseTopicPartition()
 			po.Partition = p.Partition
-			if _, unknown := b.partitionOf(t.Topic, p.Partition); unknown != nil {
+			if unknown := b.checkPartition(t.Topic, p.Partition); unknown != nil {
 				po.ErrorCode = int16(errorCode(unknown))
 			} else if err != nil {
 				po.ErrorCode = int16(commitCode(err))

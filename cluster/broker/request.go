@@ -29,7 +29,19 @@ func (b *Broker) topicOf(byID bool, name string, id [16]byte) (*cluster.Topic, p
 	return nil, protocol.CodeUnknownTopicOrPartition
 }
 
-// partitionOf finds a partition by its topic's name.
+// checkPartition says whether a partition exists, whoever leads it.
+func (b *Broker) checkPartition(topic string, index int32) error {
+	t, code := b.topicOf(false, topic, [16]byte{})
+	if code != protocol.CodeNone {
+		return code
+	}
+	if index < 0 || int(index) >= t.NumPartitions() {
+		return cluster.ErrUnknownPartition
+	}
+	return nil
+}
+
+// partitionOf finds a partition that is led here by its topic's name.
 func (b *Broker) partitionOf(topic string, index int32) (*partition.Partition, error) {
 	t, code := b.topicOf(false, topic, [16]byte{})
 	if code != protocol.CodeNone {
