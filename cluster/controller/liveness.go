@@ -19,6 +19,7 @@ type contact struct {
 	last    uint64    // index of its newest log entry
 	applied uint64    // of them, how many its machine has
 	near    bool      // it had nearly all that this broker had at that time
+	nearAt  time.Time // when that was last so
 }
 
 // liveness is whom this broker has heard since it leads. It is given the time.
@@ -41,7 +42,11 @@ func (l *liveness) hear(node int32, b beat, last uint64, now time.Time) {
 	near := min(b.last, b.applied)+caughtUpEntries >= last
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.nodes[node] = contact{epoch: b.epoch, since: now, heard: true, last: b.last, applied: b.applied, near: near}
+	nearAt := l.nodes[node].nearAt
+	if near {
+		nearAt = now
+	}
+	l.nodes[node] = contact{epoch: b.epoch, since: now, heard: true, last: b.last, applied: b.applied, near: near, nearAt: nearAt}
 }
 
 func (l *liveness) contact(node int32) contact {

@@ -25,6 +25,7 @@ type MemberStatus struct {
 	LastIndex    uint64    // of its newest log entry
 	AppliedIndex uint64    // of its image
 	LastContact  time.Time // when the leader last heard it
+	CaughtUp     time.Time // when it last had nearly all that the leader had
 }
 
 // Status returns what is known now.
@@ -36,11 +37,13 @@ func (c *Controller) Status() Status {
 		m := MemberStatus{Node: node, ServerID: string(server.ID), Voter: server.Suffrage == raft.Voter}
 		if server.ID == c.config.serverID() {
 			m.LastIndex, m.AppliedIndex, m.LastContact = c.raft.LastIndex(), c.raft.AppliedIndex(), time.Now()
-			if s.Leader != c.config.NodeID {
+			if s.Leader == c.config.NodeID {
+				m.CaughtUp = m.LastContact
+			} else {
 				m.LastContact = c.raft.LastContact()
 			}
 		} else if seen := c.liveness.contact(node); seen.heard {
-			m.LastIndex, m.AppliedIndex, m.LastContact = seen.last, seen.applied, seen.since
+			m.LastIndex, m.AppliedIndex, m.LastContact, m.CaughtUp = seen.last, seen.applied, seen.since, seen.nearAt
 		}
 		s.Members = append(s.Members, m)
 	}
