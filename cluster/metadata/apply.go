@@ -31,6 +31,7 @@ func (im *Image) Apply(index uint64, c Command) (next *Image, result any, err er
 type draft struct {
 	Image
 	ownsTopics  bool
+	ownTopic    map[*Topic]bool // topics whose partitions no other image has
 	ownsBrokers bool
 	ownsConfigs bool
 }

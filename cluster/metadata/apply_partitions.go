@@ -45,10 +45,17 @@ func (d *draft) partition(id UUID, index int32) (*Topic, Partition, error) {
 // setPartition puts p in the place of partition index of topic old.
 func (d *draft) setPartition(old *Topic, index int32, p Partition) {
 	p.settle()
-	t := *old
-	t.Partitions = slices.Clone(old.Partitions)
-	t.Partitions[index] = p
-	d.replaceTopic(&t)
+	if !d.ownTopic[old] { // once in a command, however many of its partitions change
+		t := *old
+		t.Partitions = slices.Clone(old.Partitions)
+		d.replaceTopic(&t)
+		if d.ownTopic == nil {
+			d.ownTopic = make(map[*Topic]bool)
+		}
+		d.ownTopic[&t] = true
+		old = &t
+	}
+	old.Partitions[index] = p
 }
 
 func (c AlterReassignments) apply(d *draft) (any, error) {
