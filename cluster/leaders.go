@@ -266,19 +266,24 @@ func (n *Node) forgetLeaders(topic metadata.UUID) {
 
 // awaitLeaders waits until every partition of a topic has a leader that is known here.
 func (n *Node) awaitLeaders(ctx context.Context, id metadata.UUID) error {
+	return n.awaitLeadership(ctx, id, func(t *Topic) bool {
+		for i := range t.partitions {
+			if n.Leadership(t, int32(i)).Leader == metadata.NoLeader {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// awaitLeadership waits until what is known of who leads a topic is as wanted, or the topic
+// is gone.
+func (n *Node) awaitLeadership(ctx context.Context, id metadata.UUID, wanted func(*Topic) bool) error {
 	for {
 		n.leaders.mu.Lock()
 		changed := n.leaders.changed
 		n.leaders.mu.Unlock()
-		t := n.TopicByID(id)
-		if t == nil {
-			return nil // deleted meanwhile
-		}
-		missing := false
-		for i := range t.partitions {
-			missing = missing || n.Leadership(t, int32(i)).Leader == metadata.NoLeader
-		}
-		if !missing {
+		if t := n.TopicByID(id); t == nil || wanted(t) {
 			return nil
 		}
 		select {

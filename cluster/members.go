@@ -39,6 +39,7 @@ func (n *Node) wakeMembers() {
 func (n *Node) keepMembers() {
 	ticker := time.NewTicker(membersInterval)
 	defer ticker.Stop()
+	var balance rebalancer
 	for {
 		select {
 		case <-n.membersWake:
@@ -63,6 +64,11 @@ func (n *Node) keepMembers() {
 				if step := n.memberStep(mt, int32(i), p, im); step != nil {
 					work = append(work, step)
 				}
+			}
+		}
+		if len(work) == 0 {
+			if step := balance.next(n, time.Now()); step != nil {
+				work = append(work, step)
 			}
 		}
 		side(memberChanges, work)

@@ -21,6 +21,8 @@ const (
 	serviceForward   transport.Service = 1 // proposals to the controller's leader
 	serviceHeartbeat transport.Service = 2 // signs of life to it
 	serviceLeaders   transport.Service = 3 // who leads which partition
+	serviceTransfer  transport.Service = 4 // to a partition's leader: let another replica lead
+	serviceQuorum    transport.Service = 5 // to the controller's leader: how its group does
 )
 
 // probeInterval is between two rounds of asking the seeds whose cluster they are.
@@ -82,6 +84,12 @@ func listenForPeers(cfg *config.Broker) (net.Listener, string, error) {
 	}
 	return ln, net.JoinHostPort(advertised.Host, strconv.Itoa(advertised.Port)), nil
 }
+
+// JoinRefusedError is Open's when the cluster does not take this broker.
+type JoinRefusedError = controller.JoinRefusedError
+
+// PeerAddress is the host:port that other brokers reach this node by; empty when it is alone.
+func (n *Node) PeerAddress() string { return n.peers.internal }
 
 // findCluster asks the seeds, until one answers, whose cluster they are.
 func (n *Node) findCluster(ctx context.Context) (clusterID string, err error) {
@@ -205,6 +213,8 @@ func (n *Node) serveControllers(c *controller.Controller) {
 		t.Handle(serviceForward, c.HandleForward)
 		t.Handle(serviceHeartbeat, c.HandleHeartbeat)
 		t.Handle(serviceLeaders, n.handleLeaders)
+		t.Handle(serviceTransfer, n.handleTransfer)
+		t.Handle(serviceQuorum, n.handleQuorum)
 	}
 }
 

@@ -19,6 +19,7 @@ type Broker struct {
 	Advertised []Listener // one per listener, in the same order; port 0 means "the port that was bound"
 
 	Peers     Peers
+	Leaders   Leaders
 	Network   Network
 	Creation  Creation
 	Producers Producers
@@ -39,6 +40,13 @@ type Peers struct {
 	Seeds          []string      // host:port
 	SessionTimeout time.Duration // of silence, until a broker is fenced
 	ReplicaLag     time.Duration // that a replica in sync may be behind
+}
+
+// Leaders says how partitions are led and read.
+type Leaders struct {
+	Rebalance         bool          // leadership goes back to the preferred replica
+	RebalanceInterval time.Duration // between two looks
+	RackAware         bool          // consumers are sent to a replica in their rack
 }
 
 // Network bounds what connections and requests may take.
@@ -119,6 +127,11 @@ func build(s settings) (*Broker, error) {
 			Seeds:          r.list("peer.seeds"),
 			SessionTimeout: r.millis("broker.session.timeout.ms"),
 			ReplicaLag:     r.millis("replica.lag.time.max.ms"),
+		},
+		Leaders: Leaders{
+			Rebalance:         r.bool("auto.leader.rebalance.enable"),
+			RebalanceInterval: time.Duration(r.long("leader.imbalance.check.interval.seconds")) * time.Second,
+			RackAware:         isRackAware(r.str("replica.selector.class")),
 		},
 		Network: Network{
 			RequestMaxBytes:       r.int("socket.request.max.bytes"),

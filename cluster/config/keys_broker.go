@@ -18,6 +18,9 @@ var brokerKeys = []Key{
 	{Name: "peer.seeds", Type: TypeList, Scope: ScopeBroker, Null: true, Doc: "Weir's own: host:port of brokers whose cluster a new broker joins; one without seeds begins a cluster."},
 	{Name: "broker.session.timeout.ms", Type: TypeInt, Scope: ScopeBroker, Default: "6000", Valid: between{1000, 3600000}, Doc: "Milliseconds without a sign of life after which a broker is fenced. Kafka's default is 9000."},
 	{Name: "replica.lag.time.max.ms", Type: TypeLong, Scope: ScopeBroker, Default: "30000", Valid: between{100, 1 << 40}, Doc: "Milliseconds that a replica may be behind the leader's log and count as in sync."},
+	{Name: "replica.selector.class", Type: TypeString, Scope: ScopeBroker, Null: true, Valid: replicaSelector{}, Doc: "Which replica a consumer with a rack reads from: the leader when unset, one in sync in its rack with org.apache.kafka.common.replica.RackAwareReplicaSelector."},
+	{Name: "auto.leader.rebalance.enable", Type: TypeBool, Scope: ScopeBroker, Default: "true", Doc: "Whether leadership goes back to a partition's first replica when that is in sync again."},
+	{Name: "leader.imbalance.check.interval.seconds", Type: TypeLong, Scope: ScopeBroker, Default: "300", Valid: between{1, 1 << 30}, Doc: "Seconds between two looks for leadership to give back."},
 	{Name: "controller.listener.names", Type: TypeList, Scope: ScopeBroker, Null: true, Doc: "Listeners of a KRaft controller; Weir drops them from listeners."},
 
 	{Name: "socket.request.max.bytes", Type: TypeInt, Scope: ScopeBroker, Default: "104857600", Valid: between{1024, maxInt}, Doc: "Largest request in bytes."},

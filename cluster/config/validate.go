@@ -165,3 +165,23 @@ func (throttledReplicas) check(value string) bool {
 }
 
 func (throttledReplicas) String() string { return "a list of partition:broker pairs, or *" }
+
+// Kafka's two ways to choose the replica that a consumer reads from. What stands before the
+// names, a package, is not looked at: plugins of managed services have others.
+const (
+	rackAwareSelector = "RackAwareReplicaSelector"
+	leaderSelector    = "LeaderSelector"
+)
+
+func isRackAware(class string) bool { return strings.HasSuffix(class, rackAwareSelector) }
+
+// replicaSelector takes the two selectors that are built in.
+type replicaSelector struct{}
+
+func (replicaSelector) check(value string) bool {
+	return value == "" || isRackAware(value) || strings.HasSuffix(value, leaderSelector)
+}
+
+func (replicaSelector) String() string {
+	return "org.apache.kafka.common.replica." + rackAwareSelector + ", or empty for the leader (other classes cannot be loaded)"
+}

@@ -1,0 +1,237 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"weir/cluster/metadata"
+	"weir/cluster/transport"
+	"weir/partition"
+)
+
+// Leadership is handed over by the leader alone: others ask it by a plain call.
+//
+// A request is transferVersion (1 byte), topic id (16 bytes), partition and the node that
+// is to lead (4 bytes each). An answer is transferVersion, status (1 byte), and behind
+// transferRefused the reason.
+const (
+	transferVersion = 1
+	transferBytes   = 1 + 16 + 4 + 4
+
+	transferDone    = 0
+	transferRefused = 1
+)
+
+// ErrElectionNotNeeded says that the preferred replica leads already.
+var ErrElectionNotNeeded = errors.New("cluster: the preferred replica leads already")
+
+var errMalformedTransfer = errors.New("cluster: malformed request for a leadership")
+
+// PreferredLeaderError says why the preferred replica of a partition does not lead it.
+type PreferredLeaderError struct {
+	Topic     string
+	Partition int32
+	Node      int32
+	Reason    string
+}
+
+func (e *PreferredLeaderError) Error() string {
+	return fmt.Sprintf("cluster: broker %d cannot take over %s-%d: %s", e.Node, e.Topic, e.Partition, e.Reason)
+}
+
+// ElectPreferred has the first replica of a partition lead it, and waits until this node
+// knows that it does. Errors: ErrUnknownPartition, ErrElectionNotNeeded,
+// *PreferredLeaderError, and ctx's, after which it may yet come about.
+func (n *Node) ElectPreferred(ctx context.Context, t *Topic, index int32) error {
+	mp, ok := t.Described(index)
+	if !ok {
+		return ErrUnknownPartition
+	}
+	preferred := mp.Goal()[0]
+	leader := n.Leadership(t, index).Leader
+	if leader == preferred {
+		return ErrElectionNotNeeded
+	}
+	reason := "no broker is known to lead the partition now"
+	if leader != metadata.NoLeader {
+		reason = n.requestTransfer(ctx, leader, t.ID, index, preferred)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case reason != "":
+		return &PreferredLeaderError{Topic: t.Name, Partition: index, Node: preferred, Reason: reason}
+	}
+	return n.awaitLeadership(ctx, t.ID, func(t *Topic) bool { return n.Leadership(t, index).Leader == preferred })
+}
+
+// requestTransfer asks a partition's leader to hand it over; the reason why it does not is
+// empty when it did.
+func (n *Node) requestTransfer(ctx context.Context, leader int32, topic metadata.UUID, index, to int32) (reason string) {
+	if leader == n.ID() {
+		return n.transfer(ctx, topic, index, to)
+	}
+	if n.peers.transport == nil {
+		return fmt.Sprintf("broker %d cannot be asked: this one has no peer.listener", leader)
+	}
+	request := append(make([]byte, 0, transferBytes), transferVersion)
+	request = append(request, topic[:]...)
+	request = binary.BigEndian.AppendUint32(request, uint32(index))
+	request = binary.BigEndian.AppendUint32(request, uint32(to))
+	answer, err := n.peers.transport.Call(ctx, leader, serviceTransfer, request)
+	switch {
+	case err != nil:
+		return err.Error()
+	case len(answer) < 2 || answer[0] != transferVersion:
+		return fmt.Sprintf("broker %d answered what this one cannot read", leader)
+	case answer[1] != transferDone:
+		return string(answer[2:])
+	}
+	return ""
+}
+
+// handleTransfer hands over a partition that is led here because another broker asks.
+func (n *Node) handleTransfer(ctx context.Context, _ int32, b []byte) ([]byte, error) {
+	if len(b) != transferBytes || b[0] != transferVersion {
+		return nil, errMalformedTransfer
+	}
+	topic, b := metadata.UUID(b[1:17]), b[17:]
+	reason := n.transfer(ctx, topic, int32(binary.BigEndian.Uint32(b)), int32(binary.BigEndian.Uint32(b[4:])))
+	if reason != "" {
+		return append([]byte{transferVersion, transferRefused}, reason...), nil
+	}
+	return []byte{transferVersion, transferDone}, nil
+}
+
+// transfer hands over a partition that is led here, or says why not.
+func (n *Node) transfer(ctx context.Context, topic metadata.UUID, index, to int32) (reason string) {
+	t := n.TopicByID(topic)
+	if t == nil {
+		return "the topic is not known to its leader"
+	}
+	p, err := t.Partition(index)
+	if err != nil {
+		return err.Error()
+	}
+	id, ok := n.successor(p, to)
+	if !ok {
+		return "it is not in sync"
+	}
+	if err := p.Transfer(ctx, id); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// successor is the replica on a broker if it could lead a partition that is led here at
+// once: it has a vote, is in sync and was heard under this leadership.
+func (n *Node) successor(p *partition.Partition, node int32) (raft.ServerID, bool) {
+	b, registered := n.Image().Broker(node)
+	if !registered || b.Fenced {
+		return "", false
+	}
+	since := time.Now().Add(-n.Config().Peers.ReplicaLag)
+	for _, f := range p.Followers() {
+		if f.Voter && f.ID == serverID(metadata.ReplicaID{Node: node, Directory: b.Directory}) && f.CaughtUp.After(since) {
+			return f.ID, true
+		}
+	}
+	return "", false
+}
+
+// handOverTimeout bounds HandOver: others take over from a leader that is gone in little more.
+const handOverTimeout = 2 * time.Second
+
+// HandOver gives what this node leads to other replicas that are in sync, so that clients
+// are told of the next leader by a broker that still answers. What cannot be handed over
+// before ctx ends finds a leader by itself when this node is closed.
+func (n *Node) HandOver(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
+	defer cancel()
+	var work []func()
+	for _, t := range n.topics.Load().byName {
+		for i, p := range t.partitions {
+			if p == nil || !n.hasSuccessor(p) {
+				continue
+			}
+			work = append(work, func() {
+				if err := p.Transfer(ctx, ""); err != nil {
+					n.logger.Info("a leadership is not handed over", "topic", t.Name, "partition", i, "err", err)
+				}
+			})
+		}
+	}
+	side(handOvers, work)
+}
+
+// handOvers is how many partitions are handed over side by side at a stop.
+const handOvers = 64
+
+func (n *Node) hasSuccessor(p *partition.Partition) bool {
+	if _, leading := p.Leading(); !leading {
+		return false
+	}
+	for _, f := range p.Followers() {
+		if node, _, ok := transport.ParseAddress(raft.ServerAddress(f.ID)); ok {
+			if _, ok := n.successor(p, node); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// rebalancer is what keepMembers remembers to bring leaderships back to the preferred
+// replicas: one at a time, and once under each leadership.
+type rebalancer struct {
+	due   time.Time              // of the next look
+	tried map[partitionKey]int32 // the epoch of the leadership under which it was
+}
+
+// next is the next leadership to give back; nil when none is, or it is not time.
+func (r *rebalancer) next(n *Node, now time.Time) func() {
+	cfg := n.Config().Leaders
+	if !cfg.Rebalance {
+		return nil
+	}
+	if r.due.IsZero() {
+		r.due, r.tried = now.Add(cfg.RebalanceInterval), make(map[partitionKey]int32)
+	}
+	if now.Before(r.due) {
+		return nil
+	}
+	im, led := n.Image(), make(map[partitionKey]int32)
+	for _, t := range n.topics.Load().byName {
+		mt, ok := im.TopicByID(t.ID)
+		if !ok {
+			continue
+		}
+		for i, p := range t.partitions {
+			if p == nil || i >= len(mt.Partitions) {
+				continue
+			}
+			epoch, leading := p.Leading()
+			if !leading {
+				continue
+			}
+			k := partitionKey{t.ID, int32(i)}
+			led[k] = epoch
+			mp := &mt.Partitions[i]
+			if preferred := mp.Goal()[0]; preferred != n.ID() && !mp.Reassigning() && r.tried[k] != epoch {
+				if id, ok := n.successor(p, preferred); ok {
+					r.tried[k] = epoch
+					return n.change(mt, int32(i), "hand back", id, func(ctx context.Context) error { return p.Transfer(ctx, id) })
+				}
+			}
+		}
+	}
+	r.due = now.Add(cfg.RebalanceInterval)
+	maps.DeleteFunc(r.tried, func(k partitionKey, epoch int32) bool { return led[k] != epoch })
+	return nil
+}
