@@ -142,11 +142,15 @@ func (b *Broker) Stats() *wire.Stats { return b.server.Stats() }
 // cluster.Node.Fatal.
 func (b *Broker) Fatal() <-chan error { return b.node.Fatal() }
 
-// Shutdown stops in order: no new requests; those that began are answered,
+// Shutdown stops in order: other brokers take over what this one leads, while it still tells
+// clients of them; no new requests; those that began are answered,
 // parked fetches with what they have; then the node closes and marks its data
 // clean. When ctx ends first, connections are cut. It is idempotent.
 func (b *Broker) Shutdown(ctx context.Context) error {
-	b.stopOnce.Do(func() { close(b.stopping) })
+	b.stopOnce.Do(func() {
+		b.node.HandOver(ctx)
+		close(b.stopping)
+	})
 	err := b.server.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, b.server.Close())
