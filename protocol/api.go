@@ -53,10 +53,15 @@ const (
 	KeyDescribeLogDirs         int16 = 35
 	KeyCreatePartitions        int16 = 37
 	KeyDeleteGroups            int16 = 42
+	KeyElectLeaders            int16 = 43
 	KeyIncrementalAlterConfigs int16 = 44
+	KeyAlterReassignments      int16 = 45
+	KeyListReassignments       int16 = 46
 	KeyOffsetDelete            int16 = 47
+	KeyDescribeQuorum          int16 = 55
 	KeyDescribeCluster         int16 = 60
 	KeyDescribeProducers       int16 = 61
+	KeyUnregisterBroker        int16 = 64
 	KeyListConfigResources     int16 = 74
 	KeyDescribeTopicPartitions int16 = 75
 )
@@ -86,10 +91,15 @@ var apiTable = []API{
 	{KeyDescribeLogDirs, "DescribeLogDirs", 1, 5, 1, maxRequestBytes},
 	{KeyCreatePartitions, "CreatePartitions", 0, 3, 0, maxRequestBytes},
 	{KeyDeleteGroups, "DeleteGroups", 0, 3, 0, maxRequestBytes},
+	{KeyElectLeaders, "ElectLeaders", 0, 2, 0, maxRequestBytes},
 	{KeyIncrementalAlterConfigs, "IncrementalAlterConfigs", 0, 1, 0, maxRequestBytes},
+	{KeyAlterReassignments, "AlterPartitionReassignments", 0, 1, 0, maxRequestBytes},
+	{KeyListReassignments, "ListPartitionReassignments", 0, 0, 0, maxRequestBytes},
 	{KeyOffsetDelete, "OffsetDelete", 0, 0, 0, maxRequestBytes},
+	{KeyDescribeQuorum, "DescribeQuorum", 0, 2, 0, maxRequestBytes},
 	{KeyDescribeCluster, "DescribeCluster", 0, 2, 0, maxRequestBytes},
 	{KeyDescribeProducers, "DescribeProducers", 0, 0, 0, maxRequestBytes},
+	{KeyUnregisterBroker, "UnregisterBroker", 0, 0, 0, maxRequestBytes},
 	{KeyListConfigResources, "ListConfigResources", 0, 1, 0, maxRequestBytes},
 	{KeyDescribeTopicPartitions, "DescribeTopicPartitions", 0, 0, 0, maxRequestBytes},
 }

@@ -129,6 +129,23 @@ var adminShapes = []shape{
 			array("Assignment", array("BrokerIds", int32s(""))).orNull(0)),
 		int32s("TimeoutMs"), boolean("ValidateOnly"),
 	}},
+	{KeyElectLeaders, 2, []field{
+		int8s("ElectionType").since(1),
+		array("Topics", str("Topic"), array("Partitions", int32s(""))).orNull(0),
+		int32s("TimeoutMs"),
+	}},
+	{KeyAlterReassignments, 0, []field{
+		int32s("TimeoutMs"), boolean("AllowReplicationFactorChange").since(1),
+		array("Topics", str("Name"),
+			array("Partitions", int32s("PartitionIndex"), array("Replicas", int32s("")).orNull(0))),
+	}},
+	{KeyListReassignments, 0, []field{
+		int32s("TimeoutMs"), array("Topics", str("Name"), array("PartitionIndexes", int32s(""))).orNull(0),
+	}},
+	{KeyDescribeQuorum, 0, []field{
+		array("Topics", str("TopicName"), array("Partitions", int32s("PartitionIndex"))),
+	}},
+	{KeyUnregisterBroker, 0, []field{int32s("BrokerId")}},
 	{KeyDescribeCluster, 0, []field{
 		boolean("IncludeClusterAuthorizedOperations"), int8s("EndpointType").since(1),
 		boolean("IncludeFencedBrokers").since(2),

@@ -85,4 +85,28 @@ var errorTable = []errorEntry{
 	{typed[*metadata.InvalidReplicationFactorError], protocol.CodeInvalidReplicationFactor},
 	{typed[*metadata.InvalidAssignmentError], protocol.CodeInvalidReplicaAssignment},
 	{typed[*metadata.LimitError], protocol.CodePolicyViolation},
+	{typed[*metadata.InvalidTopicIDError], protocol.CodeInvalidRequest},
+	{typed[*metadata.ProducerIDError], protocol.CodeInvalidRequest},
+
+	{typed[*metadata.UnknownBrokerError], protocol.CodeBrokerIDNotRegistered},
+	{typed[*metadata.BrokerInUseError], protocol.CodeInvalidRequest},
+	{typed[*cluster.LastBrokerError], protocol.CodeInvalidRequest},
+	{typed[*metadata.InvalidBrokerError], protocol.CodeInvalidRegistration},
+	{typed[*metadata.BrokerIDTakenError], protocol.CodeDuplicateBrokerRegistration},
+	{func(err error) bool {
+		var e *cluster.JoinRefusedError
+		return errors.As(err, &e) && e.Taken
+	}, protocol.CodeDuplicateBrokerRegistration},
+	{typed[*cluster.JoinRefusedError], protocol.CodeInvalidRegistration},
+	{typed[*metadata.StaleBrokerEpochError], protocol.CodeStaleBrokerEpoch},
+	{typed[*metadata.ClusterIDError], protocol.CodeInconsistentClusterID},
+	{typed[*metadata.NoReassignmentError], protocol.CodeNoReassignmentInProgress},
+	{typed[*metadata.ReassignmentChangedError], protocol.CodeInvalidUpdateVersion}, // lost against another change
+	{typed[*metadata.DirectoryChangedError], protocol.CodeInvalidUpdateVersion},
+	{typed[*metadata.ConfigChangedError], protocol.CodeInvalidUpdateVersion},
+	{typed[*metadata.StaleEpochError], protocol.CodeFencedLeaderEpoch},
+	{typed[*cluster.FactorChangeError], protocol.CodeInvalidReplicationFactor},
+	{sentinel(cluster.ErrElectionNotNeeded), protocol.CodeElectionNotNeeded},
+	{typed[*cluster.PreferredLeaderError], protocol.CodePreferredLeaderNotAvailable},
+	{sentinel(partition.ErrTransferred), protocol.CodePreferredLeaderNotAvailable},
 }
