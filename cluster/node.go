@@ -336,7 +336,6 @@ func (n *Node) Close() error {
 }
 
 func (n *Node) close() error {
-	n.handOver()
 	n.cancel()
 	n.running.Wait()
 	n.reconciling.Lock()
