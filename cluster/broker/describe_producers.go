@@ -19,7 +19,7 @@ func (b *Broker) describeProducers(_ context.Context, _ *call, req *kmsg.Describ
 			po := kmsg.NewDescribeProducersResponseTopicPartition()
 			po.Partition = index
 			k := partKey{name: t.Topic, partition: index}
-			p, err := b.partitionOf(t.Topic, index)
+			p, err := b.partitionOf(t.Topic, index, noEpoch)
 			if named[k] {
 				err = invalidRequest("partition %s-%d is named twice", t.Topic, index)
 			}

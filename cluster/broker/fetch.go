@@ -9,13 +9,16 @@ package broker
 // looks again when one of them wakes it, the deadline passes, or the
 // connection ends.
 //
-// Added by version: 7 sessions (KIP-227), 9 leader epoch, 10 zstd, 12
-// diverging epochs, flexible, 13 topic ids, 15 replica state, 17 directory
-// id, 18 high watermark.
+// Added by version: 7 sessions (KIP-227), 9 leader epoch, 10 zstd, 11 racks
+// (KIP-392), 12 diverging epochs, flexible, 13 topic ids, 15 replica state, 16
+// leader hints (KIP-951), 17 directory id, 18 high watermark.
+// With a rack any replica serves; a leader names one that is nearer, and
+// gives no records then, if replica.selector.class asks for it. An offset that
+// a follower does not have yet is OFFSET_NOT_AVAILABLE.
 // A request parks for 30 s at most and names 10,000 partitions at most,
 // INVALID_REQUEST.
-// Left out: serving followers (replication is not over Fetch), preferred read
-// replicas, aborted transactions (there are none), throttling.
+// Left out: serving followers (replication is not over Fetch), aborted
+// transactions (there are none), throttling.
 
 import (
 	"context"
@@ -55,7 +58,16 @@ type fetchResult struct {
 	diverging bool
 	divEpoch  int32
 	divEnd    int64
+	preferred int32     // the broker to read from instead; noPreferred: this one
 	records   log.Range // empty without records
+}
+
+// noPreferred is the id of no broker.
+const noPreferred = -1
+
+// nothing is the result that has an error, if any, to tell.
+func nothing(code protocol.ErrorCode) fetchResult {
+	return fetchResult{code: code, high: -1, stable: -1, start: -1, preferred: noPreferred}
 }
 
 func (c *call) fetch(r kmsg.Request) wire.Reply {
@@ -113,40 +125,42 @@ func (f *fetching) look() bool {
 		f.read(&part.fetchPart, res, left, found == 0)
 		left -= res.records.Bytes
 		found += res.records.Bytes
-		now = now || res.code != protocol.CodeNone || res.diverging
+		now = now || res.code != protocol.CodeNone || res.diverging || res.preferred != noPreferred
 	}
 	return now || len(f.scope.parts) == 0 || f.req.MaxWaitMillis <= 0 || found >= int(f.req.MinBytes)
 }
 
 // read looks at one partition: epoch before position, as KIP-320 has it.
 func (f *fetching) read(part *fetchPart, res *fetchResult, maxBytes int, minOne bool) {
-	*res = fetchResult{high: -1, stable: -1, start: -1}
 	topic, code := f.call.broker.topicOf(f.req.Version >= 13, part.name, part.id)
+	*res = nothing(code)
 	if code != protocol.CodeNone {
-		res.code = code
 		return
 	}
-	find := topic.Partition
-	if f.req.Version >= 11 && f.req.Rack != "" {
-		find = topic.Replica // any replica serves a client that reads near it (KIP-392)
+	p, err := replicaOf(topic, part.partition, part.leaderEpoch, f.rack() != "")
+	if err == nil {
+		res.partition = p
+		err = f.readPartition(p, part, res, maxBytes, minOne)
 	}
-	p, err := find(part.partition)
 	if err != nil {
-		res.code = errorCode(err)
-		return
-	}
-	res.partition = p
-	if err := f.readPartition(p, part, res, maxBytes, minOne); err != nil {
-		*res = fetchResult{partition: p, high: -1, stable: -1, start: -1, code: errorCode(err)}
+		*res = nothing(errorCode(err))
 		if res.code == protocol.CodeKafkaStorageError && f.req.Version <= 5 {
 			res.code = protocol.CodeNotLeaderOrFollower // the older clients' word for it
 		}
 	}
 }
 
+// rack is where the client reads near, from any replica (KIP-392); empty: from leaders.
+func (f *fetching) rack() string {
+	if f.req.Version < 11 {
+		return ""
+	}
+	return f.req.Rack
+}
+
 func (f *fetching) readPartition(p *partition.Partition, part *fetchPart, res *fetchResult, maxBytes int, minOne bool) error {
-	if err := p.CheckLeaderEpoch(part.leaderEpoch); err != nil {
-		return err
+	if _, leading := p.Leading(); !leading && part.offset > p.LogEndOffset() {
+		return protocol.CodeOffsetNotAvailable // the leader has it, or says that nobody does
 	}
 	res.high, res.stable, res.start = p.HighWatermark(), p.LastStableOffset(), p.LogStartOffset()
 	if part.lastEpoch >= 0 {
@@ -156,6 +170,12 @@ func (f *fetching) readPartition(p *partition.Partition, part *fetchPart, res *f
 		}
 		if epoch < part.lastEpoch || end < part.offset {
 			res.diverging, res.divEpoch, res.divEnd = true, epoch, end
+			return nil
+		}
+	}
+	if _, leading := p.Leading(); leading {
+		if near, ok := f.call.broker.node.ReadReplica(p, f.rack()); ok && part.offset >= res.start && part.offset <= res.high {
+			res.preferred = near
 			return nil
 		}
 	}
@@ -209,5 +229,5 @@ func (f *fetching) drop(r *log.Range) {
 func (f *fetching) worthTelling(i int) bool {
 	part, res := &f.scope.parts[i], &f.results[i]
 	return !f.scope.incremental || !part.told || res.records.Bytes > 0 || res.code != protocol.CodeNone || res.diverging ||
-		res.high != part.toldHigh || res.start != part.toldLogStart
+		res.preferred != noPreferred || res.high != part.toldHigh || res.start != part.toldLogStart
 }

@@ -20,6 +20,7 @@ func (f *fetching) encode(code protocol.ErrorCode) wire.Response {
 			told = append(told, i)
 		}
 	}
+	hints := leaderHints{broker: f.call.broker, conn: f.call.Conn}
 	e := encoders.Get().(*protocol.FetchEncoder)
 	e.Begin(f.call.Header, protocol.FetchResponseHead{
 		ErrorCode: code, SessionID: f.scope.sessionID(), Topics: f.countTopics(told),
@@ -32,29 +33,43 @@ func (f *fetching) encode(code protocol.ErrorCode) wire.Response {
 		}
 		e.Topic(first.name, first.id, end-n)
 		for ; n < end; n++ {
-			e.Partition(f.describe(told[n]))
+			e.Partition(f.describe(told[n], &hints))
 		}
 	}
-	segments := e.Finish(nil)
+	segments := e.Finish(nodeEndpoints(hints.brokers))
 	f.settleSession()
 	return wire.Response{Parts: f.parts(e, segments, told)}
 }
 
 // describe words one result and notes in the scope what is told.
-func (f *fetching) describe(i int) protocol.FetchPartition {
+func (f *fetching) describe(i int, hints *leaderHints) protocol.FetchPartition {
 	res := &f.results[i]
 	part := &f.scope.parts[i]
 	part.told, part.toldHigh, part.toldLogStart = true, res.high, res.start
 	out := protocol.FetchPartition{
 		Partition: part.partition, ErrorCode: res.code,
 		HighWatermark: res.high, LastStableOffset: res.stable, LogStartOffset: res.start,
-		PreferredReadReplica: -1, RecordsBytes: res.records.Bytes,
+		PreferredReadReplica: res.preferred, RecordsBytes: res.records.Bytes,
 	}
 	if res.diverging {
 		out.DivergingEpoch = &protocol.EpochEndOffset{Epoch: res.divEpoch, EndOffset: res.divEnd}
 	}
+	if f.req.Version >= 16 && (res.code == protocol.CodeNotLeaderOrFollower || res.code == protocol.CodeFencedLeaderEpoch) {
+		if t, _ := f.call.broker.topicOf(true, "", part.id); t != nil {
+			if leader, ok := hints.of(t, part.partition); ok {
+				out.CurrentLeader = &leader
+			}
+		}
+	}
 	if f.req.IsolationLevel == 1 {
 		out.Aborted = []protocol.AbortedTransaction{} // there are no transactions yet; null is for the other level
+	}
+	return out
+}
+
+func nodeEndpoints(brokers []endpoint) (out []protocol.NodeEndpoint) {
+	for _, e := range brokers {
+		out = append(out, protocol.NodeEndpoint{NodeID: e.id, Host: e.host, Port: e.port, Rack: e.rack})
 	}
 	return out
 }

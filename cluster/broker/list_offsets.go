@@ -61,11 +61,8 @@ func (b *Broker) listOffsets(_ context.Context, _ *call, req *kmsg.ListOffsetsRe
 
 func (b *Broker) listOffset(req *kmsg.ListOffsetsRequest, topic string, in *kmsg.ListOffsetsRequestTopicPartition,
 	out *kmsg.ListOffsetsResponseTopicPartition) error {
-	p, err := b.partitionOf(topic, in.Partition)
+	p, err := b.partitionOf(topic, in.Partition, in.CurrentLeaderEpoch)
 	if err != nil {
-		return err
-	}
-	if err := p.CheckLeaderEpoch(in.CurrentLeaderEpoch); err != nil {
 		return err
 	}
 	if in.Timestamp < 0 {

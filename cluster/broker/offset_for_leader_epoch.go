@@ -18,10 +18,7 @@ func (b *Broker) offsetForLeaderEpoch(_ context.Context, _ *call, req *kmsg.Offs
 		for _, in := range t.Partitions {
 			po := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
 			po.Partition, po.LeaderEpoch, po.EndOffset = in.Partition, -1, -1
-			p, err := b.partitionOf(t.Topic, in.Partition)
-			if err == nil {
-				err = p.CheckLeaderEpoch(in.CurrentLeaderEpoch)
-			}
+			p, err := b.partitionOf(t.Topic, in.Partition, in.CurrentLeaderEpoch)
 			if err != nil {
 				po.ErrorCode = int16(errorCode(err))
 			} else {

@@ -9,7 +9,7 @@ package broker
 // for (partition/DESIGN.md).
 //
 // Added by version: 5 log start offset, 7 zstd, 8 record errors, 9 flexible,
-// 10 leader hints, 13 topic ids.
+// 10 leader hints (KIP-951), 13 topic ids.
 // Left out: transactional batches (refused), throttling.
 
 import (
@@ -141,6 +141,7 @@ func (c *call) produceReply(req *kmsg.ProduceRequest, resp *kmsg.ProduceResponse
 	}
 	if settled {
 		c.collect(context.Background(), resp, pending)
+		c.hintLeaders(req, resp)
 		return c.ready(resp)
 	}
 	timeout := time.Duration(max(req.TimeoutMillis, 0)) * time.Millisecond
@@ -151,8 +152,36 @@ func (c *call) produceReply(req *kmsg.ProduceRequest, resp *kmsg.ProduceResponse
 		if err := ctx.Err(); err != nil {
 			return wire.Response{}, err // nobody is there to hear it
 		}
+		c.hintLeaders(req, resp)
 		return c.encode(resp), nil
 	})
+}
+
+// hintLeaders names the leaders of the partitions that this broker does not lead.
+func (c *call) hintLeaders(req *kmsg.ProduceRequest, resp *kmsg.ProduceResponse) {
+	if req.Version < 10 {
+		return
+	}
+	hints := leaderHints{broker: c.broker, conn: c.Conn}
+	for i := range resp.Topics {
+		t := &resp.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			if protocol.ErrorCode(p.ErrorCode) != protocol.CodeNotLeaderOrFollower {
+				continue
+			}
+			if topic, _ := c.broker.topicOf(req.Version >= 13, t.Topic, t.TopicID); topic != nil {
+				if l, ok := hints.of(topic, p.Partition); ok {
+					p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = l.LeaderID, l.LeaderEpoch
+				}
+			}
+		}
+	}
+	for _, e := range hints.brokers {
+		b := kmsg.NewProduceResponseBroker()
+		b.NodeID, b.Host, b.Port, b.Rack = e.id, e.host, e.port, e.rack
+		resp.Brokers = append(resp.Brokers, b)
+	}
 }
 
 func (c *call) collect(ctx context.Context, resp *kmsg.ProduceResponse, pending []produced) {

@@ -41,11 +41,32 @@ func (b *Broker) checkPartition(topic string, index int32) error {
 	return nil
 }
 
-// partitionOf finds a partition that is led here by its topic's name.
-func (b *Broker) partitionOf(topic string, index int32) (*partition.Partition, error) {
+// noEpoch is the leader epoch of a client that does not know one.
+const noEpoch = -1
+
+// partitionOf finds a partition that is led here by its topic's name, for a client that
+// believes in a leader epoch.
+func (b *Broker) partitionOf(topic string, index, epoch int32) (*partition.Partition, error) {
 	t, code := b.topicOf(false, topic, [16]byte{})
 	if code != protocol.CodeNone {
 		return nil, code
+	}
+	return replicaOf(t, index, epoch, false)
+}
+
+// replicaOf finds this broker's replica of a partition, which has to lead unless any will
+// do. As KIP-320 has it, the epoch is looked at before who leads: a client behind learns
+// that there is news, one ahead that this broker is.
+func replicaOf(t *cluster.Topic, index, epoch int32, anyReplica bool) (*partition.Partition, error) {
+	p, err := t.Replica(index)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.CheckLeaderEpoch(epoch); err != nil {
+		return nil, err
+	}
+	if anyReplica {
+		return p, nil
 	}
 	return t.Partition(index)
 }
