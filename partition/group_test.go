@@ -24,6 +24,7 @@ import (
 type group struct {
 	t        testing.TB
 	settings Settings
+	timing   Timing
 	voters   []raft.ServerID
 
 	mu        sync.Mutex // guards addresses
@@ -37,6 +38,7 @@ type member struct {
 	id     raft.ServerID
 	node   int32
 	fs     *vfs.Mem
+	inj    *vfs.Injector
 	stable *raft.InmemStore
 	net    *transport.Transport
 	*rig   // nil when it is down
@@ -49,7 +51,11 @@ func directory(node int32) (d [16]byte) {
 
 // newGroup makes n nodes and starts the first ones, which are the group's first members.
 func newGroup(t testing.TB, n, voters int, s Settings) *group {
-	g := &group{t: t, settings: s, addresses: map[int32]string{}}
+	return newGroupTimed(t, n, voters, s, Timing{Heartbeat: 100 * time.Millisecond, Commit: 20 * time.Millisecond})
+}
+
+func newGroupTimed(t testing.TB, n, voters int, s Settings, timing Timing) *group {
+	g := &group{t: t, settings: s, timing: timing, addresses: map[int32]string{}}
 	for i := range int32(n) {
 		m := &member{id: raft.ServerID(transport.Address(i+1, directory(i+1))), node: i + 1, fs: vfs.NewMem(), stable: raft.NewInmemStore()}
 		g.nodes = append(g.nodes, m)
@@ -102,22 +108,24 @@ func (g *group) start(m *member, mode log.RecoveryMode) {
 		}
 	}
 	r.syncer = log.NewSyncer(2, fatal)
-	rep := Replication{Local: m.id, Stable: m.stable, Transport: handle,
-		Timing: Timing{Heartbeat: 100 * time.Millisecond, Commit: 20 * time.Millisecond}}
+	rep := Replication{Local: m.id, Stable: m.stable, Transport: handle, Timing: g.timing}
 	for _, id := range g.voters {
 		if id == m.id {
 			rep.Voters = g.voters
 		}
 	}
+	m.inj = vfs.NewInjector()
 	r.Partition, err = Open(Config{
-		Dir: "/p", FS: m.fs, Topic: "t", Recovery: mode, Syncer: r.syncer, Replication: rep,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now, Settings: g.settings, Fatal: fatal,
+		Dir: "/p", FS: vfs.Inject(m.fs, m.inj), Topic: "t", Recovery: mode, Syncer: r.syncer, Replication: rep,
+		Logger: g.logger(), Now: time.Now, Settings: g.settings, Fatal: fatal,
 	})
 	if err != nil {
 		g.t.Fatalf("node %d: %v", m.node, err)
 	}
 	m.rig = r
 }
+
+func (g *group) logger() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // stop ends a node in order.
 func (g *group) stop(m *member) {

@@ -151,6 +151,21 @@ func makeBatch(t testing.TB, rng *rand.Rand, who identity, n int) Batch {
 	return parsed(t, b)
 }
 
+// largeBatch is one record of n bytes.
+func largeBatch(t testing.TB, rng *rand.Rand, n int) Batch {
+	t.Helper()
+	value := make([]byte, n)
+	for i := range value {
+		value[i] = byte(rng.Uint32())
+	}
+	h := recordbatch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}
+	b, err := recordbatch.AppendBatch(nil, h, recordbatch.CodecNone, []recordbatch.Record{{Value: value}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed(t, b)
+}
+
 func parsed(t testing.TB, b []byte) Batch {
 	t.Helper()
 	h, err := recordbatch.ParseHeader(b)

@@ -1,0 +1,286 @@
+package partition
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"weir/log"
+	"weir/segment/vfs"
+)
+
+// These hold the library to what this package builds on (RELIABILITY.md, TR-1 to TR-19):
+// a new release that behaves otherwise fails here.
+
+// TestLibrarySettings (TR-8, TR-15): no snapshots of the library's own, no committed entries
+// restored at start, and pre-votes are on.
+func TestLibrarySettings(t *testing.T) {
+	r := open(t, vfs.NewMem(), log.RecoverClean, testSettings())
+	defer stopped(t, r)
+	conf := r.raftConfig()
+	if conf.RestoreCommittedLogs || conf.PreVoteDisabled {
+		t.Errorf("committed logs restored: %v, pre-vote disabled: %v", conf.RestoreCommittedLogs, conf.PreVoteDisabled)
+	}
+	first := r.log.FirstRaftIndex()
+	if err := r.raft.Load().Snapshot().Error(); err == nil {
+		t.Error("the library took a snapshot")
+	}
+	if _, err := (machine{r.Partition}).Snapshot(); err == nil {
+		t.Error("the machine gives snapshots")
+	}
+	if r.log.FirstRaftIndex() != first {
+		t.Error("entries are gone")
+	}
+}
+
+func stopped(t *testing.T, r *rig) {
+	t.Helper()
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLibraryReadsBackWhatWasSent: the library advances a follower by what it finds in the
+// request after the call, so a message may be cut. Entries that are together far larger than a
+// message all arrive, in many.
+func TestLibraryReadsBackWhatWasSent(t *testing.T) {
+	set := testSettings()
+	set.Log.SegmentBytes = 64 << 20
+	g := newGroupTimed(t, 3, 3, set, Timing{Heartbeat: time.Second})
+	rng := rand.New(rand.NewPCG(1, 1))
+	l := g.leader()
+	var all []*Append
+	for range 40 {
+		b := largeBatch(t, rng, 200<<10)
+		all = append(all, l.Propose(b, AcksAll))
+	}
+	for _, a := range all {
+		if err := await(t, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.same()
+}
+
+// TestManyProducersDrain (TR-13): with pipelining off nobody waits for the library's commit
+// timeout, which is set to an hour: every producer is answered, and so is the last one.
+func TestManyProducersDrain(t *testing.T) {
+	g := newGroupTimed(t, 3, 3, testSettings(), Timing{Heartbeat: time.Second, Commit: time.Hour})
+	l := g.leader()
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(i), 1))
+			for range 20 {
+				if err := await(t, l.Propose(makeBatch(t, rng, nobody, 1), AcksAll)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestFirstEntryKept (TR-14): wherever the first entry kept lies, an empty replica, one that
+// ends just before it and one that has it get the same records.
+func TestFirstEntryKept(t *testing.T) {
+	for _, cut := range []int64{1, 3, 30} {
+		g := newGroup(t, 4, 3, testSettings())
+		rng := rand.New(rand.NewPCG(uint64(cut), 1))
+		g.put(makeBatch(t, rng, nobody, int(cut)))
+		g.settle()
+		var away *member
+		for _, m := range g.nodes[:3] {
+			if m != g.leader() {
+				away = m
+			}
+		}
+		mode := g.crash(away, false)
+		for range 60 {
+			g.put(makeBatch(t, rng, nobody, 2))
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if _, err := g.leader().DeleteRecords(ctx, cut+90); err != nil {
+			t.Fatal(err)
+		}
+		g.start(away, mode)
+		g.start(g.nodes[3], log.RecoverClean)
+		if err := g.leader().AddLearner(ctx, g.nodes[3].id); err != nil {
+			t.Fatal(err)
+		}
+		g.put(makeBatch(t, rng, nobody, 1))
+		g.same()
+		for _, m := range g.nodes {
+			g.stop(m)
+		}
+	}
+}
+
+// TestFailedConfiguration (TR-18): a membership that could not be stored is nobody's: the
+// process ends, for the library would believe in it.
+func TestFailedConfiguration(t *testing.T) {
+	inj := vfs.NewInjector()
+	r := open(t, vfs.Inject(vfs.NewMem(), inj), log.RecoverClean, testSettings())
+	inj.Add(vfs.Rule{Kinds: vfs.OpWrite | vfs.OpPreallocate, Path: "*.log", Times: -1, Err: syscall.EIO})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := r.AddLearner(ctx, "2"); err == nil {
+		t.Error("a member was added without a disk")
+	}
+	select {
+	case <-r.fatal:
+	case <-ctx.Done():
+		t.Error("the node has not heard of it")
+	}
+	inj.Clear()
+	stopped(t, r)
+}
+
+// TestLostLog (TR-12, TR-19): a replica whose log is gone, and whose votes are not, does not
+// open: it would vote, and vouch for what it has forgotten.
+func TestLostLog(t *testing.T) {
+	g := newGroup(t, 3, 3, testSettings())
+	rng := rand.New(rand.NewPCG(1, 1))
+	g.put(makeBatch(t, rng, nobody, 1))
+	g.settle()
+	m := g.nodes[0]
+	g.stop(m)
+	m.fs = vfs.NewMem()
+	syncer := log.NewSyncer(1, nil)
+	defer syncer.Close()
+	_, err := Open(Config{
+		Dir: "/p", FS: m.fs, Topic: "t", Recovery: log.RecoverPowerLoss, Syncer: syncer, Logger: g.logger(), Now: time.Now,
+		Settings: testSettings(), Replication: Replication{Local: m.id, Voters: g.voters, Stable: m.stable},
+	})
+	var lost *LostError
+	if !errors.As(err, &lost) {
+		t.Fatalf("got %v, want a *LostError", err)
+	}
+}
+
+// TestTransferOnce (TR-9): a leadership is handed over once; after that, and after a transfer
+// that nobody took, writes are accepted by whoever leads.
+func TestTransferOnce(t *testing.T) {
+	g := newGroup(t, 3, 3, testSettings())
+	rng := rand.New(rand.NewPCG(1, 1))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for range 5 {
+		l := g.leader()
+		if err := l.Transfer(ctx, ""); err != nil {
+			t.Fatal(err)
+		}
+		g.put(makeBatch(t, rng, nobody, 1))
+		if _, leading := l.Leading(); leading {
+			t.Fatal("the old leader leads still")
+		}
+	}
+	l := g.leader()
+	var down []*member
+	for _, m := range g.nodes {
+		if m != l {
+			g.stop(m)
+			down = append(down, m)
+		}
+	}
+	_ = l.Transfer(ctx, down[0].id) // to nobody: it fails, or ends with the lease
+	if err := l.Transfer(ctx, down[0].id); err == nil {
+		t.Error("a second transfer of one leadership")
+	}
+	for _, m := range down {
+		g.start(m, log.RecoverClean)
+	}
+	g.put(makeBatch(t, rng, nobody, 1))
+	g.same()
+}
+
+// TestNoElectionWhileAFollowerStalls (TR-16): a follower whose main loop hangs for longer than
+// its timeout does not unseat a leader that is well.
+func TestNoElectionWhileAFollowerStalls(t *testing.T) {
+	g := newGroup(t, 3, 3, testSettings())
+	rng := rand.New(rand.NewPCG(1, 1))
+	g.put(makeBatch(t, rng, nobody, 1))
+	l := g.leader()
+	epoch, _ := l.Leading()
+	for _, m := range g.nodes {
+		if m == l {
+			continue
+		}
+		gate := vfs.NewGate()
+		m.inj.Add(vfs.Rule{Kinds: vfs.OpSync, Path: "*.log", Gate: gate})
+		a := l.Propose(makeBatch(t, rng, nobody, 1), AcksAll)
+		<-gate.Entered()
+		time.Sleep(300 * time.Millisecond) // three timeouts: the stall is what is tested
+		gate.Open()
+		m.inj.Clear()
+		if err := await(t, a); err != nil {
+			t.Fatal(err)
+		}
+		g.settle()
+	}
+	if now, leading := l.Leading(); !leading || now != epoch {
+		t.Errorf("epoch %d, leading %v; was %d", now, leading, epoch)
+	}
+}
+
+// TestStartAppliesOnlyWhatFollows (TR-7, small): a start applies again what comes after the
+// checkpoint, and knows the producers from before it.
+func TestStartAppliesOnlyWhatFollows(t *testing.T) {
+	mem := vfs.NewMem()
+	rng := rand.New(rand.NewPCG(1, 1))
+	r := open(t, mem, log.RecoverClean, testSettings())
+	who := identity{id: 3}
+	for range 50 {
+		if err := await(t, r.Propose(makeBatch(t, rng, who, 1), AcksAll)); err != nil {
+			t.Fatal(err)
+		}
+		who.sequence++
+	}
+	_, want := readAll(t, r.Partition, 0)
+	stopped(t, r)
+	r = open(t, mem, log.RecoverClean, testSettings())
+	defer stopped(t, r)
+	if at := r.checkpointOnDisk.Load(); at < 50 {
+		t.Errorf("the checkpoint is at entry %d", at)
+	}
+	if _, got := readAll(t, r.Partition, 0); !bytes.Equal(got, want) {
+		t.Error("other records than before")
+	}
+	var gap *SequenceError
+	if err := await(t, r.Propose(makeBatch(t, rng, identity{id: 3, sequence: 51}, 1), AcksAll)); !errors.As(err, &gap) {
+		t.Errorf("a gap: %v", err)
+	}
+}
+
+// TestProposalsOfAnotherLeadership: what waits in the library's queue when a leadership ends is
+// not written under the next one.
+func TestProposalsOfAnotherLeadership(t *testing.T) {
+	r := open(t, vfs.NewMem(), log.RecoverClean, testSettings())
+	defer stopped(t, r)
+	rng := rand.New(rand.NewPCG(1, 1))
+	b := makeBatch(t, rng, nobody, 1)
+	x, _, a := r.check(b, AcksAll)
+	r.forsake(r.notLeader()) // before the library has it
+	var deposed *NotLeaderError
+	if err := await(t, a); !errors.As(err, &deposed) {
+		t.Fatalf("got %v", err)
+	}
+	if err := r.raft.Load().ApplyLog(raft.Log{Data: b.Data, Extensions: x.key[:]}, 0).Error(); err != nil {
+		t.Fatal(err)
+	}
+	if err := await(t, r.Propose(makeBatch(t, rng, nobody, 1), AcksAll)); err != nil {
+		t.Fatal(err)
+	}
+	if end := r.LogEndOffset(); end != 1 {
+		t.Errorf("the log ends at %d, want 1", end)
+	}
+}
