@@ -20,15 +20,13 @@ func TestFatal(t *testing.T) {
 	} {
 		inj := vfs.NewInjector()
 		p := open(t, vfs.Inject(vfs.NewMem(), inj), log.RecoverClean, testSettings())
-		var told []error
-		p.cfg.Fatal = func(err error) { told = append(told, err) }
 		rng := rand.New(rand.NewPCG(1, 1))
 		inj.Add(vfs.Rule{Kinds: vfs.OpWrite | vfs.OpPreallocate, Path: "*.log", Times: -1, Err: x.errno})
 		var storage *StorageError
 		if err := await(t, p.Propose(makeBatch(t, rng, nobody, 1), AcksAll)); !errors.As(err, &storage) {
 			t.Errorf("%v: got %v, want a storage error", x.errno, err)
 		}
-		if (len(told) > 0) != x.fatal {
+		if told := len(p.fatal) > 0; told != x.fatal {
 			t.Errorf("%v: told %v, want fatal %v", x.errno, told, x.fatal)
 		}
 		inj.Clear()

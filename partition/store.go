@@ -206,12 +206,12 @@ func (p *Partition) nowStored(entries []*raft.Log, next int64) {
 // notStored ends what was proposed here and is not in the log: it never will be.
 func (p *Partition) notStored(err error) error {
 	err = p.storageError(err)
-	p.refuse(append([]*proposal(nil), p.w.own...), err)
-	p.w.reset()
 	var diverged *log.DivergedError
 	if errors.As(err, &diverged) || diskFailed(err) {
-		return p.fail(err)
+		_ = p.fail(err) // the node hears of it before the producers do
 	}
+	p.refuse(append([]*proposal(nil), p.w.own...), err)
+	p.w.reset()
 	return err
 }
 
