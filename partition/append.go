@@ -245,22 +245,61 @@ func (x *proposal) size() int {
 }
 
 // claim finds a queued proposal by its number, for the log to write under an epoch;
-// nil when it was ended with another leadership. Those before it were refused by the
-// library, which has told nobody.
+// nil when it was ended before. Those before it were refused by the library, which has
+// told nobody: they end here, and with them those that were checked against them, which
+// would leave a gap in their producer's sequence.
 func (p *Partition) claim(number uint64, epoch int32) *proposal {
+	var refused []*proposal
 	for len(p.queue) > 0 && p.queue[0].number() <= number {
 		x := p.queue[0]
 		p.queue[0] = nil
 		p.queue = p.queue[1:]
-		if x.number() == number && x.epoch == epoch {
+		if x.number() == number && x.epoch == epoch && !after(x, refused) {
 			x.is = writing
+			p.dropAfter(refused)
 			return x
 		}
+		refused = append(refused, x)
+	}
+	p.dropAfter(refused)
+	return nil
+}
+
+// after says whether a batch was checked against one that has been refused.
+func after(x *proposal, refused []*proposal) bool {
+	if x.kind != log.KindBatch || x.header.ProducerID < 0 {
+		return false
+	}
+	for _, r := range refused {
+		if r.kind == log.KindBatch && r.header.ProducerID == x.header.ProducerID {
+			return true
+		}
+	}
+	return false
+}
+
+// dropAfter ends what was refused, and what in the queue was checked against that. It is
+// called with mu held.
+func (p *Partition) dropAfter(refused []*proposal) {
+	if len(refused) == 0 {
+		return
+	}
+	rest := p.queue[:0:0]
+	for _, x := range p.queue {
+		if after(x, refused) {
+			refused = append(refused, x)
+		} else {
+			rest = append(rest, x)
+		}
+	}
+	p.queue = rest
+	err := p.notLeader()
+	for _, x := range refused {
 		p.forget(x)
 		x.data = nil
-		x.settle(p.notLeader())
+		x.settle(err)
 	}
-	return nil
+	p.room.Broadcast()
 }
 
 // giveUp ends an append's wait before its time, and gives its producer the bytes back.
