@@ -5,6 +5,7 @@ package torture
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,13 +23,13 @@ type meter struct {
 	running sync.WaitGroup
 
 	mu   sync.Mutex
-	last []time.Time // acknowledgement of each partition
+	acks [][]time.Time // of each partition
 }
 
 func (c *trio) measure(to topic) *meter {
 	c.t.Helper()
 	c.createTopic(to)
-	m := &meter{c: c, to: to, last: make([]time.Time, to.partitions)}
+	m := &meter{c: c, to: to, acks: make([][]time.Time, to.partitions)}
 	var ctx context.Context
 	ctx, m.cancel = context.WithCancel(context.Background())
 	for p := range to.partitions {
@@ -58,26 +59,24 @@ func (m *meter) write(ctx context.Context, p int32) {
 			continue
 		}
 		m.mu.Lock()
-		m.last[p] = time.Now()
+		m.acks[p] = append(m.acks[p], time.Now())
 		m.mu.Unlock()
 		time.Sleep(time.Millisecond) // the cores are for the brokers
 	}
 }
 
-// gaps is how long each of some partitions took from a moment to its next
-// acknowledgement. Longer than bound fails.
-func (m *meter) gaps(from time.Time, partitions []int32, bound time.Duration) (all []time.Duration) {
+// gaps is the longest time without an acknowledgement in each of some partitions, from
+// before a fault until they are written after it. Longer than bound fails.
+func (m *meter) gaps(before, after time.Time, partitions []int32, bound time.Duration) (all []time.Duration) {
 	m.c.t.Helper()
 	for _, p := range partitions {
 		for {
-			m.mu.Lock()
-			last := m.last[p]
-			m.mu.Unlock()
-			if gap := last.Sub(from); gap > 0 {
+			gap, over := m.gap(p, before, after)
+			if over {
 				all = append(all, gap)
 				break
 			}
-			if time.Since(from) > bound {
+			if time.Since(after) > bound {
 				m.c.t.Errorf("partition %d is not written %v after the fault", p, bound)
 				return append(all, bound)
 			}
@@ -85,6 +84,23 @@ func (m *meter) gaps(from time.Time, partitions []int32, bound time.Duration) (a
 		}
 	}
 	return all
+}
+
+// gap looks at one partition; over says that it has been written since after.
+func (m *meter) gap(p int32, before, after time.Time) (longest time.Duration, over bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	acks := m.acks[p]
+	last := before
+	i, _ := slices.BinarySearchFunc(acks, before, time.Time.Compare)
+	for _, at := range acks[i:] {
+		longest = max(longest, at.Sub(last))
+		last = at
+		if at.After(after) {
+			return longest, true
+		}
+	}
+	return longest, false
 }
 
 // ledBy is which partitions of the meter's topic a broker leads.
@@ -139,12 +155,16 @@ func TestClusterAvailability(t *testing.T) {
 			var gaps []time.Duration
 			all := []int32{0, 1, 2, 3, 4, 5}
 			for cycle := range cycles {
-				m.gaps(time.Now(), all, bound)
+				now := time.Now()
+				m.gaps(now, now, all, bound)
 				i := c.leader(m.to, int32(cycle%6))
 				led := m.ledBy(i)
 				began := time.Now()
 				f.down(c, i)
-				gone := m.gaps(began, led, bound)
+				gone := m.gaps(began, time.Now(), led, bound)
+				for i := range gone {
+					gone[i] = gone[i].Round(time.Millisecond)
+				}
 				t.Logf("broker %d led %d: %v", i+1, len(led), gone)
 				gaps = append(gaps, gone...)
 				f.recover(c, i)
@@ -152,7 +172,7 @@ func TestClusterAvailability(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 			m.end()
-			t.Logf("from the fault to the next acknowledged write: %s", histogram(gaps))
+			t.Logf("without an acknowledged write: %s", histogram(gaps))
 		})
 	}
 }

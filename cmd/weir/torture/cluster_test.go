@@ -3,6 +3,7 @@
 package torture
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cmd/weir/torture/history"
 )
@@ -180,6 +182,7 @@ var replicatedStyles = []style{
 // begin puts a cluster under load.
 func (c *trio) begin() *load {
 	c.t.Helper()
+	c.allVote()
 	for _, to := range replicated {
 		c.createTopic(to)
 		c.ids[to.name] = c.brokers[0].topicID(to.name)
@@ -189,9 +192,51 @@ func (c *trio) begin() *load {
 		kgo.RequestTimeoutOverhead(2 * time.Second), kgo.ProduceRequestTimeout(2 * time.Second),
 		kgo.ProducerBatchMaxBytes(32 << 10), // what gathers in an outage has to fit a small segment
 	}}
+	c.settled()
 	c.l.start(c.seed, replicatedStyles)
 	c.steady()
 	return c.l
+}
+
+// allVote waits until all brokers vote in the controller's group, and settled
+// until all know of the topics, which were made after that. One that is cut off
+// before it has heard who votes gives none of them its vote.
+func (c *trio) allVote() {
+	c.t.Helper()
+	began := time.Now()
+	for {
+		votes := 1 // of the one that began the cluster
+		for _, b := range c.brokers {
+			votes += bytes.Count(b.said(), []byte(`"controller: members changed","change":"votes"`))
+		}
+		if votes == len(c.brokers) {
+			return
+		}
+		if time.Since(began) > patience {
+			c.t.Fatalf("only %d brokers vote", votes)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (c *trio) settled() {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for i, b := range c.brokers {
+		client := b.client(kgo.SeedBrokers(b.address))
+		for {
+			r, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, client.SeedBrokers()[0])
+			if err == nil && len(r.Topics) == len(replicated) {
+				break
+			}
+			if ctx.Err() != nil {
+				c.t.Fatalf("broker %d does not know the topics: %v", i+1, err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		client.Close()
+	}
 }
 
 func (c *trio) createTopic(to topic) {
