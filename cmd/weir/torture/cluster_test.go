@@ -90,7 +90,7 @@ func (c *trio) end() {
 			b.kill() // a stopped process too
 		}
 	}
-	if !c.t.Failed() {
+	if !c.t.Failed() && os.Getenv("WEIR_TORTURE_KEEP") == "" {
 		os.RemoveAll(c.root)
 		return
 	}
