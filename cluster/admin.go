@@ -100,7 +100,7 @@ func (n *Node) newTopic(s TopicSpec, room int) (metadata.NewTopic, error) {
 		return t, err
 	}
 	if t.Assignment != nil {
-		return t, nil
+		return t, refuseFencedIn(n.Image(), 0, t.Assignment)
 	}
 	partitions, replicas := s.Partitions, s.Replicas
 	if partitions == -1 {
@@ -196,6 +196,8 @@ func (n *Node) AddPartitions(ctx context.Context, t *Topic, total int, assignmen
 		}
 	} else if len(assignment) != total-current {
 		return &metadata.InvalidAssignmentError{Partition: current, Reason: "one list of replicas is needed for each new partition"}
+	} else if err := refuseFencedIn(n.Image(), current, assignment); err != nil {
+		return err
 	}
 	result, err := n.run(ctx, metadata.CreatePartitions{
 		Topics:        []metadata.NewPartitions{{ID: t.ID, Current: int32(current), Assignment: assignment}},

@@ -76,6 +76,16 @@ func refuseFenced(im *metadata.Image, partition int, replicas, holders []int32) 
 	return nil
 }
 
+// refuseFencedIn is refuseFenced for new partitions from first on.
+func refuseFencedIn(im *metadata.Image, first int, assignment [][]int32) error {
+	for i, replicas := range assignment {
+		if err := refuseFenced(im, first+i, replicas, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // LastBrokerError says that no broker would be left to answer.
 type LastBrokerError struct{ ID int32 }
 
