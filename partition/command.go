@@ -58,7 +58,7 @@ func (p *Partition) propose(command []byte) *Append {
 	defer p.order.Unlock()
 	p.mu.Lock()
 	epoch, leading := p.Leading()
-	if p.closed.Load() || !leading {
+	if p.closed.Load() || !leading || p.handingOver {
 		p.mu.Unlock()
 		return &Append{err: p.notLeader()}
 	}

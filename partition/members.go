@@ -65,7 +65,8 @@ func (p *Partition) Remove(ctx context.Context, id raft.ServerID) error {
 
 // Transfer hands the leadership to a member with a vote; to the one that is nearest when
 // id is empty. It is tried once under a leadership: the library may be stuck after a
-// second try (its issue 696). Errors: ctx's, *NotLeaderError, ErrTransferred.
+// second try (its issue 696). Meanwhile nothing is taken: the library would refuse it and
+// tell nobody. Errors: ctx's, *NotLeaderError, ErrTransferred.
 func (p *Partition) Transfer(ctx context.Context, id raft.ServerID) error {
 	p.mu.Lock()
 	epoch, leading := p.Leading()
@@ -77,13 +78,20 @@ func (p *Partition) Transfer(ctx context.Context, id raft.ServerID) error {
 		p.mu.Unlock()
 		return ErrTransferred
 	}
-	p.transferred = epoch
+	p.transferred, p.handingOver = epoch, true
 	p.mu.Unlock()
 	r := p.raft.Load()
+	var f raft.Future
 	if id == "" {
-		return p.await(ctx, r.LeadershipTransfer())
+		f = r.LeadershipTransfer()
+	} else {
+		f = r.LeadershipTransferToServer(id, raft.ServerAddress(id))
 	}
-	return p.await(ctx, r.LeadershipTransferToServer(id, raft.ServerAddress(id)))
+	err := p.await(ctx, f)
+	p.mu.Lock()
+	p.handingOver = false
+	p.mu.Unlock()
+	return err
 }
 
 // ErrTransferred says that under this leadership a transfer has been tried already.

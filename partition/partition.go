@@ -105,6 +105,7 @@ type Partition struct {
 	ahead            map[int64][]*proposal // of idempotent producers, by id: those of queue and stored, in order
 	uncommittedBytes int
 	startAsked       int64 // by commands applied and not carried out yet, 0 for none
+	handingOver      bool  // a transfer is under way
 	transferred      int32 // epoch of the leadership that was last to be handed over
 	syncing          bool  // a flush is under way; its end looks for more
 	syncAgain        bool  // one was asked for since it began

@@ -86,10 +86,18 @@ func (r *rig) lead(t testing.TB) {
 // put proposes a batch and waits until it is in the log, or refused.
 func (r *rig) put(b Batch, acks Acks) *Append {
 	a := r.Propose(b, acks)
+	x := a.proposal
+	if x == nil {
+		return a
+	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	for x := a.proposal; x != nil && (x.is == queued || x.is == writing); {
+	for x.is == queued || x.is == writing {
 		r.room.Wait()
+	}
+	refused := x.is == ended
+	r.mu.Unlock()
+	if refused {
+		<-a.done // which is closed without the lock
 	}
 	return a
 }
