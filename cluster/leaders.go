@@ -138,6 +138,9 @@ func (n *Node) tellLeaders() {
 		select {
 		case <-n.leaders.wake:
 		case <-ticker.C:
+			if n.peers.transport == nil {
+				continue // there is nobody to tell again
+			}
 			everything = true
 		case <-n.ctx.Done():
 			return

@@ -40,6 +40,7 @@ func (n *Node) keepMembers() {
 	ticker := time.NewTicker(membersInterval)
 	defer ticker.Stop()
 	var balance rebalancer
+	var quiet quietMembers
 	for {
 		select {
 		case <-n.membersWake:
@@ -48,6 +49,7 @@ func (n *Node) keepMembers() {
 			return
 		}
 		im := n.Image()
+		quiet.renew(im.Brokers())
 		var work []func()
 		for _, t := range n.topics.Load().byName {
 			mt, ok := im.TopicByID(t.ID)
@@ -58,11 +60,16 @@ func (n *Node) keepMembers() {
 				if p == nil || i >= len(mt.Partitions) {
 					continue
 				}
-				if _, leading := p.Leading(); !leading {
+				epoch, leading := p.Leading()
+				if !leading || quiet.is(mt, int32(i), epoch) {
 					continue
 				}
-				if step := n.memberStep(mt, int32(i), p, im); step != nil {
+				step, settled := n.memberStep(mt, int32(i), p, im)
+				if step != nil {
 					work = append(work, step)
+				}
+				if settled {
+					quiet.note(mt, int32(i), epoch)
 				}
 			}
 		}
@@ -75,12 +82,40 @@ func (n *Node) keepMembers() {
 	}
 }
 
+// quietMembers remembers the groups that are as the metadata want them, so that a
+// thousand of them cost nothing: only another description of the topic, another
+// leadership or another set of brokers can change that.
+type quietMembers struct {
+	brokers []*metadata.Broker
+	groups  map[partitionKey]quietGroup
+}
+
+type quietGroup struct {
+	meta  *metadata.Topic
+	epoch int32
+}
+
+func (q *quietMembers) renew(brokers []*metadata.Broker) {
+	if q.groups == nil || !slices.Equal(q.brokers, brokers) {
+		q.brokers, q.groups = brokers, make(map[partitionKey]quietGroup)
+	}
+}
+
+func (q *quietMembers) is(mt *metadata.Topic, index, epoch int32) bool {
+	return q.groups[partitionKey{mt.ID, index}] == quietGroup{mt, epoch}
+}
+
+func (q *quietMembers) note(mt *metadata.Topic, index, epoch int32) {
+	q.groups[partitionKey{mt.ID, index}] = quietGroup{mt, epoch}
+}
+
 func serverID(r metadata.ReplicaID) raft.ServerID {
 	return raft.ServerID(transport.Address(r.Node, r.Directory))
 }
 
-// memberStep is the next change of a group, nil when there is none to make.
-func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partition, im *metadata.Image) func() {
+// memberStep is the next change of a group, nil when there is none to make now; settled
+// says that it is as it is wanted.
+func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partition, im *metadata.Image) (step func(), settled bool) {
 	mp := mt.Partitions[index]
 	wanted := make(map[raft.ServerID]metadata.ReplicaID)
 	var wantedReplicas []metadata.ReplicaID
@@ -91,7 +126,7 @@ func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partitio
 		}
 		// A broker that came back with an empty disk is another replica.
 		if b, registered := im.Broker(node); registered && b.Directory != r.Directory && !b.Fenced {
-			return func() { n.replaceDirectory(mt, index, r, b.Directory) }
+			return func() { n.replaceDirectory(mt, index, r, b.Directory) }, false
 		}
 		wanted[serverID(r)] = r
 		wantedReplicas = append(wantedReplicas, r)
@@ -103,33 +138,33 @@ func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partitio
 	}
 	for id := range wanted {
 		if !members[id] {
-			return n.change(mt, index, "add", id, func(ctx context.Context) error { return p.AddLearner(ctx, id) })
+			return n.change(mt, index, "add", id, func(ctx context.Context) error { return p.AddLearner(ctx, id) }), false
 		}
 	}
 	followers := p.Followers()
 	for _, f := range followers {
 		if _, ok := wanted[f.ID]; ok && !f.Voter && f.Match > 0 && f.Match+caughtUpEntries >= p.LastRaftIndex() {
-			return n.change(mt, index, "promote", f.ID, func(ctx context.Context) error { return p.Promote(ctx, f.ID) })
+			return n.change(mt, index, "promote", f.ID, func(ctx context.Context) error { return p.Promote(ctx, f.ID) }), false
 		}
 	}
 	for id := range wanted {
 		if !voters[id] {
-			return nil // catching up
+			return nil, false // catching up
 		}
 	}
 	self := serverID(metadata.ReplicaID{Node: n.ID(), Directory: n.DirectoryID()})
 	for id := range members {
 		if _, ok := wanted[id]; !ok && id != self {
-			return n.change(mt, index, "remove", id, func(ctx context.Context) error { return p.Remove(ctx, id) })
+			return n.change(mt, index, "remove", id, func(ctx context.Context) error { return p.Remove(ctx, id) }), false
 		}
 	}
 	if _, ok := wanted[self]; !ok {
-		return n.change(mt, index, "hand over", self, func(ctx context.Context) error { return p.Transfer(ctx, "") })
+		return n.change(mt, index, "hand over", self, func(ctx context.Context) error { return p.Transfer(ctx, "") }), false
 	}
 	if mp.Reassigning() {
-		return func() { n.completeReassignment(mt, index, wantedReplicas) }
+		return func() { n.completeReassignment(mt, index, wantedReplicas) }, false
 	}
-	return nil
+	return nil, true
 }
 
 func (n *Node) change(mt *metadata.Topic, index int32, what string, id raft.ServerID, f func(context.Context) error) func() {

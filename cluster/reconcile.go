@@ -144,6 +144,11 @@ func (n *Node) openPartition(t *Topic, index int32, s partition.Settings) (*part
 	return p, err
 }
 
+// aloneTiming is for groups on a broker that knows no other: they wait for nobody, and
+// wake up once a lease. It is also how long one that could not write its first entry, on
+// a full disk, waits before it stands again.
+var aloneTiming = partition.Timing{Heartbeat: 20 * time.Second, Lease: 20 * time.Second}
+
 func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.Partition, error) {
 	mp, self := &t.meta.Partitions[index], metadata.ReplicaID{Node: n.ID(), Directory: n.DirectoryID()}
 	id := groupID(t.ID, index)
@@ -156,7 +161,9 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 			rep.Voters = append(rep.Voters, serverID(r))
 		}
 	}
-	if n.peers.transport != nil {
+	if n.peers.transport == nil {
+		rep.Timing = aloneTiming
+	} else {
 		group, err := n.peers.transport.Group(id)
 		if err != nil {
 			return nil, err

@@ -205,11 +205,12 @@ func (g *group) put(b Batch) (offset int64) {
 	return 0
 }
 
-// settle waits until every member that is up has applied what the leader has.
+// settle waits until every member that is up has applied what the leader has, and carried
+// it out.
 func (g *group) settle() {
 	g.t.Helper()
 	l := g.leader()
-	end := l.LogEndOffset()
+	end, start := l.LogEndOffset(), l.LogStartOffset()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for _, m := range g.nodes {
@@ -218,7 +219,7 @@ func (g *group) settle() {
 		}
 		w := NewWaiter()
 		m.Attach(w)
-		for m.HighWatermark() < end {
+		for m.HighWatermark() < end || m.LogStartOffset() < start {
 			select {
 			case <-w.C():
 			case <-ctx.Done():

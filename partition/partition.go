@@ -178,7 +178,10 @@ func (p *Partition) start() error {
 	p.highWatermark.Store(max(at.nextOffset, p.log.LogStartOffset()))
 	p.log.SetAppliedFloor(at.raftIndex)
 	p.log.SetRetainFloor(at.raftIndex)
-	return p.startRaft()
+	if err := p.startRaft(); err != nil {
+		return err
+	}
+	return p.log.CloseIdle() // what reading the log at a start has opened
 }
 
 // AwaitLeader waits until this replica serves as the leader, or another one is known

@@ -6,8 +6,12 @@ import (
 )
 
 // recentFrames is how many of the last frames are remembered, so that readers
-// at the end of the log find their place without index or file.
-const recentFrames = 64
+// at the end of the log find their place without index or file. The ring grows to
+// that from fewRecentFrames: a thousand idle partitions have written little.
+const (
+	recentFrames    = 64
+	fewRecentFrames = 8
+)
 
 // tail is where a segment ends: written by the writer, read by all.
 type tail struct {
@@ -45,23 +49,37 @@ func (t *tail) reset(end State) {
 func (t *tail) publish(bufs [][]byte, frames []Frame, end State) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.recent == nil {
-		t.recent = make([]recentFrame, recentFrames)
-	}
+	t.grow(len(frames))
 	for i, f := range frames {
-		r := &t.recent[(t.first+t.count)%recentFrames]
+		r := &t.recent[(t.first+t.count)%len(t.recent)]
 		*r = recentFrame{position: f.Position, end: f.End(), offset: f.Offset, nextOffset: f.NextOffset, raftIndex: f.RaftIndex, standIn: f.Removed > 0}
 		copy(r.head[:], bufs[i])
-		if t.count < recentFrames {
+		if t.count < len(t.recent) {
 			t.count++
 		} else {
-			t.first = (t.first + 1) % recentFrames
+			t.first = (t.first + 1) % len(t.recent)
 		}
 	}
 	t.state = end
 }
 
-func (t *tail) at(i int) *recentFrame { return &t.recent[(t.first+i)%recentFrames] }
+// grow makes room for more frames, as far as the ring may grow.
+func (t *tail) grow(more int) {
+	size := max(len(t.recent), fewRecentFrames)
+	for size < t.count+more && size < recentFrames {
+		size *= 2
+	}
+	if size == len(t.recent) {
+		return
+	}
+	ring := make([]recentFrame, size)
+	for i := range t.count {
+		ring[i] = *t.at(i)
+	}
+	t.recent, t.first = ring, 0
+}
+
+func (t *tail) at(i int) *recentFrame { return &t.recent[(t.first+i)%len(t.recent)] }
 
 // head gives the first bytes of the frame of a raft index; ok is false when it is
 // not among those remembered.
