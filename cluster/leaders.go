@@ -45,13 +45,44 @@ type leaders struct {
 	known   map[partitionKey]Leadership
 	told    map[partitionKey]Leadership // by this node, of what it leads
 	changed chan struct{}               // closed when known changes
+	telling map[int32]bool              // brokers that are being told; true: something new came up meanwhile
+	again   bool                        // everything is to be told at the next wake
 }
 
 func newLeaders() *leaders {
 	return &leaders{
 		wake: make(chan struct{}, 1), known: make(map[partitionKey]Leadership), told: make(map[partitionKey]Leadership),
-		changed: make(chan struct{}),
+		changed: make(chan struct{}), telling: make(map[int32]bool),
 	}
+}
+
+// beginTelling says whether a broker may be told now. It is told one thing after the
+// other; who does not get its turn is told everything afterwards.
+func (l *leaders) beginTelling(broker int32) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, busy := l.telling[broker]
+	l.telling[broker] = busy
+	return !busy
+}
+
+func (l *leaders) endTelling(broker int32) {
+	l.mu.Lock()
+	missed := l.telling[broker]
+	delete(l.telling, broker)
+	l.again = l.again || missed
+	l.mu.Unlock()
+	if missed {
+		l.notify()
+	}
+}
+
+func (l *leaders) takeAgain() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	again := l.again
+	l.again = false
+	return again
 }
 
 // notify is called by partitions, from within their groups.
@@ -137,6 +168,7 @@ func (n *Node) tellLeaders() {
 		everything := false
 		select {
 		case <-n.leaders.wake:
+			everything = n.leaders.takeAgain()
 		case <-ticker.C:
 			if n.peers.transport == nil {
 				continue // there is nobody to tell again
@@ -185,8 +217,9 @@ func (n *Node) leadershipNews(everything bool) map[partitionKey]Leadership {
 // maxLeadersPerCall bounds one message.
 const maxLeadersPerCall = 4096
 
-// spread tells all other brokers, side by side. One that cannot be reached hears with
-// the next telling of everything.
+// spread tells all other brokers, side by side, and does not wait: one that is halted must
+// not keep the others from hearing. One that cannot be reached hears with the next telling
+// of everything.
 func (n *Node) spread(news map[partitionKey]Leadership) {
 	if n.peers.transport == nil {
 		return
@@ -203,14 +236,14 @@ func (n *Node) spread(news map[partitionKey]Leadership) {
 	if b != nil {
 		messages = append(messages, b)
 	}
-	ctx, cancel := context.WithTimeout(n.ctx, leadersInterval)
-	defer cancel()
-	var wg sync.WaitGroup
 	for _, broker := range n.Image().Brokers() {
-		if broker.ID == n.ID() || broker.Fenced {
+		if broker.ID == n.ID() || broker.Fenced || !n.leaders.beginTelling(broker.ID) {
 			continue
 		}
-		wg.Go(func() {
+		n.running.Go(func() {
+			defer n.leaders.endTelling(broker.ID)
+			ctx, cancel := context.WithTimeout(n.ctx, leadersInterval)
+			defer cancel()
 			for _, m := range messages {
 				if _, err := n.peers.transport.Call(ctx, broker.ID, serviceLeaders, m); err != nil {
 					n.logger.Debug("a broker was not told who leads", "broker", broker.ID, "err", err)
@@ -219,7 +252,6 @@ func (n *Node) spread(news map[partitionKey]Leadership) {
 			}
 		})
 	}
-	wg.Wait()
 }
 
 func appendLeadership(b []byte, k partitionKey, x Leadership) []byte {

@@ -20,3 +20,28 @@ func TestLeadersToldTooEarly(t *testing.T) {
 		t.Errorf("the table knows %+v of a topic that does not exist here", x)
 	}
 }
+
+// TestTellingOneAfterTheOther: news for a broker that is still being told make it hear
+// everything afterwards, and keep no other from being told.
+func TestTellingOneAfterTheOther(t *testing.T) {
+	l := newLeaders()
+	if !l.beginTelling(2) || l.beginTelling(2) || !l.beginTelling(3) {
+		t.Fatal("broker 2 is told twice at once, or broker 3 waits for it")
+	}
+	l.endTelling(3)
+	if l.takeAgain() {
+		t.Error("broker 3 missed nothing")
+	}
+	l.endTelling(2)
+	select {
+	case <-l.wake:
+	default:
+		t.Error("nobody is woken for broker 2")
+	}
+	if !l.takeAgain() || l.takeAgain() {
+		t.Error("broker 2 missed something, and is told everything once")
+	}
+	if !l.beginTelling(2) {
+		t.Error("broker 2 cannot be told any more")
+	}
+}
