@@ -33,7 +33,8 @@ func leaves(t *testing.T, f func(path string, c *cobra.Command)) {
 }
 
 // doers are the commands whose purpose is not to show something. All others have to offer JSON.
-var doers = []string{"start", "dev kill", "dev restart", "dev stop", "dev purge", "produce", "completion", "topic create", "topic alter", "topic delete", "topic add-partitions", "topic trim"}
+var doers = []string{"start", "dev kill", "dev restart", "dev stop", "dev purge", "produce", "completion", "topic create", "topic alter", "topic delete", "topic add-partitions", "topic trim",
+	"partition move", "partition transfer-leader", "broker decommission"}
 
 func TestEveryReadCommandOffersJSON(t *testing.T) {
 	leaves(t, func(path string, c *cobra.Command) {
@@ -73,7 +74,7 @@ func TestConnectionFlagsAreTheSameEverywhere(t *testing.T) {
 	})
 }
 
-var destructive = []string{"topic delete", "topic trim", "dev purge"}
+var destructive = []string{"topic delete", "topic trim", "dev purge", "broker decommission"}
 
 // A destructive command asks unless -y is given, and can be tried with --dry-run.
 func TestDestructiveCommands(t *testing.T) {
@@ -149,6 +150,12 @@ func TestUsageErrors(t *testing.T) {
 		{"start --set num.partition=3", `num.partitions`},
 		{"start --config /does/not/exist.properties", "no such file"},
 		{"dev --set num.partitions=none", "num.partitions"},
+		{"cluster health --within 5s", "goes with --exit-when-healthy"},
+		{"cluster health --exit-when-healthy", "with --watch"},
+		{"partition move t 0", "--to, or --cancel"},
+		{"partition move t 0 --to 1 --cancel", "--to, or --cancel"},
+		{"partition move t", "needs TOPIC PARTITION"},
+		{"broker decommission x", "no broker's number"},
 		{"dev now", "weir dev has no command \"now\""},
 		{"dev --nodes 0", "1 to 9 brokers"},
 		{"dev --nodes 10", "1 to 9 brokers"},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"weir/cmd/weir/fault"
@@ -60,6 +61,9 @@ type Client struct {
 // Explain is fault.Explain with what the client knows: when the cluster has named a broker's address that
 // cannot be reached from here, that is the reason, whatever came of it.
 func (c *Client) Explain(what string, err error) error {
+	if err != nil && tooOld(err) {
+		err = errors.Join(kerr.UnsupportedVersion, err)
+	}
 	explained := fault.Explain(what, err)
 	var e *fault.Error
 	if !errors.As(explained, &e) || e.Code != "" || e.Exit == fault.Interrupted {
@@ -72,6 +76,12 @@ func (c *Client) Explain(what string, err error) error {
 		}
 	}
 	return explained
+}
+
+// tooOld reports whether the client did not send a request because the broker does not list it. The client
+// has no value for that, only these sentences.
+func tooOld(err error) bool {
+	return strings.Contains(err.Error(), "broker is too old") || strings.Contains(err.Error(), "request key is unknown")
 }
 
 // Addresses returns where to start from: flags, then -X bootstrap.servers, then the environment, then
