@@ -187,13 +187,3 @@ func (b *Broker) brokersFor(conn *wire.Conn) []endpoint {
 	}
 	return out
 }
-
-// advertisedTo is this broker's own address for a client.
-func (b *Broker) advertisedTo(conn *wire.Conn) (host string, port int32) {
-	for _, e := range b.brokersFor(conn) {
-		if e.id == b.node.ID() {
-			return e.host, e.port
-		}
-	}
-	return "", -1
-}

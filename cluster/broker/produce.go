@@ -118,16 +118,16 @@ func prepare(t *cluster.Topic, version int16, records []byte, now time.Time) (pa
 // produceUnanswered ends an acks=0 request: silence, once the bytes of the request are
 // not needed any more, or, since that is the only way to tell, the end of the connection.
 func (c *call) produceUnanswered(resp *kmsg.ProduceResponse, pending []produced) wire.Reply {
-	for i := range resp.Topics {
-		for j := range resp.Topics[i].Partitions {
-			if code := resp.Topics[i].Partitions[j].ErrorCode; code != 0 {
-				return wire.Closed(protocol.ErrorCode(code))
-			}
-		}
-	}
 	return lazy(func(ctx context.Context) (wire.Response, error) {
 		for _, p := range pending {
 			_ = p.append.Wait(ctx) // nobody listens
+		}
+		for i := range resp.Topics {
+			for j := range resp.Topics[i].Partitions {
+				if code := resp.Topics[i].Partitions[j].ErrorCode; code != 0 {
+					return wire.Response{}, protocol.ErrorCode(code)
+				}
+			}
 		}
 		return wire.Response{Silent: true}, nil
 	})

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -215,5 +216,27 @@ func TestProduceTopicRules(t *testing.T) {
 	old := fetchRequest(9, "zipped", [16]byte{}, 0, 0)
 	if code := ask[*kmsg.FetchResponse](c, old).Topics[0].Partitions[0].ErrorCode; protocol.ErrorCode(code) != protocol.CodeUnsupportedCompressionType {
 		t.Errorf("zstd to a client below Fetch 10: %v", protocol.ErrorCode(code))
+	}
+}
+
+// TestProduceUnansweredInPart: without acks an error ends the connection, and the batches
+// beside it keep their bytes until they are written.
+func TestProduceUnansweredInPart(t *testing.T) {
+	b := brokertest.Start(t, nil)
+	admin := dial(t, b.Addr())
+	id := admin.createTopic("t", 1, nil)
+	value := strings.Repeat("v", 100_000)
+	for i := range int64(10) {
+		c := dial(t, b.Addr())
+		req := produceRequest(9, "t", id, 0, 0, batchOf(t, plain, recordbatch.CodecNone, record("k", value)))
+		unknown := kmsg.NewProduceRequestTopicPartition()
+		unknown.Partition, unknown.Records = 9, []byte{}
+		req.Topics[0].Partitions = append(req.Topics[0].Partitions, unknown)
+		c.send(req)
+		c.closed()
+		brokertest.Eventually(t, "the batch is committed", func() bool { return admin.fetch("t", 0, 0).HighWatermark == i+1 })
+	}
+	if n := len(offsets(t, admin.fetch("t", 0, 0).RecordBatches)); n == 0 {
+		t.Error("the records cannot be read")
 	}
 }
