@@ -41,10 +41,10 @@ var errNoUnclean = fmt.Errorf("%w: an unclean election is not possible: a partit
 
 func (b *Broker) electLeaders(ctx context.Context, _ *call, req *kmsg.ElectLeadersRequest) (*kmsg.ElectLeadersResponse, error) {
 	resp := req.ResponseKind().(*kmsg.ElectLeadersResponse)
-	ctx, cancel := withTimeout(ctx, min(req.TimeoutMillis, int32(electionTimeout.Milliseconds())))
+	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)
 	defer cancel()
-	bounded, cancelBounded := context.WithTimeout(ctx, electionTimeout)
-	defer cancelBounded()
+	ctx, cancelLate := context.WithTimeout(ctx, electionTimeout)
+	defer cancelLate()
 	elect := b.node.ElectPreferred
 	switch {
 	case req.Version >= 1 && req.ElectionType == electUnclean:
@@ -60,7 +60,7 @@ func (b *Broker) electLeaders(ctx context.Context, _ *call, req *kmsg.ElectLeade
 	sideBySide(elections, asked, func(e *election) {
 		if e.err == nil {
 			if e.err = b.checkPartition(e.name, e.partition); e.err == nil {
-				e.err = elect(bounded, b.node.Topic(e.name), e.partition)
+				e.err = elect(ctx, b.node.Topic(e.name), e.partition)
 			}
 		}
 	})
