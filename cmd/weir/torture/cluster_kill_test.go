@@ -215,6 +215,7 @@ func (c *trio) suffers(f fault) {
 func torment(t *testing.T, faults []fault, net func(t *testing.T) wires) {
 	for _, f := range faults {
 		t.Run(strings.ReplaceAll(strings.ReplaceAll(f.name, ",", ""), " ", "-"), func(t *testing.T) {
+			t.Parallel() // much of it is waiting
 			c := newTrio(t, net(t))
 			c.begin()
 			for range clusterCycles(t) {
@@ -249,7 +250,7 @@ func TestClusterMix(t *testing.T) {
 	all := append(append([]fault{slowFault}, processFaults...), networkFaults...)
 	c := newTrio(t, newProxies(t))
 	c.begin()
-	for range setting(t, "WEIR_TORTURE_CLUSTER_MIX", 5) {
+	for range setting(t, "WEIR_TORTURE_CLUSTER_MIX", 4) {
 		c.suffers(all[c.rng.IntN(len(all))])
 	}
 	c.finish()

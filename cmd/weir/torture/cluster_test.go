@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -189,7 +190,7 @@ func (c *trio) begin() *load {
 	}
 	c.l = &load{t: c.t, b: c.brokers[0], pause: 20 * time.Millisecond, topics: replicated, opts: []kgo.Opt{
 		// A broker that is halted is not waited for long.
-		kgo.RequestTimeoutOverhead(2 * time.Second), kgo.ProduceRequestTimeout(2 * time.Second),
+		kgo.RequestTimeoutOverhead(time.Second), kgo.ProduceRequestTimeout(time.Second),
 		kgo.ProducerBatchMaxBytes(32 << 10), // what gathers in an outage has to fit a small segment
 	}}
 	c.settled()
@@ -287,7 +288,7 @@ func (c *trio) steady() time.Duration {
 // steadyBut is steady for all but some partitions, as the history numbers them.
 func (c *trio) steadyBut(not map[int32]bool) time.Duration {
 	c.t.Helper()
-	began := time.Now()
+	began, told := time.Now(), false
 	from := len(c.l.record.Events())
 	for {
 		missing := c.l.places()
@@ -304,11 +305,51 @@ func (c *trio) steadyBut(not map[int32]bool) time.Duration {
 		if len(missing) == 0 {
 			return time.Since(began)
 		}
+		if time.Since(began) > 5*time.Second && !told {
+			told = true
+			c.t.Logf("after 5 s nothing is written by (producer, partition) %v; led by: %v", slices.Sorted(maps.Keys(names(missing))), c.leads())
+		}
 		if time.Since(began) > patience {
 			c.t.Fatalf("a minute after the fault nothing is written by (producer, partition) %v", missing)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+func names(places map[[2]int32]bool) map[string]bool {
+	all := map[string]bool{}
+	for p := range places {
+		all[fmt.Sprint(p)] = true
+	}
+	return all
+}
+
+// leads is who leads what, by partition, in the eyes of each broker that answers.
+func (c *trio) leads() map[int]map[int32]int32 {
+	all := map[int]map[int32]int32{}
+	for i, b := range c.brokers {
+		if c.down[i] || c.stopped[i] {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		client := b.client(kgo.SeedBrokers(b.address))
+		if r, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, client.SeedBrokers()[0]); err == nil {
+			all[i+1] = map[int32]int32{}
+			for _, to := range c.l.topics {
+				for _, x := range r.Topics {
+					if x.Topic == nil || *x.Topic != to.name {
+						continue
+					}
+					for _, p := range x.Partitions {
+						all[i+1][to.partition(p.Partition)] = p.Leader
+					}
+				}
+			}
+		}
+		client.Close()
+		cancel()
+	}
+	return all
 }
 
 // finish heals, ends the load, and passes the verdict over what clients saw

@@ -2,16 +2,27 @@
 // has its files damaged, and what clients were told before has to be true
 // after. The tests carry the build tag torture; `make torture` runs them.
 //
-// Two of them mount file systems and so need root: a full disk is a small
+// Some of them mount file systems and so need root: a full disk is a small
 // tmpfs, and power is lost on an ext4 image by the file system's shutdown call.
 // Where that is not allowed they fail and say so; WEIR_TORTURE_MOUNT=no leaves
 // them out.
+//
+// The TestCluster tests have three brokers, partitions with three replicas, and
+// producers and consumers on them all the time. After the faults the cluster
+// heals, the replicas' logs have to become equal byte for byte, and the history
+// is judged. Links are cut by network namespaces where root can make some
+// (WEIR_TORTURE_NETNS=no leaves them out), else by a proxy.
 //
 // Sizes come from the environment:
 //
 //	WEIR_TORTURE_CYCLES   kills of TestKill (25)
 //	WEIR_TORTURE_LOSSES   power losses of TestPowerLoss (5)
 //	WEIR_TORTURE_RECORDS  records of TestManyRecords (1000000)
+//	WEIR_TORTURE_CLUSTER_CYCLES  how often each fault of a cluster's tests (1)
+//	WEIR_TORTURE_CLUSTER_MIX     faults of TestClusterMix (4)
+//	WEIR_TORTURE_FAILOVERS       of each kind, of TestClusterAvailability (2)
+//	WEIR_TORTURE_KEEP            when set, a cluster's data, logs and history stay
+//	                             in the temporary folder though its test passes
 //	WEIR_TORTURE_SEED     of everything drawn at random (the clock)
 //	WEIR_TORTURE_BINARY   the binary to attack (one that is built first)
 package torture

@@ -202,6 +202,22 @@ func generated(rng *rand.Rand) []Event {
 	return append(events, finals...)
 }
 
+// TestWeakAcks: what a leader alone has acknowledged may be lost with it, and another
+// record may lie in its place. It is counted, once.
+func TestWeakAcks(t *testing.T) {
+	events := good()
+	events = slices.Insert(events, 3,
+		Event{Op: Send, Value: NewValue(3, 1), Sum: 31}, Event{Op: Ack, Value: NewValue(3, 1), Offset: 0, Weak: true},
+		Event{Op: Send, Value: NewValue(3, 2), Sum: 32, Partition: 1}, Event{Op: Ack, Value: NewValue(3, 2), Offset: 1, Partition: 1, Weak: true})
+	if r := Check(events); r.Total != 0 || r.WeakLost != 2 {
+		t.Errorf("%d lost with their leader, want 2: %v", r.WeakLost, r.Violations)
+	}
+	events = append(good(), Event{Op: Ack, Value: NewValue(1, 4), Offset: 3, Weak: true})
+	if r := Check(events); r.Total != 0 || r.WeakLost != 0 {
+		t.Errorf("%d lost with their leader, want none: %v", r.WeakLost, r.Violations)
+	}
+}
+
 // TestMutations: good histories pass, and one event of the final reading or
 // of a consumer that is dropped, moved, doubled or changed is found out.
 func TestMutations(t *testing.T) {
