@@ -93,7 +93,7 @@ func watchHealth(ctx, limit context.Context, s *Streams, cl *connect.Client, o c
 	defer tick.Stop()
 	var before *clusterHealth
 	for {
-		h, err := readHealth(ctx, cl) // a look that has begun may end, so that there is something to tell
+		h, err := readHealth(ctx, cl)       // a look that has begun may end, so that there is something to tell
 		if err != nil && ctx.Err() == nil { // nobody answers: unhealthy, and worth watching
 			h, err = &clusterHealth{Reasons: []string{err.Error()}}, nil
 		}
