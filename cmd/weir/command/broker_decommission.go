@@ -104,7 +104,7 @@ func carryOut(ctx context.Context, s *Streams, cl *connect.Client, plan []move) 
 	if len(goals) == 0 {
 		return nil
 	}
-	return awaitMoves(ctx, s, cl, goals)
+	return awaitMoves(ctx, s, cl, goals, sameBrokers)
 }
 
 func unregister(ctx context.Context, cl *connect.Client, id int32) error {

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cmd/weir/fault"
 	"weir/cmd/weir/local"
@@ -128,19 +128,31 @@ func stopNodes(ctx context.Context, s *Streams, dir local.Dir, state *local.Stat
 	return stopped, err
 }
 
-// awaitNode returns when a node answers clients and knows all the brokers of want, and fails early when its
-// process ends.
+// devLeaders is how long a node that answers may take to know who leads its partitions. Some may have no
+// leader for as long as other nodes are down, so that is no failure.
+const devLeaders = 10 * time.Second
+
+// awaitNode returns when a node answers clients, knows all the brokers of want and who leads what, and
+// fails early when its process ends.
 func awaitNode(ctx context.Context, dir local.Dir, n *local.Node, want []int32) error {
 	limit, cancel := context.WithTimeout(ctx, devUpTimeout)
 	defer cancel()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(n.Kafka), kgo.ClientID("weir-dev"), kgo.DisableClientMetrics(), kgo.RetryTimeout(time.Second))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(n.Kafka), kgo.ClientID("weir-dev"), kgo.DisableClientMetrics())
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for !knows(limit, cl, n.Kafka, want) {
+	var answered time.Time
+	for {
+		answers, leaders := ask(limit, cl, n.Kafka, want)
+		if answers && answered.IsZero() {
+			answered = time.Now()
+		}
+		if answers && (leaders || time.Since(answered) > devLeaders) {
+			return nil
+		}
 		if !n.Up() {
 			return &fault.Error{What: fmt.Sprintf("node %d ended while it started", n.ID), Why: "Its log ends with\n" + tail(dir.Log(n.ID), 5)}
 		}
@@ -154,24 +166,34 @@ func awaitNode(ctx context.Context, dir local.Dir, n *local.Node, want []int32) 
 				Why: "More than half of the brokers have to be up for one to start. The end of its log:\n" + tail(dir.Log(n.ID), 5), Exit: fault.TooLate}
 		}
 	}
-	return nil
 }
 
-// knows asks the broker at addr, which a connection shows to listen, for the brokers it knows.
-func knows(ctx context.Context, cl *kgo.Client, addr string, want []int32) bool {
-	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return false
-	}
-	c.Close()
+// ask asks the node at addr itself, the client's only seed, whether it knows the brokers of want, and a
+// leader for every partition.
+func ask(ctx context.Context, cl *kgo.Client, addr string, want []int32) (answers, leaders bool) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	brokers, err := kadm.NewClient(cl).ListBrokers(ctx)
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr) // kgo would try again and again
 	if err != nil {
-		return false
+		return false, false
 	}
-	ids := brokers.NodeIDs()
-	return !slices.ContainsFunc(want, func(id int32) bool { return !slices.Contains(ids, id) })
+	c.Close()
+	resp, err := cl.SeedBrokers()[0].Request(ctx, kmsg.NewPtrMetadataRequest())
+	if err != nil {
+		return false, false
+	}
+	m := resp.(*kmsg.MetadataResponse)
+	for _, id := range want {
+		if !slices.ContainsFunc(m.Brokers, func(b kmsg.MetadataResponseBroker) bool { return b.NodeID == id }) {
+			return false, false
+		}
+	}
+	for _, t := range m.Topics {
+		if slices.ContainsFunc(t.Partitions, func(p kmsg.MetadataResponseTopicPartition) bool { return p.Leader < 0 }) {
+			return true, false
+		}
+	}
+	return true, true
 }
 
 // tail is the end of a file, indented.

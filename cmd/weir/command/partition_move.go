@@ -84,7 +84,7 @@ func runPartitionMove(ctx context.Context, s *Streams, o partitionMoveOptions) e
 		fmt.Fprintf(s.Out, "%v moves from %s to %s\n", p, ids(p.Replicas), ids(o.to))
 		return nil
 	}
-	if err := awaitMoves(ctx, s, cl, goals); err != nil {
+	if err := awaitMoves(ctx, s, cl, goals, slices.Equal[[]int32]); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.Out, "%v has moved from %s to %s\n", p, ids(p.Replicas), ids(o.to))
@@ -120,9 +120,14 @@ func assign(ctx context.Context, cl *connect.Client, goals map[topicPartition][]
 // moveLook is between two looks at moves.
 const moveLook = 500 * time.Millisecond
 
-// awaitMoves returns when every partition is where it is to be. It tells how many are, at stderr. A
+// sameBrokers compares replicas whose order does not matter.
+func sameBrokers(a, b []int32) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+// awaitMoves returns when every partition is where it is to be, as arrived judges. It tells how many are, at stderr. A
 // cluster that does not answer for cl.Timeout is an error; the moves themselves may take any time.
-func awaitMoves(ctx context.Context, s *Streams, cl *connect.Client, goals map[topicPartition][]int32) error {
+func awaitMoves(ctx context.Context, s *Streams, cl *connect.Client, goals map[topicPartition][]int32, arrived func(is, goal []int32) bool) error {
 	var progress *output.Progress
 	if s.ErrTerminal {
 		progress = output.NewProgress(s.Err, "move", "partition", int64(len(goals)), s.Now)
@@ -132,7 +137,7 @@ func awaitMoves(ctx context.Context, s *Streams, cl *connect.Client, goals map[t
 	defer tick.Stop()
 	told, heard := -1, time.Now()
 	for {
-		done, err := movesDone(ctx, cl, goals)
+		done, err := movesDone(ctx, cl, goals, arrived)
 		switch {
 		case ctx.Err() != nil:
 			return &fault.Error{What: "the moves go on without this command", Do: "Watch them: weir partition list", Exit: fault.Interrupted, Err: ctx.Err()}
@@ -154,7 +159,7 @@ func awaitMoves(ctx context.Context, s *Streams, cl *connect.Client, goals map[t
 	}
 }
 
-func movesDone(ctx context.Context, cl *connect.Client, goals map[topicPartition][]int32) (int, error) {
+func movesDone(ctx context.Context, cl *connect.Client, goals map[topicPartition][]int32, arrived func(is, goal []int32) bool) (int, error) {
 	v, err := readCluster(ctx, cl)
 	if err != nil {
 		return 0, err
@@ -166,7 +171,7 @@ func movesDone(ctx context.Context, cl *connect.Client, goals map[topicPartition
 			continue
 		}
 		gone++
-		if len(p.Adding)+len(p.Removing) == 0 && slices.Equal(slices.Sorted(slices.Values(p.Replicas)), slices.Sorted(slices.Values(goal))) {
+		if len(p.Adding)+len(p.Removing) == 0 && arrived(p.Replicas, goal) {
 			done++
 		}
 	}
