@@ -65,7 +65,7 @@ cover: ## coverage per function, total last
 	$(GO) test -coverprofile cover.prof $(PKG)
 	$(GO) tool cover -func=cover.prof
 
-demo: build ## start a broker, produce, consume, replay; leaves nothing behind
+demo: build ## three brokers, one killed while it leads: produce, consume, replay; leaves nothing behind
 	$(GO) run ./cmd/weir/demo -weir bin/weir
 
 interop: build ## clients in their own languages against bin/weir (needs Python, Node, JDK, Maven, kcat)

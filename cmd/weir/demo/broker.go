@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -15,108 +17,140 @@ import (
 	"time"
 )
 
-// broker is the process that the demo starts and ends.
-type broker struct {
-	address string
-	data    string
-	logFile string
-	startup time.Duration
-	command *exec.Cmd
-	exited  chan error
+// cluster is the weir dev that the demo starts and ends, with its brokers.
+type cluster struct {
+	weir      string
+	data      string
+	addresses string // of the brokers, as clients take them
+	greeting  string
+	logFile   string // what weir dev itself says while it runs
+	startup   time.Duration
+	command   *exec.Cmd
+	exited    chan error
 }
 
-// startBroker returns once the broker takes connections.
-func startBroker(ctx context.Context, weir, folder string) (*broker, error) {
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	b := &broker{
-		address: address,
-		data:    filepath.Join(folder, "data"),
-		logFile: filepath.Join(folder, "weir.log"),
-		exited:  make(chan error, 1),
-	}
-	log, err := os.Create(b.logFile)
+// nodes is how many brokers there are, and how many replicas a partition has.
+const nodes = 3
+
+// devArgs is the command line of weir dev.
+func devArgs(data string, base int) []string {
+	return []string{"dev", "--nodes", fmt.Sprint(nodes), "--port-base", fmt.Sprint(base), "--data", data}
+}
+
+// startCluster returns once every broker takes requests and knows the others.
+func startCluster(ctx context.Context, weir, data string, base int) (*cluster, error) {
+	c := &cluster{weir: weir, data: data, logFile: data + ".log", exited: make(chan error, 1)}
+	log, err := os.Create(c.logFile)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	b.command = exec.Command(weir, "start", "--data", b.data, "--listen", address)
-	b.command.Stdout, b.command.Stderr = log, log
-	// Ctrl-C is for the demo, which then ends the broker itself.
-	b.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	started := time.Now()
-	if err := b.command.Start(); err != nil {
+	c.command = exec.Command(weir, devArgs(data, base)...)
+	c.command.Stderr = log
+	greeting, err := c.command.StdoutPipe()
+	if err != nil {
 		return nil, err
 	}
-	go func() { b.exited <- b.command.Wait() }()
-	if err := b.await(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("the broker did not start: %w\n%s", err, b.said()), b.stop())
+	// Ctrl-C is for the demo, which then ends the brokers itself.
+	c.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	started := time.Now()
+	if err := c.command.Start(); err != nil {
+		return nil, err
 	}
-	b.startup = time.Since(started)
-	return b, nil
+	read := make(chan error, 1)
+	go func() {
+		lines := bufio.NewScanner(greeting) // up to its end, which comes when weir dev ends
+		for lines.Scan() {
+			if c.greeting += lines.Text() + "\n"; strings.HasPrefix(lines.Text(), "Ctrl-C") {
+				read <- nil
+			}
+		}
+		err := c.command.Wait()
+		c.exited <- err
+		read <- fmt.Errorf("weir dev ended: %w", err)
+	}()
+	select {
+	case err = <-read:
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-time.After(90 * time.Second):
+		err = errors.New("it does not come up")
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("the brokers did not start: %w\n%s", err, c.said()), c.stop())
+	}
+	c.startup = time.Since(started)
+	for line := range strings.Lines(c.greeting) {
+		if words := strings.Fields(line); len(words) == 2 && words[0] == "Kafka" {
+			c.addresses = words[1]
+		}
+	}
+	return c, nil
 }
 
-func (b *broker) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	for {
-		connection, err := net.Dial("tcp", b.address)
-		if err == nil {
-			return connection.Close()
-		}
-		select {
-		case err := <-b.exited:
-			b.exited <- err
-			return fmt.Errorf("it ended: %w", err)
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-}
-
-// stop ends the broker by SIGTERM, and by force when that takes too long.
-func (b *broker) stop() error {
-	if err := b.command.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
+// stop ends weir dev and with it the brokers, in order, and makes sure that none is left when that fails.
+func (c *cluster) stop() error {
+	err := c.command.Process.Signal(syscall.SIGTERM)
+	if errors.Is(err, os.ErrProcessDone) {
+		err = nil
 	}
 	select {
-	case err := <-b.exited:
-		return err
-	case <-time.After(30 * time.Second):
-		b.command.Process.Kill()
-		<-b.exited
-		return errors.New("the broker did not end within 30 s of SIGTERM")
+	case ended := <-c.exited:
+		c.exited <- ended
+		err = errors.Join(err, ended)
+	case <-time.After(time.Minute):
+		c.command.Process.Kill()
+		<-c.exited
+		err = errors.Join(err, errors.New("weir dev did not end within a minute of SIGTERM"))
 	}
-}
-
-func (b *broker) pid() int { return b.command.Process.Pid }
-
-// said is the end of the broker's log.
-func (b *broker) said() []byte {
-	log, _ := os.ReadFile(b.logFile)
-	return log[max(0, len(log)-4000):]
-}
-
-// freeAddress picks a port that was free a moment ago.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	if err != nil { // its brokers may be left
+		if out, stopError := exec.Command(c.weir, "dev", "stop", "--data", c.data).CombinedOutput(); stopError != nil {
+			err = errors.Join(err, fmt.Errorf("%w: %s", stopError, out))
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
+	return err
 }
 
-// session runs weir's commands against the broker and prints what a person would see.
+func (c *cluster) pid() int { return c.command.Process.Pid }
+
+// said is what weir dev told, and the end of each broker's log.
+func (c *cluster) said() []byte {
+	said, _ := os.ReadFile(c.logFile)
+	for id := 1; id <= nodes; id++ {
+		log, _ := os.ReadFile(filepath.Join(c.data, fmt.Sprintf("%d.log", id)))
+		said = append(append(said, '\n'), log[max(0, len(log)-2000):]...)
+	}
+	return said
+}
+
+// freeBase finds ports for the brokers that were free a moment ago, below those that the system gives
+// away by itself.
+func freeBase() (int, error) {
+next:
+	for range 1000 {
+		base := 11000 + 2*rand.IntN(8000)
+		for i := range nodes {
+			for _, port := range []int{base + 1000*i, base + 1000*i + 1} {
+				listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+				if err != nil {
+					continue next
+				}
+				listener.Close()
+			}
+		}
+		return base, nil
+	}
+	return 0, errors.New("no free ports")
+}
+
+// session runs weir's commands against the brokers and prints what a person would see.
 type session struct {
-	ctx     context.Context
-	weir    string
-	address string
-	folder  string
-	out     io.Writer
+	ctx       context.Context
+	weir      string
+	addresses string
+	folder    string
+	data      string
+	out       io.Writer
 }
 
 // show runs a command and prints its output, indented.
@@ -139,10 +173,14 @@ func (s *session) records(args ...string) ([]record, error) {
 
 func (s *session) run(args []string) ([]byte, error) {
 	fmt.Fprintf(s.out, "\n$ weir %s\n", shellWords(args))
+	return s.quietly(args)
+}
+
+// quietly runs a command that the person at the screen does not see.
+func (s *session) quietly(args []string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, time.Minute)
 	defer cancel()
-	command := exec.CommandContext(ctx, s.weir, args...)
-	command.Env = append(os.Environ(), "WEIR_BROKERS="+s.address)
+	command := s.command(ctx, args)
 	var complaints bytes.Buffer
 	command.Stderr = &complaints
 	text, err := command.Output()
@@ -150,6 +188,13 @@ func (s *session) run(args []string) ([]byte, error) {
 		return text, fmt.Errorf("weir %s: %w\n%s", shellWords(args), err, complaints.Bytes())
 	}
 	return text, nil
+}
+
+// command is weir with the brokers' addresses in its environment; it is asked to end when ctx does.
+func (s *session) command(ctx context.Context, args []string) *exec.Cmd {
+	command := exec.CommandContext(ctx, s.weir, args...)
+	command.Env = append(os.Environ(), "WEIR_BROKERS="+s.addresses)
+	return command
 }
 
 func (s *session) say(format string, args ...any) { fmt.Fprintf(s.out, "  "+format+"\n", args...) }

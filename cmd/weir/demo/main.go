@@ -1,6 +1,7 @@
-// Command demo shows Weir at work, from nothing to nothing: it starts a broker on a free loopback port
-// with its data in a temporary folder, writes keyed events from a file of real ones, reads them back,
-// replays one key from an offset, checks count and order, stops the broker and removes the folder.
+// Command demo shows Weir at work, from nothing to nothing: it starts three brokers on free loopback ports
+// with their data in a temporary folder, writes keyed events from a file of real ones, kills a leader in the
+// middle of it, reads everything back, replays one key from an offset, checks count and order, starts the
+// killed broker again and waits until it has caught up, stops the brokers and removes the folder.
 //
 //	go run ./cmd/weir/demo -weir bin/weir
 package main
@@ -54,22 +55,28 @@ func run(ctx context.Context, weir string, out io.Writer) (err error) {
 	if weir, err = filepath.Abs(weir); err != nil {
 		return err
 	}
-	b, err := startBroker(ctx, weir, folder)
+	base, err := freeBase()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "$ weir start --data %s --listen %s\n  answered after %v, as process %d\n",
-		b.data, b.address, b.startup.Round(time.Millisecond), b.pid())
-	err = tell(&session{ctx: ctx, weir: weir, address: b.address, folder: folder, out: out})
+	data := filepath.Join(folder, "data")
+	fmt.Fprintf(out, "$ weir %s\n", shellWords(devArgs(data, base)))
+	c, err := startCluster(ctx, weir, data, base)
+	if err != nil {
+		return err
+	}
+	s := &session{ctx: ctx, weir: weir, addresses: c.addresses, folder: folder, data: data, out: out}
+	s.say("%d brokers answered after %v: %s", nodes, c.startup.Round(time.Millisecond), c.addresses)
+	err = tell(s)
 	stopped := time.Now()
-	if stopError := b.stop(); err == nil {
+	if stopError := c.stop(); err == nil {
 		err = stopError
 	}
 	if err != nil {
-		return fmt.Errorf("%w\nthe broker said:\n%s", err, b.said())
+		return fmt.Errorf("%w\nthe brokers said:\n%s", err, c.said())
 	}
-	fmt.Fprintf(out, "\n$ kill -TERM %d\n  stopped after %v\n\nEverything acknowledged was there, in order. %s is removed.\n",
-		b.pid(), time.Since(stopped).Round(time.Millisecond), folder)
+	fmt.Fprintf(out, "\n$ kill -TERM %d\n  %d brokers stopped after %v\n\nEverything acknowledged was there, in order. %s is removed.\n",
+		c.pid(), nodes, time.Since(stopped).Round(time.Millisecond), folder)
 	return nil
 }
 
@@ -79,22 +86,15 @@ func tell(s *session) error {
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(s.folder, "clock-changes.tsv")
-	if err := os.WriteFile(file, []byte(eventFile), 0o600); err != nil {
+	if err := s.show("topic", "create", topic, "-p", fmt.Sprint(partitions), "--replicas", fmt.Sprint(nodes)); err != nil {
 		return err
 	}
-	if err := s.show("topic", "create", topic, "-p", fmt.Sprint(partitions)); err != nil {
+	victim, err := produce(s, sent)
+	if err != nil {
 		return err
 	}
 
 	started := time.Now()
-	if err := s.show("produce", topic, "-q", "-f", `%k\t%v\n`, "--file", file); err != nil {
-		return err
-	}
-	s.say("%d changes of the clocks in %d time zones, keyed by zone, on disk after %v",
-		len(sent), len(byKey(sent)), time.Since(started).Round(time.Millisecond))
-
-	started = time.Now()
 	read, err := s.records("consume", topic, "--from", "start", "-e", "-o", "jsonl")
 	if err != nil {
 		return err
@@ -104,8 +104,10 @@ func tell(s *session) error {
 	}
 	s.say("%d read in %v: none lost, none twice, each zone on one partition and in order",
 		len(read), time.Since(started).Round(time.Millisecond))
-
-	return replay(s, read)
+	if err := replay(s, read); err != nil {
+		return err
+	}
+	return comeBack(s, victim)
 }
 
 // replay reads the hero's last events again, from the offset of the fifth last.
