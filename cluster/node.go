@@ -38,6 +38,7 @@ type Node struct {
 	peers       peers
 	controller  atomic.Pointer[controller.Controller] // nil until it is open
 	leaders     *leaders
+	dropped     dropped
 	membersWake chan struct{} // one token when a partition's members may have to change
 	topics      atomic.Pointer[topicSet]
 	config      atomic.Pointer[config.Broker]
@@ -63,7 +64,7 @@ type Node struct {
 func Open(ctx context.Context, cfg *config.Broker, endpoints []metadata.Endpoint, logger *slog.Logger) (*Node, error) {
 	n := &Node{
 		logger: logger, fs: vfs.OS, static: cfg, fatal: make(chan error, 1),
-		leaders: newLeaders(), membersWake: make(chan struct{}, 1), peers: peers{seeds: make(map[int32]string), lost: make(map[int32]time.Time)},
+		leaders: newLeaders(), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), peers: peers{seeds: make(map[int32]string), lost: make(map[int32]time.Time)},
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.config.Store(n.static)

@@ -213,6 +213,7 @@ func (n *Node) drop(t *Topic) {
 		n.logger.Error("data of a deleted topic are not removed", "topic", t.Name, "folder", n.dir.topic(t.ID), "err", err)
 	}
 	n.forgetLeaders(t.ID)
+	n.dropped.add(t.Name)
 }
 
 // side runs all of work, at most width at a time, and waits.

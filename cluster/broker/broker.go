@@ -9,11 +9,13 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
 	"weir/cluster"
 	"weir/cluster/config"
+	"weir/cluster/group"
 	"weir/cluster/metadata"
 	"weir/protocol"
 	"weir/protocol/wire"
@@ -119,6 +121,7 @@ func (b *Broker) serve(lns []net.Listener) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	b.endBackground = cancel
 	b.serving.Go(func() { b.expireOffsets(ctx) })
+	b.serving.Go(func() { b.forgetDropped(ctx) })
 	for _, ln := range lns {
 		b.serving.Go(func() {
 			if err := b.server.Serve(ln); err != nil && !errors.Is(err, wire.ErrServerClosed) {
@@ -175,6 +178,22 @@ func (b *Broker) expireOffsets(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// forgetDropped drops the offsets that groups of this coordinator have committed for topics
+// that were deleted, on whichever broker: one made again under the name begins anew. The
+// broker that was asked for the deletion has done its share before it answered.
+func (b *Broker) forgetDropped(ctx context.Context) {
+	for {
+		names, err := b.node.AwaitDropped(ctx)
+		if err != nil {
+			return
+		}
+		now := b.now().UnixMilli()
+		b.offsets.removeWhere(ctx, now, func(tp group.TopicPartition, c group.Commit) bool {
+			return c.Timestamp <= now && slices.Contains(names, tp.Topic)
+		})
 	}
 }
 

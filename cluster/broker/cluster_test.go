@@ -178,6 +178,31 @@ func TestCoordinatorStops(t *testing.T) {
 	brokertest.Eventually(t, "it takes commits", func() bool { return adm.CommitAllOffsets(ctx, "g", offsets) == nil })
 }
 
+// TestOffsetsOfADeletedTopic: wherever a group is coordinated, what it has committed for a
+// topic is forgotten when that is deleted by another broker.
+func TestOffsetsOfADeletedTopic(t *testing.T) {
+	brokers := brokertest.Cluster(t, 3, nil)
+	makeTopic(t, brokers, cluster.TopicSpec{Name: "t", Partitions: 1, Replicas: 3})
+	admin := kadm.NewClient(newClient(t, brokers))
+	names := []string{"a", "b", "c", "d", "e", "f"} // of several coordinators, most likely
+	for _, name := range names {
+		var offsets kadm.Offsets
+		offsets.AddOffset("t", 0, 7, -1)
+		if err := admin.CommitAllOffsets(t.Context(), name, offsets); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := admin.DeleteTopics(t.Context(), "t"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		brokertest.Eventually(t, "group "+name+" has forgotten the topic", func() bool {
+			offsets, err := admin.FetchOffsets(t.Context(), name)
+			return err == nil && len(offsets) == 0
+		})
+	}
+}
+
 // TestDeleteReplicated: a deleted topic's files are gone on every broker.
 func TestDeleteReplicated(t *testing.T) {
 	brokers := brokertest.Cluster(t, 3, nil)
