@@ -236,6 +236,8 @@ func TestClusterFlippedBits(t *testing.T) {
 				outcomes[refused]++
 			case containsLine(log, "corrupt"), containsLine(log, "checksum"):
 				outcomes[atReader]++
+			case containsLine(c.brokers[behind].said(), "checksum is"):
+				outcomes["refused by the other replica"]++
 			default:
 				outcomes[silence]++
 			}
