@@ -93,6 +93,14 @@ func (l *leaders) notify() {
 	}
 }
 
+// tellAgain has everything told soon.
+func (l *leaders) tellAgain() {
+	l.mu.Lock()
+	l.again = true
+	l.mu.Unlock()
+	l.notify()
+}
+
 // learn takes news unless something newer is known.
 func (l *leaders) learn(k partitionKey, news Leadership) {
 	l.mu.Lock()
@@ -125,6 +133,12 @@ func (n *Node) Leadership(t *Topic, index int32) Leadership {
 		}
 	}
 	x, ok := n.leaders.of(partitionKey{t.ID, index})
+	if p := t.partitions[index]; p != nil {
+		// A replica here may know before its leader has told.
+		if id, _, known := transport.ParseAddress(raft.ServerAddress(p.Leader())); known && id != n.ID() && (!ok || p.LeaderEpoch() > x.Epoch) {
+			x, ok = Leadership{Leader: id, Epoch: p.LeaderEpoch(), ISR: x.ISR}, true
+		}
+	}
 	if !ok || x.Leader == n.ID() { // it led, and does not any more
 		return none
 	}

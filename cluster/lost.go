@@ -18,6 +18,7 @@ const standSpread = 150 * time.Millisecond
 func (n *Node) peerSeen(node int32, connected bool) {
 	n.peers.seen(node, connected)
 	if connected {
+		n.leaders.tellAgain() // it may have just started, and know of nothing
 		return
 	}
 	n.logger.Info("a broker is not connected any more", "broker", node)

@@ -64,7 +64,9 @@ type Node struct {
 func Open(ctx context.Context, cfg *config.Broker, endpoints []metadata.Endpoint, logger *slog.Logger) (*Node, error) {
 	n := &Node{
 		logger: logger, fs: vfs.OS, static: cfg, fatal: make(chan error, 1),
-		leaders: newLeaders(), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), peers: peers{seeds: make(map[int32]string), lost: make(map[int32]time.Time)},
+		leaders: newLeaders(), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), peers: peers{
+			seeds: make(map[int32]string), lost: make(map[int32]time.Time), there: make(map[int32]bool), news: make(chan struct{}),
+		},
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.config.Store(n.static)
@@ -154,7 +156,7 @@ func (n *Node) openController(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		cfg.Transport = group
+		cfg.Transport = patientController{patientGroup{group, &n.peers}}
 	}
 	c, err := controller.Open(ctx, cfg)
 	if err != nil {

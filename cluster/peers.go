@@ -37,6 +37,8 @@ type peers struct {
 	mu    sync.Mutex          // guards the rest
 	seeds map[int32]string    // addresses of brokers that the metadata may not tell of yet
 	lost  map[int32]time.Time // brokers whose connection was lost, and when
+	there map[int32]bool      // brokers that are connected
+	news  chan struct{}       // closed when there changes
 }
 
 // doubt is for how long a broker whose connection was lost is not called a leader. Then
@@ -51,6 +53,16 @@ func (p *peers) seen(node int32, connected bool) {
 	} else {
 		p.lost[node] = time.Now()
 	}
+	p.there[node] = connected
+	close(p.news)
+	p.news = make(chan struct{})
+}
+
+// isConnected tells, with a channel that is closed when that may have changed.
+func (p *peers) isConnected(node int32) (bool, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.there[node], p.news
 }
 
 func (p *peers) inDoubt(node int32) bool {

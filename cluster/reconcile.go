@@ -168,7 +168,7 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 		if err != nil {
 			return nil, err
 		}
-		rep.Transport = group
+		rep.Transport = patientGroup{group, &n.peers}
 	}
 	return partition.Open(partition.Config{
 		Dir: n.dir.partition(t.ID, index), FS: n.fs,

@@ -90,6 +90,9 @@ func (p *Partition) Transfer(ctx context.Context, id raft.ServerID) error {
 	err := p.await(ctx, f)
 	p.mu.Lock()
 	p.handingOver = false
+	refused := p.queue // and nobody has told their producers
+	p.queue = nil
+	p.dropAfter(refused)
 	p.mu.Unlock()
 	return err
 }

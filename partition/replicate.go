@@ -68,16 +68,10 @@ const maxKeptBytes = 2 * maxMessageBytes
 // follower has come.
 func (r replicator) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	sent, last := time.Now(), r.p.log.LastRaftIndex()
-	if len(args.Entries) > 0 {
-		m := messages.Get().(*message)
-		defer m.release()
-		if err := m.load(r.p.log, args); err != nil {
-			return err
+	if err := r.send(id, target, args, resp); err != nil {
+		if w, ok := r.Transport.(peerWaiter); ok && (len(args.Entries) > 0 || args.PrevLogEntry > 0) {
+			w.AwaitPeer(err) // not for heartbeats, which find out when it is over
 		}
-		// The transport has done with Data when it returns, and so has the library.
-		defer forgetData(args.Entries)
-	}
-	if err := r.Transport.AppendEntries(id, target, args, resp); err != nil {
 		return err
 	}
 	if resp.Success && args.Term == resp.Term {
@@ -88,6 +82,24 @@ func (r replicator) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 		r.p.followers.heard(id, match, last, sent)
 	}
 	return nil
+}
+
+// peerWaiter is a transport that can wait until a peer that could not be reached may be
+// again. The library would try less and less often.
+type peerWaiter interface{ AwaitPeer(failed error) }
+
+func (r replicator) send(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if len(args.Entries) == 0 {
+		return r.Transport.AppendEntries(id, target, args, resp)
+	}
+	m := messages.Get().(*message)
+	defer m.release()
+	if err := m.load(r.p.log, args); err != nil {
+		return err
+	}
+	// The transport has done with Data when it returns, and so has the library.
+	defer forgetData(args.Entries)
+	return r.Transport.AppendEntries(id, target, args, resp)
 }
 
 // load reads the records of the request's entries, and cuts off those that are too

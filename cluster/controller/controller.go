@@ -264,8 +264,16 @@ func (c *Controller) watchFault() {
 }
 
 // shutdownRaft tells the library to stop. Only the future of its first call waits until it has.
+// The transport is closed first, so that it does not wait for calls to peers.
 func (c *Controller) shutdownRaft() raft.Future {
-	c.shutdownOnce.Do(func() { c.shutdown = c.raft.Shutdown() })
+	c.shutdownOnce.Do(func() {
+		if t, ok := c.transport.(raft.WithClose); ok {
+			if err := t.Close(); err != nil {
+				c.logger.Warn("controller: the transport did not close cleanly", "err", err)
+			}
+		}
+		c.shutdown = c.raft.Shutdown()
+	})
 	return c.shutdown
 }
 

@@ -73,6 +73,9 @@ func (g *Group) Close() error {
 	return nil
 }
 
+// Done is closed by Close, and by that of the transport.
+func (g *Group) Done() <-chan struct{} { return g.ctx.Done() }
+
 // SetTerm has heartbeats of the term that f reports, Raft.CurrentTerm, confirmed without waiting for the
 // main loop, which may be busy with a sync. The heartbeat still reaches raft. f is called from the
 // transport's goroutines and must not block. Without it every heartbeat waits for raft.
