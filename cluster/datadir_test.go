@@ -255,8 +255,9 @@ func TestOrphans(t *testing.T) {
 func TestForeignControllerSweepsNothing(t *testing.T) {
 	n := startNode(t, nil)
 	topic := mustTopic(t, n, "t", 1, nil)
-	n.dir.meta.ClusterID = "another"
-	n.dir.sweepOrphans(n.Image())
+	other := *n.dir // the node's own is in use
+	other.meta.ClusterID = "another"
+	other.sweepOrphans(n.Image())
 	if _, err := os.Stat(n.dir.partition(topic.ID, 0)); err != nil {
 		t.Error(err)
 	}

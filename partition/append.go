@@ -331,6 +331,11 @@ func (p *Partition) forget(x *proposal) {
 	}
 	x.is = ended
 	p.uncommittedBytes -= x.size()
+	p.notAhead(x)
+}
+
+// notAhead takes a batch out of those of its producer that are on their way.
+func (p *Partition) notAhead(x *proposal) {
 	id := x.header.ProducerID
 	if x.kind != log.KindBatch || id < 0 {
 		return

@@ -67,6 +67,7 @@ func (p *Partition) apply(e *raft.Log, own []*proposal, now time.Time) error {
 	case len(own) > 0 && own[0].raftIndex == e.Index:
 		if x := own[0]; x.kind == log.KindBatch {
 			p.applyBatch(x.header, x.baseOffset, x.nextOffset, now)
+			p.notAhead(x) // what is remembered of a producer counts each batch once
 		} else {
 			p.applyCommand(x.command)
 		}

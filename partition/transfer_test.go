@@ -24,13 +24,16 @@ func TestSequenceAcrossFailedTransfer(t *testing.T) {
 		}
 		mode := g.crash(dead, false)
 		g.put(makeBatch(t, rng, nobody, 1)) // the dead one lacks something
+		who := identity{id: 9}
+		g.put(makeBatch(t, rng, who, 1)) // of one that is not known, any sequence is taken
+		who.sequence++
 		moved := make(chan error, 1)
 		go func() {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
 			moved <- l.Transfer(ctx, dead.id)
 		}()
-		who, rest := identity{id: 9}, -1
+		rest := -1
 		var all []*Append
 		for rest != 0 {
 			all = append(all, l.Propose(makeBatch(t, rng, who, 1), AcksAll))

@@ -46,7 +46,7 @@ func (c *cursor) close() {
 // The cursor's head is then the frame's first bytes, until the next call.
 func (c *cursor) peek() (f Frame, ok bool, err error) {
 	left := c.end - c.state.Position
-	if left == 0 {
+	if left <= 0 { // below: the end has been cut off behind a trail
 		return Frame{}, false, nil
 	}
 	if err := c.fill(int(min(left, minHeadBytes))); err != nil {

@@ -21,7 +21,7 @@ func Self(now time.Time) (Process, error) { return identify(os.Getpid(), now) }
 // identify names the process that has pid now. It has to be the caller or a child that is not waited for
 // yet, so that the pid cannot change hands.
 func identify(pid int, started time.Time) (Process, error) {
-	b, err := birth(pid)
+	b, _, err := birth(pid) // it may have ended already
 	if err != nil {
 		return Process{}, err
 	}
@@ -30,8 +30,8 @@ func identify(pid int, started time.Time) (Process, error) {
 
 // Alive reports whether the process runs. One that has ended and waits to be collected does not.
 func (p Process) Alive() bool {
-	b, err := birth(p.Pid)
-	return err == nil && b == p.Birth
+	b, ended, err := birth(p.Pid)
+	return err == nil && !ended && b == p.Birth
 }
 
 // Signal sends a signal, and os.ErrProcessDone when there is no such process any more.
