@@ -187,7 +187,7 @@ func (p *Partition) check(b Batch, acks Acks) (x *proposal, cached bool, a *Appe
 		return nil, false, &Append{err: p.storageError(err)} // a retry, too: nobody knows what is left of the original
 	}
 	epoch, leading := p.Leading()
-	if !leading || p.handingOver {
+	if !leading || p.handingOver == epoch {
 		return nil, false, &Append{err: p.notLeader()}
 	}
 	if b.Header.IsTransactional() {

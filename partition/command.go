@@ -58,7 +58,7 @@ func (p *Partition) propose(command []byte) *Append {
 	defer p.order.Unlock()
 	p.mu.Lock()
 	epoch, leading := p.Leading()
-	if p.closed.Load() || !leading || p.handingOver {
+	if p.closed.Load() || !leading || p.handingOver == epoch {
 		p.mu.Unlock()
 		return &Append{err: p.notLeader()}
 	}

@@ -41,8 +41,27 @@ type member struct {
 	inj    *vfs.Injector
 	stable *raft.InmemStore
 	net    *transport.Transport
+	// handed, if not nil, is asked what becomes of the answer when this node has told
+	// another one to stand.
+	handed func()
 	*rig   // nil when it is down
 }
+
+// handOver is a transport whose answers to TimeoutNow pass by the member's handed.
+type handOver struct {
+	Transport
+	m *member
+}
+
+func (h handOver) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	err := h.Transport.TimeoutNow(id, target, args, resp)
+	if h.m.handed != nil {
+		h.m.handed()
+	}
+	return err
+}
+
+func (h handOver) SetTerm(term func() uint64) { h.Transport.(*transport.Group).SetTerm(term) }
 
 func directory(node int32) (d [16]byte) {
 	d[15] = byte(node)
@@ -108,7 +127,7 @@ func (g *group) start(m *member, mode log.RecoveryMode) {
 		}
 	}
 	r.syncer = log.NewSyncer(2, fatal)
-	rep := Replication{Local: m.id, Stable: m.stable, Transport: handle, Timing: g.timing}
+	rep := Replication{Local: m.id, Stable: m.stable, Transport: handOver{handle, m}, Timing: g.timing}
 	for _, id := range g.voters {
 		if id == m.id {
 			rep.Voters = g.voters
@@ -190,33 +209,36 @@ func (g *group) leader() *member {
 func (g *group) put(b Batch) (offset int64) {
 	g.t.Helper()
 	data := bytes.Clone(b.Data)
-	for range 100 {
-		a := g.leader().Propose(parsed(g.t, bytes.Clone(data)), AcksAll)
+	g.do(func(l *member) error {
+		a := l.Propose(parsed(g.t, bytes.Clone(data)), AcksAll)
 		err := await(g.t, a)
-		if err == nil {
-			return a.BaseOffset
-		}
-		var deposed *NotLeaderError
-		if !errors.As(err, &deposed) {
-			g.t.Fatalf("batch refused: %v", err)
-		}
-	}
-	g.t.Fatal("a batch is never committed")
-	return 0
+		offset = a.BaseOffset
+		return err
+	})
+	return offset
 }
 
 // do has the leader do something, whoever that is by then: a busy machine may unseat one.
 func (g *group) do(f func(l *member) error) {
 	g.t.Helper()
 	for range 100 {
-		err := f(g.leader())
+		l := g.leader()
+		w := NewWaiter()
+		l.Attach(w)
+		err := f(l)
 		var deposed *NotLeaderError
 		if err == nil {
+			l.Detach(w)
 			return
 		}
 		if !errors.As(err, &deposed) {
 			g.t.Fatal(err)
 		}
+		select {
+		case <-w.C():
+		case <-time.After(50 * time.Millisecond): // heard of already
+		}
+		l.Detach(w)
 	}
 	g.t.Fatal("no leader keeps its leadership for long enough")
 }

@@ -140,6 +140,9 @@ func (p *Partition) serve(epoch int32) {
 	if r == nil || r.State() != raft.Leader || r.CurrentTerm() != uint64(epoch) {
 		return // lost meanwhile; deposed has run, or waits for mu
 	}
+	if p.epoch.Load() == epoch {
+		return // a transfer has failed (keepLeading)
+	}
 	now := p.cfg.Now()
 	p.since.Store(&now)
 	p.epoch.Store(epoch)

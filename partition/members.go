@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"weir/log"
 )
 
 // Follower is another member of the group as this replica, leading, sees it.
@@ -78,7 +80,7 @@ func (p *Partition) Transfer(ctx context.Context, id raft.ServerID) error {
 		p.mu.Unlock()
 		return ErrTransferred
 	}
-	p.transferred, p.handingOver = epoch, true
+	p.transferred, p.handingOver = epoch, epoch
 	p.mu.Unlock()
 	r := p.raft.Load()
 	var f raft.Future
@@ -88,13 +90,29 @@ func (p *Partition) Transfer(ctx context.Context, id raft.ServerID) error {
 		f = r.LeadershipTransferToServer(id, raft.ServerAddress(id))
 	}
 	err := p.await(ctx, f)
-	p.mu.Lock()
-	p.handingOver = false
-	refused := p.queue // and nobody has told their producers
-	p.queue = nil
-	p.dropAfter(refused)
-	p.mu.Unlock()
+	p.keepLeading(r, epoch)
 	return err
+}
+
+// keepLeading ends a transfer after which this replica leads as before: batches are taken
+// again when the library takes one of our entries, by which those that it has refused are
+// found out.
+func (p *Partition) keepLeading(r *raft.Raft, epoch int32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now, leading := p.Leading(); !leading || now != epoch || p.closed.Load() {
+		return
+	}
+	x := p.enqueue(&proposal{kind: log.KindBarrier, epoch: epoch})
+	p.background.Go(func() {
+		p.insist(r, x)
+		p.mu.Lock()
+		if p.handingOver == epoch {
+			p.handingOver = 0
+		}
+		p.mu.Unlock()
+		p.changed()
+	})
 }
 
 // ErrTransferred says that under this leadership a transfer has been tried already.

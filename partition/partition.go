@@ -87,7 +87,8 @@ type Partition struct {
 	startFailed      atomic.Pointer[error]         // why the log start has not been moved as asked
 	followers        followers
 	waiters          waiters
-	background       sync.WaitGroup // writers of checkpoints, and first entries of a leadership
+	closing          chan struct{}  // closed with the partition
+	background       sync.WaitGroup // writers of checkpoints, and those that insist on an entry
 
 	// order has the library take proposals in the order in which they were checked.
 	// Lock order: order, mu, the log's own locks, waiters.mu.
@@ -105,7 +106,7 @@ type Partition struct {
 	ahead            map[int64][]*proposal // of idempotent producers, by id: those of queue and stored, in order
 	uncommittedBytes int
 	startAsked       int64 // by commands applied and not carried out yet, 0 for none
-	handingOver      bool  // a transfer is under way
+	handingOver      int32 // epoch of the leadership of which a transfer is under way, 0 for none
 	transferred      int32 // epoch of the leadership that was last to be handed over
 	syncing          bool  // a flush is under way; its end looks for more
 	syncAgain        bool  // one was asked for since it began
@@ -135,7 +136,7 @@ type writerState struct {
 // *log.CorruptError when the log is damaged below what was known to be synced,
 // *LostError.
 func Open(cfg Config) (*Partition, error) {
-	p := &Partition{cfg: cfg, settings: cfg.Settings, ahead: make(map[int64][]*proposal)}
+	p := &Partition{cfg: cfg, settings: cfg.Settings, ahead: make(map[int64][]*proposal), closing: make(chan struct{})}
 	p.logger = cfg.Logger.With("topic", cfg.Topic, "partition", cfg.Partition)
 	p.room.L = &p.mu
 	p.epoch.Store(-1)
@@ -237,6 +238,7 @@ func (p *Partition) shut() bool {
 		p.mu.Unlock()
 		return false
 	}
+	close(p.closing)
 	p.stopFlushTimer()
 	if p.early != nil {
 		p.early.Stop()

@@ -264,7 +264,37 @@ func (p *Partition) elected(r *raft.Raft, term uint64) {
 	p.followers.forget()
 	first := p.enqueue(&proposal{kind: log.KindBarrier, epoch: int32(term)})
 	// Not here: this is the goroutine that takes what is applied.
-	p.background.Go(func() { r.ApplyLog(raft.Log{Extensions: first.key[:]}, 0) })
+	p.background.Go(func() { p.insist(r, first) })
+}
+
+// The library is asked again after firstRetry, and then less and less often.
+const (
+	firstRetry = 10 * time.Millisecond
+	lastRetry  = time.Second
+)
+
+// insist proposes an entry until it is stored, or ended. While a leadership is being
+// handed over the library refuses entries, and goes on to do so for a moment after the
+// transfer has ended, even if this replica leads again by then. An entry that was taken
+// twice is stored once (claimAll).
+func (p *Partition) insist(r *raft.Raft, x *proposal) {
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		r.ApplyLog(raft.Log{Extensions: x.key[:]}, 0)
+		select {
+		case <-time.After(wait):
+		case <-p.closing:
+			return
+		}
+		p.mu.Lock()
+		waits := x.is == queued
+		p.mu.Unlock()
+		if !waits {
+			return
+		}
+		if wait == lastRetry {
+			p.logger.Warn("this replica leads and cannot write: its library takes no entries", "epoch", x.epoch)
+		}
+	}
 }
 
 // deposed ends what this replica has proposed as a leader. Of what is stored

@@ -193,6 +193,37 @@ func TestTransferOnce(t *testing.T) {
 	g.same()
 }
 
+// TestLeaderAgainWhileTransferring (TR-9): a replica is elected again before its library has
+// noticed that it had handed the leadership over. It refuses entries until then, and tells
+// nobody; the first one of the new leadership is proposed until it is taken.
+func TestLeaderAgainWhileTransferring(t *testing.T) {
+	g := newGroup(t, 3, 3, testSettings())
+	rng := rand.New(rand.NewPCG(1, 1))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	notice := make(chan struct{})
+	for _, m := range g.nodes {
+		m.handed = func() { <-notice }
+	}
+	first := g.leader()
+	g.do(func(l *member) error { return l.Transfer(ctx, "") })
+	g.do(func(l *member) error {
+		if l == first {
+			return nil // a busy machine has unseated the second one
+		}
+		return l.Transfer(ctx, first.id)
+	})
+	for first.raft.Load().State() != raft.Leader && first.Leader() == "" {
+		time.Sleep(time.Millisecond) // the library's state has no signal
+	}
+	if _, leading := first.Leading(); leading {
+		t.Error("the library takes entries: the test shows nothing")
+	}
+	close(notice)
+	g.put(makeBatch(t, rng, nobody, 1))
+	g.same()
+}
+
 // TestNoElectionWhileAFollowerStalls (TR-16): a follower whose main loop hangs for longer than
 // its timeout does not unseat a leader that is well.
 func TestNoElectionWhileAFollowerStalls(t *testing.T) {
