@@ -9,10 +9,8 @@ import "time"
 const flushBytes = 16 << 20
 
 // mayCache says whether what was just stored counts before it is on disk, and if so
-// sees to its being flushed in time.
+// sees to its being flushed in time. It is called with mu held.
 func (p *Partition) mayCache(records int64, bytes int) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.unflushed += records
 	p.unflushedBytes += bytes
 	if !p.settings.WriteCaching {

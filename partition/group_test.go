@@ -357,6 +357,53 @@ func TestMinorityRefuses(t *testing.T) {
 	}
 }
 
+// TestAloneNoMore: the only voter commits by itself until another one is promoted, and again
+// when that one is gone from the group.
+func TestAloneNoMore(t *testing.T) {
+	for _, caching := range []bool{false, true} {
+		set := testSettings()
+		set.WriteCaching = caching
+		g := newGroup(t, 2, 1, set)
+		rng := rand.New(rand.NewPCG(1, 1))
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		l, other := g.nodes[0], g.nodes[1]
+		for range 20 {
+			g.put(makeBatch(t, rng, nobody, 1))
+		}
+		g.start(other, log.RecoverClean)
+		g.do(func(l *member) error { return l.AddLearner(ctx, other.id) })
+		g.put(makeBatch(t, rng, nobody, 1))
+		g.do(func(l *member) error { return l.Promote(ctx, other.id) })
+		g.do(func(*member) error { return l.AwaitLeader(ctx) })
+		for g.leader() != l {
+			g.do(func(m *member) error { return m.Transfer(ctx, l.id) })
+		}
+		g.put(makeBatch(t, rng, nobody, 1))
+		g.same()
+		mode := g.crash(other, false)
+		highWatermark := l.HighWatermark()
+		var deposed *NotLeaderError
+		if err := await(t, l.Propose(makeBatch(t, rng, nobody, 1), AcksAll)); !errors.As(err, &deposed) {
+			t.Fatalf("one of two acknowledged: %v", err)
+		}
+		if got := l.HighWatermark(); got != highWatermark {
+			t.Errorf("the high watermark went from %d to %d", highWatermark, got)
+		}
+		g.start(other, mode)
+		for g.leader() != l {
+			g.do(func(m *member) error { return m.Transfer(ctx, l.id) })
+		}
+		g.do(func(l *member) error { return l.Remove(ctx, other.id) })
+		g.stop(other)
+		for range 20 {
+			g.put(makeBatch(t, rng, nobody, 1))
+		}
+		g.same()
+		g.stop(l)
+	}
+}
+
 // TestReplicaBehindTheStart (TR-4): a replica that is new, or was away until retention
 // had passed it, gets all records from the log start on, and the same bytes.
 func TestReplicaBehindTheStart(t *testing.T) {

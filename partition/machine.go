@@ -30,8 +30,23 @@ func (m machine) Apply(entry *raft.Log) any { return m.ApplyBatch([]*raft.Log{en
 // it hears by the proposal, so the answers are empty.
 func (m machine) ApplyBatch(entries []*raft.Log) []any {
 	p := m.p
-	now := p.cfg.Now()
 	p.mu.Lock()
+	p.applyAll(entries)
+	start := p.startAsked
+	p.startAsked = 0
+	p.mu.Unlock()
+	if start > p.log.LogStartOffset() {
+		p.advanceStart(start)
+	}
+	p.mu.Lock()
+	p.settleApplied()
+	p.mu.Unlock()
+	return make([]any, len(entries))
+}
+
+// applyAll is called with mu held.
+func (p *Partition) applyAll(entries []*raft.Log) {
+	now := p.cfg.Now()
 	own := p.stored
 	for _, e := range entries {
 		for len(own) > 0 && own[0].raftIndex < e.Index {
@@ -47,14 +62,6 @@ func (m machine) ApplyBatch(entries []*raft.Log) []any {
 	}
 	p.log.SetAppliedFloor(p.state.at.raftIndex)
 	p.advanceHighWatermark()
-	start := p.startAsked
-	p.startAsked = 0
-	p.mu.Unlock()
-	if start > p.log.LogStartOffset() {
-		p.advanceStart(start)
-	}
-	p.settleApplied()
-	return make([]any, len(entries))
 }
 
 // apply takes one committed entry into the state. Of one that was proposed here,
@@ -104,9 +111,9 @@ func (p *Partition) advanceHighWatermark() {
 }
 
 // settleApplied ends what was proposed here and is applied. A leadership begins with its
-// first entry: who sees it sees all of what earlier leaders have committed.
+// first entry: who sees it sees all of what earlier leaders have committed. It is called
+// with mu held, so that appends are settled in their order.
 func (p *Partition) settleApplied() {
-	p.mu.Lock()
 	n := 0
 	for n < len(p.stored) && p.stored[n].raftIndex <= p.state.at.raftIndex {
 		x := p.stored[n]
@@ -114,11 +121,10 @@ func (p *Partition) settleApplied() {
 		if x.kind == log.KindBarrier && x.command == nil {
 			p.serve(x.epoch)
 		}
+		x.settle(nil)
 		n++
 	}
-	var settled []*proposal
 	if n > 0 {
-		settled = append(settled, p.stored[:n]...)
 		clear(p.stored[:n])
 		if p.stored = p.stored[n:]; len(p.stored) == 0 {
 			p.stored = nil // give the drained array back
@@ -127,10 +133,6 @@ func (p *Partition) settleApplied() {
 	}
 	if p.checkpointDue() {
 		p.saveCheckpointLater()
-	}
-	p.mu.Unlock()
-	for _, x := range settled {
-		x.settle(nil)
 	}
 }
 

@@ -106,6 +106,7 @@ type Partition struct {
 	ahead            map[int64][]*proposal // of idempotent producers, by id: those of queue and stored, in order
 	uncommittedBytes int
 	startAsked       int64 // by commands applied and not carried out yet, 0 for none
+	sole             bool  // of this leadership: no other replica has a vote
 	handingOver      int32 // epoch of the leadership of which a transfer is under way, 0 for none
 	transferred      int32 // epoch of the leadership that was last to be handed over
 	syncing          bool  // a flush is under way; its end looks for more

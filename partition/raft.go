@@ -70,8 +70,9 @@ func (t Timing) withDefaults() Timing {
 }
 
 // maxAppendEntries is how many entries one message to a follower, and one append
-// of the leader, may have. Their bytes are bounded by the transport.
-const maxAppendEntries = 256
+// of the leader, may have. Their bytes are bounded by the transport. The library makes
+// room for as many (8 bytes each) with every commit, which is most of what it allocates.
+const maxAppendEntries = 64
 
 // The library's key for the term.
 var keyCurrentTerm = []byte("CurrentTerm")
@@ -262,6 +263,7 @@ func (p *Partition) elected(r *raft.Raft, term uint64) {
 		return
 	}
 	p.followers.forget()
+	p.sole = soleVoter(r.GetConfiguration().Configuration(), p.cfg.Replication.Local)
 	first := p.enqueue(&proposal{kind: log.KindBarrier, epoch: int32(term)})
 	// Not here: this is the goroutine that takes what is applied.
 	p.background.Go(func() { p.insist(r, first) })
@@ -302,6 +304,7 @@ func (p *Partition) insist(r *raft.Raft, x *proposal) {
 func (p *Partition) deposed() {
 	p.mu.Lock()
 	p.epoch.Store(-1)
+	p.sole = false
 	p.mu.Unlock()
 	p.forsake(p.notLeader())
 	p.changed()
