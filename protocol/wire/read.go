@@ -143,7 +143,11 @@ func (f *frameReader) body(h frameHost, r *Request) error {
 			have += n
 			continue
 		}
-		n, err := f.read(h, room)
+		n, err := f.read(h, r.frame.b[have:min(len(r.frame.b), r.frameSize+readBufferBytes)])
+		if over := have + n - r.frameSize; over > 0 { // the start of the next request, for which there was room
+			f.start, f.end = 0, copy(f.buf[:], r.frame.b[r.frameSize:have+n])
+			n -= over
+		}
 		have += n
 		if err != nil && have < r.frameSize {
 			return unexpected(err)
