@@ -8,6 +8,7 @@ import (
 	"weir/cluster/config"
 	"weir/cluster/controller"
 	"weir/cluster/metadata"
+	"weir/cluster/transport"
 	"weir/partition"
 )
 
@@ -149,6 +150,10 @@ func (n *Node) openPartition(t *Topic, index int32, s partition.Settings) (*part
 // a full disk, waits before it stands again.
 var aloneTiming = partition.Timing{Heartbeat: 20 * time.Second, Lease: 20 * time.Second}
 
+// groupTiming lets idle groups rest: see transport.Group.LetStand. A follower that is told
+// of its leader's death does not wait for it (lost.go).
+var groupTiming = partition.Timing{Heartbeat: transport.LeastTimeout, Lease: transport.LeastLease, Commit: 500 * time.Millisecond}
+
 func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.Partition, error) {
 	mp, self := &t.meta.Partitions[index], metadata.ReplicaID{Node: n.ID(), Directory: n.DirectoryID()}
 	id := groupID(t.ID, index)
@@ -168,6 +173,7 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 		if err != nil {
 			return nil, err
 		}
+		rep.Timing = groupTiming
 		rep.Transport = patientGroup{group, &n.peers}
 	}
 	return partition.Open(partition.Config{

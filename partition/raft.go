@@ -134,6 +134,11 @@ func (p *Partition) startRaft() error {
 	if t, ok := trans.(interface{ SetTerm(func() uint64) }); ok {
 		t.SetTerm(r.CurrentTerm)
 	}
+	if t, ok := trans.(interface {
+		LetStand(leads func() bool, timeout, lease time.Duration)
+	}); ok {
+		t.LetStand(func() bool { return r.State() == raft.Leader }, conf.HeartbeatTimeout, conf.LeaderLeaseTimeout)
+	}
 	r.RegisterObserver(raft.NewObserver(nil, false, p.observe))
 	if term := r.CurrentTerm(); r.State() == raft.Leader {
 		p.elected(r, term) // before there was an observer

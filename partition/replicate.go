@@ -68,6 +68,10 @@ const maxKeptBytes = 2 * maxMessageBytes
 // follower has come.
 func (r replicator) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	sent, last := time.Now(), r.p.log.LastRaftIndex()
+	if len(args.Entries) == 0 && r.p.followers.knows(id, args) && r.stands(target, args.Term) {
+		*resp = raft.AppendEntriesResponse{Term: args.Term, LastLog: args.PrevLogEntry, Success: true}
+		return nil
+	}
 	if err := r.send(id, target, args, resp); err != nil {
 		if w, ok := r.Transport.(peerWaiter); ok && (len(args.Entries) > 0 || args.PrevLogEntry > 0) {
 			w.AwaitPeer(err) // not for heartbeats, which find out when it is over
@@ -80,8 +84,20 @@ func (r replicator) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 			match = args.Entries[n-1].Index
 		}
 		r.p.followers.heard(id, match, last, sent)
+		if match > 0 {
+			r.p.followers.told(id, told{args.Term, match, args.LeaderCommitIndex})
+		}
 	}
 	return nil
+}
+
+// stands asks the transport whether a follower is known to follow this leader, so that what
+// it has answered before, it would again.
+func (r replicator) stands(target raft.ServerAddress, term uint64) bool {
+	t, ok := r.Transport.(interface {
+		Stands(target raft.ServerAddress, term uint64) bool
+	})
+	return ok && t.Stands(target, term)
 }
 
 // peerWaiter is a transport that can wait until a peer that could not be reached may be
@@ -161,7 +177,12 @@ type follower struct {
 	match    uint64    // raft index up to which its log is known to be ours
 	heard    time.Time // when the message was sent that it last answered
 	caughtUp time.Time // when the message was sent after which it had all that the leader had then
+	told     told
 }
+
+// told is what a follower has last answered to with success. When nothing is proposed the
+// library says the same again, several times a second.
+type told struct{ term, match, commit uint64 }
 
 func (f *followers) heard(id raft.ServerID, match, last uint64, sent time.Time) {
 	f.mu.Lock()
@@ -178,6 +199,22 @@ func (f *followers) heard(id raft.ServerID, match, last uint64, sent time.Time) 
 	if x.match >= last {
 		x.caughtUp = sent
 	}
+}
+
+func (f *followers) told(id raft.ServerID, t told) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if x := f.byID[id]; x != nil {
+		x.told = t
+	}
+}
+
+// knows says whether a request without entries says only what the follower was told.
+func (f *followers) knows(id raft.ServerID, args *raft.AppendEntriesRequest) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	x := f.byID[id]
+	return x != nil && args.PrevLogEntry > 0 && x.told == told{args.Term, args.PrevLogEntry, args.LeaderCommitIndex}
 }
 
 // forget begins a leadership: what was known is from another one.

@@ -41,9 +41,12 @@ type conn struct {
 	lastID  uint64
 	pinged  bool
 
+	standing standing // of the control connection, as a leader
+
 	// What follows is used by the side that accepted.
-	late  lateBeats
-	calls atomic.Int64 // handlers running
+	late     lateBeats
+	calls    atomic.Int64 // handlers running
+	followed map[GroupID]followed
 }
 
 // request is what waits for an answer. It is finished by who takes it out of conn.pending.

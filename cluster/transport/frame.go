@@ -30,6 +30,7 @@ const (
 	kindHeartbeats frameKind = 6
 	kindCall       frameKind = 7
 	kindPing       frameKind = 8
+	kindPulse      frameKind = 9
 
 	kindAnswer           frameKind = 16
 	kindHeartbeatAnswers frameKind = 17

@@ -28,6 +28,7 @@ type Group struct {
 	held     atomic.Int64 // bytes of entries that wait here or are being worked on
 	alive    atomic.Int64 // when the main loop was last known to have answered, unix nanoseconds
 	term     atomic.Pointer[func() uint64]
+	leads    atomic.Pointer[func() bool] // see LetStand
 
 	mu       sync.Mutex // guards the rest, and the order of what is put into consumer
 	closed   bool
@@ -271,8 +272,9 @@ func (g *Group) deliver(rpc raft.RPC, entries bool) error {
 
 // confirm reports whether a heartbeat may be answered with success without waiting for raft: its term is
 // the group's, and the main loop answered something not long ago. The heartbeat is queued for raft all
-// the same, unless one is already. It changes no state of raft's, and never speaks for another term.
-func (g *Group) confirm(args *raft.AppendEntriesRequest, now time.Time) bool {
+// the same, unless one is already, or was less than relay ago. It changes no state of raft's, and never speaks
+// for another term.
+func (g *Group) confirm(heartbeat uint64, version uint8, leader []byte, now time.Time, relay time.Duration) bool {
 	term := g.term.Load()
 	if term == nil || *term == nil {
 		return false
@@ -287,11 +289,11 @@ func (g *Group) confirm(args *raft.AppendEntriesRequest, now time.Time) bool {
 		default:
 		}
 	}
-	if g.closed || now.UnixNano()-g.alive.Load() > int64(g.t.cfg.AliveFor) || (*term)() != args.Term {
+	if g.closed || now.UnixNano()-g.alive.Load() > int64(g.t.cfg.AliveFor) || (*term)() != heartbeat {
 		return false
 	}
-	if !g.waiting && len(g.consumer) < cap(g.consumer) {
-		g.consumer <- raft.RPC{Command: args, RespChan: g.relieved}
+	if !g.waiting && now.Sub(g.queuedAt) >= relay && len(g.consumer) < cap(g.consumer) {
+		g.consumer <- raft.RPC{Command: heartbeatRequest(heartbeat, version, leader), RespChan: g.relieved}
 		g.waiting, g.queuedAt = true, now
 		g.t.counters.heartbeatsQueued.Add(1)
 	}

@@ -24,6 +24,7 @@ const (
 
 // beat is a heartbeat that waits for its answer.
 type beat struct {
+	from    *Group
 	group   GroupID
 	term    uint64
 	version uint8
@@ -179,6 +180,8 @@ func (c *conn) expireBeats(id uint64, now time.Time) {
 func (c *conn) takeBeatAnswers(body []byte) error {
 	d := decoder{rest: body}
 	n := d.count(beatAnswerBytes)
+	var stand []*beat
+	defer func() { c.letStand(stand) }() // when mu is free
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for range n {
@@ -192,6 +195,9 @@ func (c *conn) takeBeatAnswers(body []byte) error {
 		}
 		if b := r.beats[place]; b != nil {
 			r.beats[place] = nil
+			if s == statusConfirmed && b.from.leads.Load() != nil {
+				stand = append(stand, b)
+			}
 			b.finish(answer{status: s, body: text})
 		}
 	}
@@ -210,11 +216,7 @@ func (g *Group) decodeBeatAnswer(from identity, b *beat, a answer, resp *raft.Ap
 		if term != b.term {
 			return fmt.Errorf("%w: term %d confirmed where %d was asked about", ErrMalformed, term, b.term)
 		}
-		who := []byte(Address(from.node, from.directory))
-		*resp = raft.AppendEntriesResponse{
-			RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersion(b.version), ID: who, Addr: who},
-			Term:      term, Success: true,
-		}
+		*resp = confirmation(from, term, raft.ProtocolVersion(b.version))
 		return nil
 	case statusOK:
 		return decodeAppendEntriesResponse(a.body, resp)
@@ -222,15 +224,32 @@ func (g *Group) decodeBeatAnswer(from identity, b *beat, a answer, resp *raft.Ap
 	return answerError(from.node, a.status, a.body)
 }
 
-// heartbeat sends one heartbeat among others.
+func confirmation(from identity, term uint64, version raft.ProtocolVersion) raft.AppendEntriesResponse {
+	who := []byte(Address(from.node, from.directory))
+	return raft.AppendEntriesResponse{RPCHeader: raft.RPCHeader{ProtocolVersion: version, ID: who, Addr: who}, Term: term, Success: true}
+}
+
+// heartbeatRequest is the library's own heartbeat.
+func heartbeatRequest(term uint64, version uint8, leader []byte) *raft.AppendEntriesRequest {
+	return &raft.AppendEntriesRequest{
+		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersion(version), ID: leader, Addr: leader},
+		Term:      term, Leader: leader,
+	}
+}
+
+// heartbeat sends one heartbeat among others, unless one of before stands.
 func (g *Group) heartbeat(to identity, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if from, ok := g.hold(to, args.Term); ok {
+		*resp = confirmation(from, args.Term, args.ProtocolVersion)
+		return nil
+	}
 	p, err := g.t.peer(to)
 	if err != nil {
 		return err
 	}
 	w := g.patience(to.node, g.t.cfg.ControlTimeout)
 	defer w.stop()
-	b := &beat{group: g.id, term: args.Term, version: uint8(args.ProtocolVersion), done: make(chan answer, 1)}
+	b := &beat{from: g, group: g.id, term: args.Term, version: uint8(args.ProtocolVersion), done: make(chan answer, 1)}
 	if g.ctx.Err() != nil {
 		return g.cause()
 	}
@@ -281,11 +300,7 @@ func (c *conn) serveHeartbeats(h frameHeader) error {
 		var id GroupID
 		copy(id[:], d.take(groupIDBytes))
 		term, version := d.uint64(), d.uint8()
-		args := &raft.AppendEntriesRequest{
-			RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersion(version), ID: leader, Addr: leader},
-			Term:      term, Leader: leader,
-		}
-		confirmed, response, err := c.t.takeBeat(id, args, now)
+		confirmed, response, err := c.t.takeBeat(id, term, version, leader, now)
 		switch {
 		case err != nil:
 			c.t.counters.requestsRefused.Add(1)
@@ -316,17 +331,17 @@ func appendBeatAnswer(b []byte, frame uint64, place uint32, s status, body []byt
 }
 
 // takeBeat has a heartbeat confirmed, or queues it for raft's own answer.
-func (t *Transport) takeBeat(id GroupID, args *raft.AppendEntriesRequest, now time.Time) (confirmed bool, response *rpcAnswer, err error) {
+func (t *Transport) takeBeat(id GroupID, term uint64, version uint8, leader []byte, now time.Time) (confirmed bool, response *rpcAnswer, err error) {
 	g := t.group(id)
 	if g == nil {
 		return false, nil, ErrUnknownGroup
 	}
-	if g.confirm(args, now) {
+	if g.confirm(term, version, leader, now, 0) {
 		t.counters.heartbeatsConfirmed.Add(1)
 		return true, nil, nil
 	}
 	response = newRPCAnswer(g)
-	if err := g.deliver(raft.RPC{Command: args, RespChan: response.ch}, false); err != nil {
+	if err := g.deliver(raft.RPC{Command: heartbeatRequest(term, version, leader), RespChan: response.ch}, false); err != nil {
 		return false, nil, err
 	}
 	t.counters.heartbeatsQueued.Add(1)

@@ -98,6 +98,8 @@ func (c *conn) serveRequests() error {
 			err = c.serveVote(h)
 		case kindHeartbeats:
 			err = c.serveHeartbeats(h)
+		case kindPulse:
+			err = c.servePulse(h)
 		case kindCall:
 			err = c.serveCall(h)
 		case kindPing:

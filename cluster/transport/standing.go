@@ -1,0 +1,291 @@
+package transport
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// A confirmed heartbeat of a group that asks for it (Group.LetStand) stands: what the two ends of a control
+// connection agree on need not be said again. While the leader's library goes on to send that heartbeat, it is
+// answered here, after a while, and one pulse for all groups of the connection keeps what stands alive. An idle
+// group then costs no message, and its library is woken only as often as its lease and its election timeout need.
+//
+// The follower's end changes what stands only by what pulses say, one after the other on one connection, so both
+// ends hold the same; what is in doubt ends with the connection. A pulse is answered with those that do not stand
+// any more: the group is gone, is in another term, or its main loop has not answered for AliveFor. Nothing is
+// confirmed for a term that is not the follower's own at each pulse (TR-2).
+//
+// A pulse is a count (uint32) of what is new, for each the GroupID, the term and the library's protocol version
+// (uint8), and the GroupIDs of what stands no more. Its answer is the GroupIDs of what the follower ends.
+const (
+	pulseInterval = 200 * time.Millisecond
+	// standsFor is how old the last answered pulse may be that a heartbeat is answered by.
+	standsFor = 400 * time.Millisecond
+	// silentAfter is how long the library may not send a heartbeat that stands before it is withdrawn: the peer
+	// is no member any more.
+	silentAfter = 1500 * time.Millisecond
+	// relayInterval is between two heartbeats that a pulse puts into a group's queue: every third pulse does.
+	relayInterval = 500 * time.Millisecond
+
+	// LeastTimeout and LeastLease are the shortest with which heartbeats may stand.
+	LeastTimeout = time.Second
+	LeastLease   = 900 * time.Millisecond
+)
+
+// stand is a heartbeat that stands.
+type stand struct {
+	term    uint64
+	version uint8
+	group   *Group    // the leader's
+	touched time.Time // when the library last sent it
+}
+
+// standing is the leader's end of what stands on one connection.
+type standing struct {
+	mu      sync.Mutex         // guards the rest; a leaf lock
+	agreed  map[GroupID]*stand // what both ends know
+	fresh   map[GroupID]*stand // to be told with the next pulse
+	since   time.Time          // when the last pulse that was answered was sent
+	next    chan struct{}      // closed when the next one is answered
+	second  chan struct{}      // and the one after that
+	pulsing bool               // the goroutine runs
+}
+
+// LetStand has confirmed heartbeats of this group, as the leader, stand while leads says that it is one, unless its
+// election timeout or its lease are below LeastTimeout and LeastLease. VerifyLeader then proves a leadership of
+// standsFor ago only. leads is called from the transport's goroutines and must not block.
+func (g *Group) LetStand(leads func() bool, timeout, lease time.Duration) {
+	if timeout >= LeastTimeout && lease >= LeastLease {
+		g.leads.Store(&leads)
+	}
+}
+
+// Stands reports whether the follower at target was known, not long ago, to follow this group's leader in a term.
+func (g *Group) Stands(target raft.ServerAddress, term uint64) bool {
+	to, err := parseTarget(target)
+	if err != nil {
+		return false
+	}
+	c := g.standsOn(to)
+	if c == nil {
+		return false
+	}
+	_, ok := c.standing.find(g, term)
+	return ok
+}
+
+// standsOn is the connection that heartbeats to a peer may stand on, nil for none.
+func (g *Group) standsOn(to identity) *conn {
+	if g.leads.Load() == nil {
+		return nil
+	}
+	p, err := g.t.peer(to)
+	if err != nil {
+		return nil
+	}
+	return p.control.live()
+}
+
+// find says whether a group's heartbeat stands, and what closes with the second pulse from now.
+func (s *standing) find(g *Group, term uint64) (second <-chan struct{}, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.agreed[g.id]
+	if x == nil || x.group != g || x.term != term {
+		return nil, false
+	}
+	x.touched = time.Now()
+	return s.second, x.touched.Sub(s.since) < standsFor
+}
+
+// hold answers the library's heartbeat, when it stands: not at once, but after two pulses, if it still stands then.
+// With the library's own pause of a tenth to a fifth of LeastTimeout it comes every 300 to 600 ms.
+func (g *Group) hold(to identity, term uint64) (from identity, ok bool) {
+	c := g.standsOn(to)
+	if c == nil {
+		return identity{}, false
+	}
+	second, ok := c.standing.find(g, term)
+	if !ok {
+		return identity{}, false
+	}
+	select {
+	case <-second:
+	case <-c.ctx.Done():
+		return identity{}, false
+	case <-g.ctx.Done():
+		return identity{}, false
+	}
+	_, ok = c.standing.find(g, term)
+	return c.peer, ok
+}
+
+// live is the connection there is, nil for none.
+func (l *link) live() *conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn == nil || l.conn.dead() {
+		return nil
+	}
+	return l.conn
+}
+
+// letStand notes heartbeats that were just confirmed on c.
+func (c *conn) letStand(confirmed []*beat) {
+	if len(confirmed) == 0 {
+		return
+	}
+	s, now := &c.standing, time.Now()
+	s.mu.Lock()
+	if s.fresh == nil {
+		s.agreed, s.fresh = map[GroupID]*stand{}, map[GroupID]*stand{}
+		s.next, s.second = make(chan struct{}), make(chan struct{})
+	}
+	for _, b := range confirmed {
+		if len(s.agreed)+len(s.fresh) < c.t.maxBeats()/2 { // the rest goes on to be sent
+			s.fresh[b.group] = &stand{term: b.term, version: b.version, group: b.from, touched: now}
+		}
+	}
+	begin := !s.pulsing && len(s.fresh) > 0
+	s.pulsing = s.pulsing || begin
+	s.mu.Unlock()
+	if begin {
+		c.t.start(c.pulse) // false when the transport closes, and the connection with it
+	}
+}
+
+// pulse is the goroutine that keeps what stands alive, while something does.
+func (c *conn) pulse() {
+	ticker := time.NewTicker(pulseInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-c.ctx.Done():
+			return
+		}
+		frame, told, more := c.standing.nextPulse(time.Now())
+		if !more {
+			return
+		}
+		if err := c.tellStanding(frame, told); err != nil {
+			c.kill(err) // who knows what the other end holds
+			return
+		}
+	}
+}
+
+// nextPulse is the frame of the next one, and what it tells. It says false when nothing stands.
+func (s *standing) nextPulse(now time.Time) (frame []byte, told map[GroupID]*stand, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	told, s.fresh = s.fresh, map[GroupID]*stand{}
+	frame = binary.BigEndian.AppendUint32(beginFrame(nil, kindPulse), uint32(len(told)))
+	for id, x := range told {
+		frame = binary.BigEndian.AppendUint64(append(frame, id[:]...), x.term)
+		frame = append(frame, x.version)
+	}
+	withdrawn := false
+	for id, x := range s.agreed {
+		if told[id] == nil && !x.leads(now) {
+			frame = append(frame, id[:]...)
+			delete(s.agreed, id)
+			withdrawn = true
+		}
+	}
+	if s.pulsing = len(told) > 0 || len(s.agreed) > 0 || withdrawn; !s.pulsing {
+		s.answered() // nobody has to wait for what will not come
+		s.answered()
+	}
+	return frame, told, s.pulsing
+}
+
+// answered releases those who wait for a pulse. It is called with mu held.
+func (s *standing) answered() {
+	close(s.next)
+	s.next, s.second = s.second, make(chan struct{})
+}
+
+// leads reports whether the group still leads in that term, and the peer is sent heartbeats.
+func (x *stand) leads(now time.Time) bool {
+	term, leads := x.group.term.Load(), x.group.leads.Load()
+	return now.Sub(x.touched) < silentAfter && x.group.ctx.Err() == nil && (*leads)() && term != nil && (*term)() == x.term
+}
+
+// tellStanding sends a pulse and takes its answer.
+func (c *conn) tellStanding(frame []byte, told map[GroupID]*stand) error {
+	w := newPatience(c.peer.node, c.t.cfg.ControlTimeout, c.ctx.Done(), c.ctx.Err)
+	defer w.stop()
+	sent := time.Now()
+	a, err := c.roundTrip(nil, w, net.Buffers{frame}, 0)
+	if err != nil {
+		return err
+	}
+	if a.status != statusOK || len(a.body)%groupIDBytes != 0 {
+		return fmt.Errorf("%w: an answer of status %d and %d bytes to a pulse", ErrMalformed, a.status, len(a.body))
+	}
+	s := &c.standing
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since = sent
+	s.answered()
+	for id, x := range told {
+		s.agreed[id] = x
+	}
+	for ended := a.body; len(ended) > 0; ended = ended[groupIDBytes:] {
+		delete(s.agreed, GroupID(ended[:groupIDBytes]))
+	}
+	return nil
+}
+
+// followed is the follower's end of what stands: what the leader at the other end is heard for.
+type followed struct {
+	term    uint64
+	version uint8
+}
+
+const pulseEntryBytes = groupIDBytes + 8 + 1
+
+// takePulse changes what stands as a pulse says.
+func takePulse(stands map[GroupID]followed, body []byte) error {
+	d := decoder{rest: body}
+	for range d.count(pulseEntryBytes) {
+		id := GroupID(d.take(groupIDBytes))
+		stands[id] = followed{term: d.uint64(), version: d.uint8()}
+	}
+	if d.err != nil || len(d.rest)%groupIDBytes != 0 {
+		return fmt.Errorf("%w: a pulse of %d bytes", ErrMalformed, len(body))
+	}
+	for ; len(d.rest) > 0; d.rest = d.rest[groupIDBytes:] {
+		delete(stands, GroupID(d.rest[:groupIDBytes]))
+	}
+	return nil
+}
+
+// servePulse runs on the connection's reader, which alone uses c.followed.
+func (c *conn) servePulse(h frameHeader) error {
+	body, err := c.readControl(h)
+	if err != nil {
+		return err
+	}
+	if c.followed == nil {
+		c.followed = map[GroupID]followed{}
+	}
+	if err := takePulse(c.followed, body); err != nil {
+		return err
+	}
+	now, leader := time.Now(), []byte(Address(c.peer.node, c.peer.directory))
+	answer := append(beginFrame(nil, kindAnswer), byte(statusOK))
+	for id, f := range c.followed {
+		if g := c.t.group(id); g == nil || !g.confirm(f.term, f.version, leader, now, relayInterval) {
+			delete(c.followed, id)
+			answer = append(answer, id[:]...)
+		}
+	}
+	return c.answerFrame(answer, h.id)
+}
