@@ -23,6 +23,7 @@ type pair struct {
 }
 
 func newPair(t *testing.T) *pair {
+	t.Parallel() // it is time that these tests take
 	n := newNetwork(t)
 	p := &pair{a: n.open(1), b: n.open(2)}
 	p.ga, p.gb = openGroup(t, p.a, groupA), openGroup(t, p.b, groupA)
