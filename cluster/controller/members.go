@@ -28,15 +28,16 @@ const (
 	removeMember
 	addFollower
 	promoteFollower
-	leaveToOthers // this broker is to be removed, which another leader has to do
+	leaveToOthers // this broker is to be removed, which another leader has to do, or is drained
 )
 
 // planMembers returns the next step. Servers that are no registered broker, or an earlier
 // incarnation of one, go first: a server id is never used by two disks. Then brokers are added as
 // non-voters, and when they have caught up they are promoted, up to the next odd number of voters
-// at a time, because an even number survives no more losses than the odd one below it.
+// at a time, because an even number survives no more losses than the odd one below it. A broker
+// that is drained leaves the leadership to one that is not, and stays a voter.
 func planMembers(servers []raft.Server, image *metadata.Image, self raft.ServerID, caughtUp func(node int32) bool) memberChange {
-	voters, others := 0, 0
+	voters, others, undrained := 0, 0, 0
 	members := make(map[raft.ServerID]bool, len(servers))
 	for _, s := range servers {
 		members[s.ID] = true
@@ -47,6 +48,9 @@ func planMembers(servers []raft.Server, image *metadata.Image, self raft.ServerI
 			voters++
 			if s.ID != self {
 				others++
+				if b := registered(image, s.ID); b.Usable() && caughtUp(b.ID) {
+					undrained++
+				}
 			}
 		}
 	}
@@ -65,7 +69,8 @@ func planMembers(servers []raft.Server, image *metadata.Image, self raft.ServerI
 	switch {
 	case len(ready) >= missing && voters+missing <= maxVoters:
 		return memberChange{promoteFollower, ready[0]}
-	case members[self] && registered(image, self) == nil && others > 0:
+	case members[self] && registered(image, self) == nil && others > 0,
+		isDrained(image, self) && undrained > 0:
 		return memberChange{leaveToOthers, self}
 	}
 	return memberChange{}
@@ -81,6 +86,11 @@ func registered(image *metadata.Image, id raft.ServerID) *metadata.Broker {
 		return b
 	}
 	return nil
+}
+
+func isDrained(image *metadata.Image, id raft.ServerID) bool {
+	b := registered(image, id)
+	return b != nil && b.Draining
 }
 
 // nodeOf returns the broker's id in a server id.

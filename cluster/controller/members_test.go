@@ -85,6 +85,12 @@ func TestPlanMembers(t *testing.T) {
 	if c := planMembers(servers(1, -2, -3), m.Image(), self, all); c.kind != noChange {
 		t.Errorf("a fenced and a draining broker: %v %s", c.kind, c.id)
 	}
+	if c := planMembers(servers(1, 2, 3), m.Image(), ServerID(3, [16]byte{3, 1}), all); c.kind != leaveToOthers {
+		t.Errorf("a draining broker that leads: %v %s", c.kind, c.id)
+	}
+	if c := planMembers(servers(2, 3), m.Image(), ServerID(3, [16]byte{3, 1}), all); c.kind == leaveToOthers {
+		t.Error("a draining broker left the leadership to one that is fenced")
+	}
 	mustTake(t, m, metadata.RegisterBroker{ID: 2, Directory: [16]byte{2, 2}, Endpoints: []metadata.Endpoint{{Listener: "P", Host: "h", Port: 1}}})
 	if c := planMembers(servers(1, 2, 3), m.Image(), self, all); c.kind != removeMember || c.id != ServerID(2, [16]byte{2, 1}) {
 		t.Errorf("an incarnation that was replaced: %v %s", c.kind, c.id)

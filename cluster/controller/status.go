@@ -61,7 +61,8 @@ func (c *Controller) verifyLeader() error {
 	return c.await(c.ctx, func() raft.Future { return c.raft.VerifyLeader() })
 }
 
-// TransferLeadership hands leadership to the voter that is known to be furthest. Proposals wait
+// TransferLeadership hands leadership to the voter that is known to be furthest, to one that is
+// drained for want of others. Proposals wait
 // meanwhile. It is tried once in each term (the library's issue 696: attempts that hang add up to a
 // leader that refuses everything). Errors are NotLeaderError, ErrNoSuccessor, ErrClosed, and
 // UnknownOutcomeError when it failed or did not end in time.
@@ -88,12 +89,16 @@ func (c *Controller) TransferLeadership(ctx context.Context) error {
 // successor chooses among the other voters heard lately.
 func (c *Controller) successor(now time.Time) (best raft.ServerID, ok bool) {
 	var last uint64
+	var drained bool
 	for _, s := range c.raft.GetConfiguration().Configuration().Servers {
 		node, _ := nodeOf(s.ID)
 		seen := c.liveness.contact(node)
 		fresh := seen.heard && now.Sub(seen.since) < c.config.SessionTimeout/2 && registered(c.Image(), s.ID) != nil
-		if s.Suffrage == raft.Voter && s.ID != c.config.serverID() && fresh && (!ok || seen.last > last) {
-			best, last, ok = s.ID, seen.last, true
+		if s.Suffrage != raft.Voter || s.ID == c.config.serverID() || !fresh {
+			continue
+		}
+		if is := isDrained(c.Image(), s.ID); !ok || drained && !is || drained == is && seen.last > last {
+			best, last, drained, ok = s.ID, seen.last, is, true
 		}
 	}
 	return best, ok
