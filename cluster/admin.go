@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
+	"strings"
 	"time"
 
 	"weir/cluster/config"
@@ -100,7 +102,7 @@ func (n *Node) newTopic(s TopicSpec, room int) (metadata.NewTopic, error) {
 		return t, err
 	}
 	if t.Assignment != nil {
-		return t, refuseFencedIn(n.Image(), 0, t.Assignment)
+		return t, refuseUnusableIn(n.Image(), 0, t.Assignment)
 	}
 	partitions, replicas := s.Partitions, s.Replicas
 	if partitions == -1 {
@@ -196,7 +198,7 @@ func (n *Node) AddPartitions(ctx context.Context, t *Topic, total int, assignmen
 		}
 	} else if len(assignment) != total-current {
 		return &metadata.InvalidAssignmentError{Partition: current, Reason: "one list of replicas is needed for each new partition"}
-	} else if err := refuseFencedIn(n.Image(), current, assignment); err != nil {
+	} else if err := refuseUnusableIn(n.Image(), current, assignment); err != nil {
 		return err
 	}
 	result, err := n.run(ctx, metadata.CreatePartitions{
@@ -242,22 +244,51 @@ func (n *Node) AlterTopicConfigs(ctx context.Context, t *Topic, validateOnly boo
 	}
 }
 
+// brokerValues are the dynamic values of one broker. Whether it is drained is among them,
+// though the controller keeps it with the broker, where placement looks.
+func brokerValues(im *metadata.Image, id int32) map[string]string {
+	values := im.BrokerConfigs(id).Values
+	if isDrained(im, id) {
+		values = maps.Clone(values)
+		if values == nil {
+			values = make(map[string]string)
+		}
+		values[config.BrokerDrained] = "true"
+	}
+	return values
+}
+
+func isDrained(im *metadata.Image, id int32) bool {
+	b, ok := im.Broker(id)
+	return ok && b.Draining
+}
+
 // AlterBrokerConfigs is AlterTopicConfigs for the dynamic values of one broker
 // or, with metadata.AllBrokers, of all.
 func (n *Node) AlterBrokerConfigs(ctx context.Context, broker int32, validateOnly bool, change func(old map[string]string) (map[string]string, error)) error {
 	for {
-		set := n.meta().Image().ClusterConfigs()
+		im := n.meta().Image()
+		set, old := im.ClusterConfigs(), im.ClusterConfigs().Values
 		if broker != metadata.AllBrokers {
-			set = n.meta().Image().BrokerConfigs(broker)
+			set, old = im.BrokerConfigs(broker), brokerValues(im, broker)
 		}
-		values, err := change(set.Values)
+		values, err := change(old)
 		if err != nil {
 			return err
 		}
 		if err := config.ValidateBroker(values); err != nil {
 			return err
 		}
+		value, given := values[config.BrokerDrained]
+		if given && broker == metadata.AllBrokers {
+			return &config.NotAllowedError{Key: config.BrokerDrained, Reason: "it is of one broker, and this is for all"}
+		}
+		values = maps.Clone(values)
+		delete(values, config.BrokerDrained)
 		_, err = n.run(ctx, metadata.SetBrokerConfigs{Broker: broker, Expected: set.Index, Values: values}, validateOnly)
+		if drain := strings.EqualFold(value, "true"); err == nil && drain != isDrained(im, broker) {
+			_, err = n.run(ctx, metadata.DrainBroker{ID: broker, Drain: drain}, validateOnly)
+		}
 		if !isConfigChanged(err) {
 			return err
 		}

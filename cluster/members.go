@@ -49,6 +49,9 @@ func (n *Node) keepMembers() {
 			return
 		}
 		im := n.Image()
+		if n.Config().Leaders.Drained {
+			side(handOvers, balance.leave(n))
+		}
 		quiet.renew(im.Brokers())
 		var work []func()
 		for _, t := range n.topics.Load().byName {
@@ -159,7 +162,8 @@ func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partitio
 		}
 	}
 	if _, ok := wanted[self]; !ok {
-		return n.change(mt, index, "hand over", self, func(ctx context.Context) error { return p.Transfer(ctx, "") }), false
+		heir, _, _ := n.heir(mp.Goal(), p) // if there is none yet, the library chooses
+		return n.change(mt, index, "hand over", self, func(ctx context.Context) error { return p.Transfer(ctx, heir) }), false
 	}
 	if mp.Reassigning() {
 		return func() { n.completeReassignment(mt, index, wantedReplicas) }, false

@@ -20,7 +20,7 @@ func (e *FactorChangeError) Error() string {
 // and returns what became of each in the order of changes. Their partitions' leaders carry
 // them out. With keepFactor no number of replicas may change. Errors of each: those of
 // metadata.AlterReassignments, *metadata.InvalidAssignmentError also for a broker that is
-// fenced and is no replica yet, *FactorChangeError. The error of all is that of Propose.
+// fenced or drained and is no replica yet, *FactorChangeError. The error of all is that of Propose.
 func (n *Node) Reassign(ctx context.Context, changes []metadata.Reassignment, keepFactor bool) ([]error, error) {
 	results := make([]error, len(changes))
 	var cmd metadata.AlterReassignments
@@ -62,24 +62,30 @@ func checkReassignment(im *metadata.Image, c metadata.Reassignment, keepFactor b
 	if want := len(p.Goal()); keepFactor && len(c.Target) != want {
 		return &FactorChangeError{Got: len(c.Target), Want: want}
 	}
-	return refuseFenced(im, int(c.Partition), c.Target, p.Replicas)
+	return refuseUnusable(im, int(c.Partition), c.Target, p.Replicas)
 }
 
-// refuseFenced wants every broker that is to hold a replica to be there, those aside that
-// hold one already.
-func refuseFenced(im *metadata.Image, partition int, replicas, holders []int32) error {
+// refuseUnusable wants every broker that is to hold a replica to be there and not drained,
+// those aside that hold one already.
+func refuseUnusable(im *metadata.Image, partition int, replicas, holders []int32) error {
 	for _, id := range replicas {
-		if b, ok := im.Broker(id); ok && b.Fenced && !slices.Contains(holders, id) {
-			return &metadata.InvalidAssignmentError{Partition: partition, Reason: fmt.Sprintf("broker %d is fenced: it is not running", id)}
+		b, ok := im.Broker(id)
+		if !ok || b.Usable() || slices.Contains(holders, id) {
+			continue
 		}
+		reason := fmt.Sprintf("broker %d is drained: it gets no replicas", id)
+		if b.Fenced {
+			reason = fmt.Sprintf("broker %d is fenced: it is not running", id)
+		}
+		return &metadata.InvalidAssignmentError{Partition: partition, Reason: reason}
 	}
 	return nil
 }
 
-// refuseFencedIn is refuseFenced for new partitions from first on.
-func refuseFencedIn(im *metadata.Image, first int, assignment [][]int32) error {
+// refuseUnusableIn is refuseUnusable for new partitions from first on.
+func refuseUnusableIn(im *metadata.Image, first int, assignment [][]int32) error {
 	for i, replicas := range assignment {
-		if err := refuseFenced(im, first+i, replicas, nil); err != nil {
+		if err := refuseUnusable(im, first+i, replicas, nil); err != nil {
 			return err
 		}
 	}

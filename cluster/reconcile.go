@@ -29,7 +29,7 @@ func (n *Node) reconcile(image *metadata.Image) {
 	if was := n.topics.Load().image; n.closed || was != nil && image.Index() < was.Index() {
 		return
 	}
-	cfg, err := n.static.With(image.ClusterConfigs().Values, image.BrokerConfigs(n.ID()).Values)
+	cfg, err := n.static.With(image.ClusterConfigs().Values, brokerValues(image, n.ID()))
 	if err != nil {
 		// The controller let no such value in; an older release may not know one.
 		n.logger.Error("dynamic broker configuration is not in force", "err", err)

@@ -11,7 +11,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"weir/cluster/metadata"
-	"weir/cluster/transport"
 	"weir/partition"
 )
 
@@ -119,7 +118,10 @@ func (n *Node) transfer(ctx context.Context, topic metadata.UUID, index, to int3
 	if err != nil {
 		return err.Error()
 	}
-	id, ok := n.successor(p, to)
+	if isDrained(n.Image(), to) {
+		return "it is drained"
+	}
+	id, _, ok := n.successor(p, to)
 	if !ok {
 		return "it is not in sync"
 	}
@@ -129,20 +131,39 @@ func (n *Node) transfer(ctx context.Context, topic metadata.UUID, index, to int3
 	return ""
 }
 
-// successor is the replica on a broker if it could lead a partition that is led here at
-// once: it has a vote, is in sync and was heard under this leadership.
-func (n *Node) successor(p *partition.Partition, node int32) (raft.ServerID, bool) {
+// successor is the replica on a broker, and how far its log is, if it could lead a
+// partition that is led here at once: it has a vote, is in sync and was heard under this
+// leadership.
+func (n *Node) successor(p *partition.Partition, node int32) (id raft.ServerID, match uint64, ok bool) {
 	b, registered := n.Image().Broker(node)
 	if !registered || b.Fenced {
-		return "", false
+		return "", 0, false
 	}
 	since := time.Now().Add(-n.Config().Peers.ReplicaLag)
 	for _, f := range p.Followers() {
 		if f.Voter && f.ID == serverID(metadata.ReplicaID{Node: node, Directory: b.Directory}) && f.CaughtUp.After(since) {
-			return f.ID, true
+			return f.ID, f.Match, true
 		}
 	}
-	return "", false
+	return "", 0, false
+}
+
+// heir is the successor to hand a partition over to that is led here and of which no other
+// is asked for: the one that is furthest, of equals the first of replicas. One that is
+// drained is for want of others.
+func (n *Node) heir(replicas []int32, p *partition.Partition) (id raft.ServerID, drained, ok bool) {
+	var furthest uint64
+	for _, node := range replicas {
+		next, match, able := n.successor(p, node)
+		if !able {
+			continue
+		}
+		is := isDrained(n.Image(), node)
+		if !ok || drained && !is || drained == is && match > furthest {
+			id, drained, ok, furthest = next, is, true, match
+		}
+	}
+	return id, drained, ok
 }
 
 // handOverTimeout bounds HandOver: others take over from a leader that is gone in little more.
@@ -157,54 +178,87 @@ func (n *Node) HandOver(ctx context.Context) {
 	var work []func()
 	for _, t := range n.topics.Load().byName {
 		for i, p := range t.partitions {
-			if p == nil || !n.hasSuccessor(p) {
+			if p == nil {
 				continue
 			}
-			work = append(work, func() {
-				if err := p.Transfer(ctx, ""); err != nil {
-					n.logger.Info("a leadership is not handed over", "topic", t.Name, "partition", i, "err", err)
-				}
-			})
+			if _, leading := p.Leading(); !leading {
+				continue
+			}
+			if id, _, ok := n.heir(t.meta.Partitions[i].Replicas, p); ok {
+				work = append(work, func() {
+					if err := p.Transfer(ctx, id); err != nil {
+						n.logger.Info("a leadership is not handed over", "topic", t.Name, "partition", i, "err", err)
+					}
+				})
+			}
 		}
 	}
 	side(handOvers, work)
 }
 
-// handOvers is how many partitions are handed over side by side at a stop.
+// handOvers is how many partitions are handed over side by side.
 const handOvers = 64
 
-func (n *Node) hasSuccessor(p *partition.Partition) bool {
-	if _, leading := p.Leading(); !leading {
-		return false
-	}
-	for _, f := range p.Followers() {
-		if node, _, ok := transport.ParseAddress(raft.ServerAddress(f.ID)); ok {
-			if _, ok := n.successor(p, node); ok {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // rebalancer is what keepMembers remembers to bring leaderships back to the preferred
-// replicas: one at a time, and once under each leadership.
+// replicas, one at a time, and off this broker when it is drained. Each is tried once under
+// a leadership.
 type rebalancer struct {
-	due   time.Time              // of the next look
+	due   time.Time              // of the next look for what to give back
 	tried map[partitionKey]int32 // the epoch of the leadership under which it was
 }
 
 // next is the next leadership to give back; nil when none is, or it is not time.
-func (r *rebalancer) next(n *Node, now time.Time) func() {
+func (r *rebalancer) next(n *Node, now time.Time) (step func()) {
 	cfg := n.Config().Leaders
 	if !cfg.Rebalance {
 		return nil
 	}
 	if r.due.IsZero() {
-		r.due, r.tried = now.Add(cfg.RebalanceInterval), make(map[partitionKey]int32)
+		r.due = now.Add(cfg.RebalanceInterval)
 	}
 	if now.Before(r.due) {
 		return nil
+	}
+	im := n.Image()
+	r.untried(n, func(mt *metadata.Topic, index int32, p *partition.Partition) bool {
+		mp := &mt.Partitions[index]
+		preferred := mp.Goal()[0]
+		if preferred == n.ID() || mp.Reassigning() || isDrained(im, preferred) {
+			return true
+		}
+		if id, _, ok := n.successor(p, preferred); ok {
+			step = r.handOver(n, mt, index, p, "hand back", id)
+		}
+		return step == nil
+	})
+	if step == nil {
+		r.due = now.Add(cfg.RebalanceInterval)
+	}
+	return step
+}
+
+// leave is all that this broker, which is drained, leads and another one that is not could
+// lead now. What has no such replica stays.
+func (r *rebalancer) leave(n *Node) (steps []func()) {
+	r.untried(n, func(mt *metadata.Topic, index int32, p *partition.Partition) bool {
+		if id, drained, ok := n.heir(mt.Partitions[index].Goal(), p); ok && !drained {
+			steps = append(steps, r.handOver(n, mt, index, p, "hand over", id))
+		}
+		return true
+	})
+	return steps
+}
+
+func (r *rebalancer) handOver(n *Node, mt *metadata.Topic, index int32, p *partition.Partition, what string, to raft.ServerID) func() {
+	r.tried[partitionKey{mt.ID, index}], _ = p.Leading()
+	return n.change(mt, index, what, to, func(ctx context.Context) error { return p.Transfer(ctx, to) })
+}
+
+// untried goes through the partitions led here that have not been handed over under this
+// leadership, until visit returns false. It forgets leaderships that are over.
+func (r *rebalancer) untried(n *Node, visit func(mt *metadata.Topic, index int32, p *partition.Partition) bool) {
+	if r.tried == nil {
+		r.tried = make(map[partitionKey]int32)
 	}
 	im, led := n.Image(), make(map[partitionKey]int32)
 	for _, t := range n.topics.Load().byName {
@@ -222,16 +276,13 @@ func (r *rebalancer) next(n *Node, now time.Time) func() {
 			}
 			k := partitionKey{t.ID, int32(i)}
 			led[k] = epoch
-			mp := &mt.Partitions[i]
-			if preferred := mp.Goal()[0]; preferred != n.ID() && !mp.Reassigning() && r.tried[k] != epoch {
-				if id, ok := n.successor(p, preferred); ok {
-					r.tried[k] = epoch
-					return n.change(mt, int32(i), "hand back", id, func(ctx context.Context) error { return p.Transfer(ctx, id) })
-				}
+			if tried, ok := r.tried[k]; ok && tried == epoch {
+				continue
+			}
+			if !visit(mt, int32(i), p) {
+				return
 			}
 		}
 	}
-	r.due = now.Add(cfg.RebalanceInterval)
 	maps.DeleteFunc(r.tried, func(k partitionKey, epoch int32) bool { return led[k] != epoch })
-	return nil
 }

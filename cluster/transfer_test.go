@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/cluster/config"
+	"weir/partition"
 )
 
 // TestMalformedCalls: what another broker sends is not trusted to be what it should.
@@ -78,4 +81,64 @@ func TestRebalanceIsOff(t *testing.T) {
 			t.Errorf("enabled is %s: looks is %v", enabled, looks)
 		}
 	}
+}
+
+// TestRebalanceLeavesTheDrainedAlone: what a drained broker is preferred for is not given
+// back to it, and is once it is not drained any more.
+func TestRebalanceLeavesTheDrainedAlone(t *testing.T) {
+	c := newCohort(t)
+	nodes := c.start(1, 2, 3)
+	defer func() { c.stop(nodes) }()
+	if t.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	drain := func(value string) {
+		t.Helper()
+		err := nodes[2].AlterBrokerConfigs(ctx, 1, false, func(map[string]string) (map[string]string, error) {
+			return map[string]string{config.BrokerDrained: value}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	results, err := nodes[0].CreateTopics(ctx, []TopicSpec{{Name: "t", Partitions: -1, Replicas: -1, Assignment: [][]int32{{1, 2}}}}, false)
+	if err != nil || results[0].Err != nil {
+		t.Fatal(err, results)
+	}
+	id := results[0].Topic.ID
+	drain("true")
+	second := nodes[1]
+	eventually := func(what string, done func() bool) {
+		t.Helper()
+		for again := time.NewTicker(5 * time.Millisecond); !done(); {
+			select {
+			case <-again.C:
+			case <-ctx.Done():
+				t.Fatal("not in time: ", what)
+			}
+		}
+	}
+	var p *partition.Partition
+	eventually("broker 2 leads", func() bool {
+		topic := second.TopicByID(id)
+		if topic != nil {
+			p, _ = topic.Partition(0)
+		}
+		return p != nil
+	})
+	eventually("broker 1 is in sync", func() bool {
+		followers := p.Followers()
+		return len(followers) == 1 && !followers[0].CaughtUp.IsZero()
+	})
+	look := func() func() {
+		r := rebalancer{due: time.Now()}
+		return r.next(second, time.Now())
+	}
+	if look() != nil {
+		t.Error("it is given back to a broker that is drained")
+	}
+	drain("false")
+	eventually("it is given back", func() bool { return look() != nil })
 }

@@ -3,7 +3,9 @@ package broker
 // AlterConfigs (key 33), versions 0-2, replaces all of a resource's values;
 // IncrementalAlterConfigs (key 44), versions 0-1 (KIP-339), sets, deletes,
 // appends and subtracts. Both serve topics and brokers ("" is the cluster's
-// default), and validate_only.
+// default), and validate_only. Any broker takes values for any other, since the
+// controller keeps them: one that is down can be drained, or not be any more
+// (broker.drained).
 
 import (
 	"context"
@@ -11,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster/config"
+	"weir/cluster/metadata"
 	"weir/protocol"
 )
 
@@ -105,9 +108,12 @@ func (b *Broker) alter(ctx context.Context, r configResource, twice, validateOnl
 		}
 		return b.node.AlterTopicConfigs(ctx, t, validateOnly, change)
 	case kmsg.ConfigResourceTypeBroker:
-		target, err := b.brokerResource(r.name)
+		target, err := brokerNamed(r.name)
 		if err != nil {
 			return err
+		}
+		if _, registered := b.node.Image().Broker(target); !registered && target != metadata.AllBrokers {
+			return invalidRequest("broker %d is not registered", target)
 		}
 		return b.node.AlterBrokerConfigs(ctx, target, validateOnly, change)
 	}

@@ -67,14 +67,24 @@ func (b *Broker) describeResource(in kmsg.DescribeConfigsRequestResource) ([]con
 	return nil, invalidRequest("resource type %d is not served", in.ResourceType)
 }
 
-// brokerResource reads the name of a broker resource.
+// brokerResource reads the name of a broker resource that is to be this broker, since the
+// file that another one was started with is not known here.
 func (b *Broker) brokerResource(name string) (int32, error) {
+	id, err := brokerNamed(name)
+	if err == nil && id != metadata.AllBrokers && id != b.node.ID() {
+		return 0, invalidRequest("got broker %q, this is broker %d", name, b.node.ID())
+	}
+	return id, err
+}
+
+// brokerNamed reads the name of a broker resource, which is empty for all.
+func brokerNamed(name string) (int32, error) {
 	if name == "" {
 		return metadata.AllBrokers, nil
 	}
 	id, err := strconv.ParseInt(name, 10, 32)
-	if err != nil || int32(id) != b.node.ID() {
-		return 0, invalidRequest("got broker %q, this is broker %d", name, b.node.ID())
+	if err != nil || id < 0 {
+		return 0, invalidRequest("%q is no broker's id", name)
 	}
 	return int32(id), nil
 }

@@ -47,6 +47,7 @@ type Leaders struct {
 	Rebalance         bool          // leadership goes back to the preferred replica
 	RebalanceInterval time.Duration // between two looks
 	RackAware         bool          // consumers are sent to a replica in their rack
+	Drained           bool          // this broker is to lead nothing
 }
 
 // Network bounds what connections and requests may take.
@@ -132,6 +133,7 @@ func build(s settings) (*Broker, error) {
 			Rebalance:         r.bool("auto.leader.rebalance.enable"),
 			RebalanceInterval: time.Duration(r.long("leader.imbalance.check.interval.seconds")) * time.Second,
 			RackAware:         isRackAware(r.str("replica.selector.class")),
+			Drained:           r.bool(BrokerDrained),
 		},
 		Network: Network{
 			RequestMaxBytes:       r.int("socket.request.max.bytes"),

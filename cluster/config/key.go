@@ -82,6 +82,7 @@ type Key struct {
 	Doc       string // one line; units in words
 	Sensitive bool
 	Dynamic   bool     // a broker key that may be changed while the broker runs
+	ByRequest bool     // a broker key that is set in no other way, and for one broker only
 	From      []Source // for topic keys: where the default comes from, finest first
 	Why       string   // for ignored keys: why they mean nothing here
 }

@@ -1,5 +1,8 @@
 package config
 
+// BrokerDrained is the key by which a broker is drained.
+const BrokerDrained = "broker.drained"
+
 // brokerKeys are the broker keys that have an effect, those shared with topics (ScopeBoth) aside.
 // Defaults are Kafka's except where the doc line says otherwise.
 var brokerKeys = []Key{
@@ -20,6 +23,7 @@ var brokerKeys = []Key{
 	{Name: "replica.lag.time.max.ms", Type: TypeLong, Scope: ScopeBroker, Default: "30000", Valid: between{100, 1 << 40}, Doc: "Milliseconds that a replica may be behind the leader's log and count as in sync."},
 	{Name: "replica.selector.class", Type: TypeString, Scope: ScopeBroker, Null: true, Valid: replicaSelector{}, Doc: "Which replica a consumer with a rack reads from: the leader when unset, one in sync in its rack with org.apache.kafka.common.replica.RackAwareReplicaSelector."},
 	{Name: "auto.leader.rebalance.enable", Type: TypeBool, Scope: ScopeBroker, Default: "true", Doc: "Whether leadership goes back to a partition's first replica when that is in sync again."},
+	{Name: BrokerDrained, Type: TypeBool, Scope: ScopeBroker, Default: "false", Dynamic: true, ByRequest: true, Doc: "Weir's own: whether the broker gets no replicas and no leaderships; of one broker, set while it runs and kept by the controller."},
 	{Name: "leader.imbalance.check.interval.seconds", Type: TypeLong, Scope: ScopeBroker, Default: "300", Valid: between{1, 1 << 30}, Doc: "Seconds between two looks for leadership to give back."},
 	{Name: "controller.listener.names", Type: TypeList, Scope: ScopeBroker, Null: true, Doc: "Listeners of a KRaft controller; Weir drops them from listeners."},
 

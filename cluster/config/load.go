@@ -46,6 +46,10 @@ func Load(src Sources) (b *Broker, warnings []string, err error) {
 				errs = append(errs, at(err, e.Where))
 				continue
 			}
+			if k.ByRequest {
+				errs = append(errs, &NotAllowedError{Key: e.Name, Reason: "it is set by request, while the broker runs"})
+				continue
+			}
 			static[e.Name] = Setting{Value: e.Value, Origin: origin, Where: e.Where}
 		}
 	}

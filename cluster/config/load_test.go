@@ -193,3 +193,12 @@ func TestDuration(t *testing.T) {
 		}
 	}
 }
+
+// A key that is set by request only has no place in a file.
+func TestLoadRefusesWhatIsSetByRequest(t *testing.T) {
+	_, err := New(map[string]string{BrokerDrained: "true"})
+	var refused *NotAllowedError
+	if !errors.As(err, &refused) || refused.Key != BrokerDrained {
+		t.Errorf("got %v", err)
+	}
+}

@@ -69,6 +69,10 @@ func changesSomething(k *Key, value string) bool {
 		with, err := ResolveTopic(map[string]string{k.Name: value}, DefaultBroker())
 		return err == nil && *with != DefaultBroker().Topic
 	}
+	if k.ByRequest {
+		with, err := DefaultBroker().With(nil, map[string]string{k.Name: value})
+		return err == nil && shown(with) != shown(DefaultBroker())
+	}
 	for _, base := range []map[string]string{{}, {"listeners": "PLAINTEXT://localhost:9,OUT://localhost:8", "listener.security.protocol.map": "OUT:PLAINTEXT"}} {
 		without, err1 := New(base)
 		values := map[string]string{k.Name: value}

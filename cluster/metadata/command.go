@@ -67,7 +67,7 @@ type FenceBrokers struct{ Brokers []BrokerEpoch }
 // UnfenceBroker takes the mark away, under the same conditions. No result.
 type UnfenceBroker BrokerEpoch
 
-// DrainBroker keeps new replicas away from a broker, or allows them again. It moves none: see
+// DrainBroker keeps leaderships and new replicas away from a broker, or allows them again. It moves none: see
 // PlaceMoves. No result.
 type DrainBroker struct {
 	ID    int32

@@ -43,7 +43,7 @@ type Broker struct {
 	Endpoints []Endpoint
 	Internal  string // host:port that other brokers reach it by; empty: not told
 	Fenced    bool   // not heard from: gets no replicas, and its id may be taken over
-	Draining  bool   // gets no replicas because somebody wants it empty
+	Draining  bool   // gets no replicas and no leaderships because somebody wants it so
 }
 
 // Usable says whether new replicas may be placed on the broker.
