@@ -11,7 +11,8 @@ import (
 )
 
 func newBroker(s *Streams) *cobra.Command {
-	cmd := group("broker", "See brokers, and take one out of the cluster", newBrokerList(s), newBrokerDecommission(s))
+	cmd := group("broker", "See brokers, drain one, and take one out of the cluster",
+		newBrokerList(s), newBrokerDrain(s), newBrokerUndrain(s), newBrokerDecommission(s))
 	cmd.Aliases = []string{"brokers"}
 	return cmd
 }
@@ -77,7 +78,7 @@ func runBrokerList(ctx context.Context, s *Streams, conn *connect.Options, forma
 	v.ping(ctx, cl)
 	rows := v.brokerRows()
 	for i := range rows {
-		if rows[i].State == brokerUp {
+		if rows[i].State.answers() {
 			rows[i].SizeBytes = brokerSize(ctx, cl, rows[i].Broker)
 		}
 	}

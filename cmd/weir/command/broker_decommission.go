@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -32,12 +31,10 @@ of the cluster. This asks first. Interrupted, the moves go on; given again, the 
   weir broker decommission 4 --dry-run
   weir broker decommission 4`,
 		Args: between(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := strconv.ParseInt(args[0], 10, 32)
-			if err != nil || id < 0 {
-				return fault.Usage("%q is no broker's number", args[0])
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if o.id, err = brokerNumber(args[0]); err != nil {
+				return err
 			}
-			o.id = int32(id)
 			return runDecommission(cmd.Context(), s, o)
 		},
 	}

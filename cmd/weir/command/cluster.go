@@ -75,7 +75,7 @@ func (i clusterInfo) write(w io.Writer) error {
 	}
 	up := 0
 	for _, b := range i.Brokers {
-		up += count(b.State == brokerUp)
+		up += count(b.State.answers())
 	}
 	return output.Rows(w, [][]string{
 		{"cluster", i.ID},

@@ -140,7 +140,7 @@ func (v *clusterView) health() *clusterHealth {
 		because("no controller is known")
 	}
 	for _, b := range v.brokers {
-		if b.state == brokerUp {
+		if b.state.answers() {
 			continue
 		}
 		h.BrokersDown = append(h.BrokersDown, b.id)

@@ -40,6 +40,20 @@ func TestClusterOfFour(t *testing.T) {
 	}
 	c.fails(fault.Failed, []string{"partition", "move", "t", "0", "--cancel"}, "t[0] is not being moved (NO_REASSIGNMENT_IN_PROGRESS)")
 
+	c.ok("partition", "transfer-leader", "t", "1")
+	if got := c.ok("broker", "drain", "3", "--watch"); !strings.HasPrefix(got, "broker 3 is drained; ") {
+		t.Errorf("drain: %q", got)
+	}
+	if got := c.ok("broker", "list", "-o", "jsonl"); !strings.Contains(got, `"broker":3,`) || !strings.Contains(got, `"state":"drained","controller":false,"leads":0,`) {
+		t.Errorf("broker list:\n%s", got)
+	}
+	c.fails(fault.Failed, []string{"partition", "transfer-leader", "t", "0"}, "it is drained")
+	c.ok("broker", "undrain", "3")
+	brokertest.Eventually(t, "broker 3 leads again", func() bool { // the leader may hear of it a little later
+		out, _, _ := c.run("", "partition", "transfer-leader", "t", "0")
+		return strings.HasPrefix(out, "broker 3 leads t[0]")
+	})
+
 	c.ok("broker", "decommission", "4", "-y")
 	for line := range strings.Lines(c.ok("partition", "list", "-o", "jsonl")) {
 		var p partitionView

@@ -247,6 +247,60 @@ would take broker 2 out of the cluster
 	}
 }
 
+func TestBrokerDrain(t *testing.T) {
+	f := newFakeCluster(t, "", "", "")
+	f.add("t", 0, 1, []int32{1, 2, 3}, []int32{1, 2, 3})
+	f.add("t", 1, 1, []int32{1, 2}, []int32{1, 2})
+	f.slow = true
+	if got := f.ok("broker", "drain", "1"); got != "broker 1 is drained; others take over the 2 partitions that it leads\n" {
+		t.Errorf("drain: %q", got)
+	}
+	if got := f.ok("broker", "list", "-o", "jsonl"); !strings.Contains(got, `"state":"drained","controller":true,"leads":2,`) {
+		t.Errorf("list: %s", got)
+	}
+	if got := f.ok("cluster", "health"); !strings.HasPrefix(got, "healthy: 3 brokers") {
+		t.Errorf("health: %s", got)
+	}
+	if got := f.ok("cluster", "info"); !strings.Contains(got, "3, 3 up") {
+		t.Errorf("info: %s", got)
+	}
+	out, errs, stop := f.start(nil, "broker", "drain", "1", "--watch")
+	errs.await(t, "broker 1 leads 2 partitions yet\n")
+	f.mu.Lock()
+	f.handOver()
+	f.mu.Unlock()
+	out.await(t, "broker 1 is drained; others have taken over the 2 partitions that it led\n")
+	if code := stop(); code != fault.Done {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	if got := f.ok("broker", "drain", "1", "-w"); got != "broker 1 is drained; it leads nothing\n" {
+		t.Errorf("again: %q", got)
+	}
+
+	// Of what has no other replica on a broker that may lead, there is no use in waiting.
+	f.add("u", 0, 2, []int32{2, 1}, []int32{2, 1})
+	f.slow = false
+	f.fails(fault.PartlyDone, []string{"broker", "drain", "2", "--watch"},
+		"broker 2 is drained and leads on 2 partitions: t[1], u[0]. No broker that is up and not drained holds another replica")
+	f.slow = true
+	if got := f.ok("broker", "undrain", "1"); got != "broker 1 is not drained any more\n" {
+		t.Errorf("undrain: %q", got)
+	}
+	_, errs, stop = f.start(nil, "broker", "drain", "2", "--watch")
+	errs.await(t, "broker 2 leads ")
+	if code := stop(); code != fault.Interrupted {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	set, unset := "set broker.drained=true of ", "unset broker.drained of "
+	if got, want := f.did(), []string{set + "1", set + "1", set + "1", set + "2", unset + "1", set + "2"}; !slices.Equal(got, want) {
+		t.Errorf("it asked for %q, want %q", got, want)
+	}
+	f.fails(fault.Failed, []string{"broker", "drain", "7"}, "there is no broker 7", "weir broker list")
+	f.fails(fault.Failed, []string{"broker", "undrain", "7"}, "there is no broker 7")
+	f.fails(fault.WrongUsage, []string{"broker", "drain", "one"}, `"one" is no broker's number`)
+	f.fails(fault.WrongUsage, []string{"broker", "undrain"})
+}
+
 func TestPlanDecommission(t *testing.T) {
 	broker := func(id int32, rack string, state brokerState) brokerView {
 		return brokerView{id: id, rack: rack, state: state}
@@ -281,11 +335,12 @@ func TestPlanDecommission(t *testing.T) {
 // A broker that does not speak a request is met in words; what can be shown without is shown.
 func TestClusterOnOlderBrokers(t *testing.T) {
 	f := newFakeCluster(t, "", "")
-	f.without = []int16{43, 45, 46, 55, 60, 64}
+	f.without = []int16{32, 43, 44, 45, 46, 55, 60, 64}
 	f.add("t", 0, 1, []int32{2, 1}, []int32{1, 2})
 	f.ok("cluster", "health")
 	f.ok("partition", "list")
-	for _, line := range []string{"cluster quorum", "partition move t 0 --to 1", "partition transfer-leader t 0"} {
+	f.ok("broker", "list")
+	for _, line := range []string{"cluster quorum", "broker drain 1", "partition move t 0 --to 1", "partition transfer-leader t 0"} {
 		f.fails(fault.Failed, strings.Fields(line), "(UNSUPPORTED_VERSION). The broker does not speak this request", "weir api-versions")
 	}
 }

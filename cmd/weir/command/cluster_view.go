@@ -7,12 +7,14 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/config"
 	"weir/cmd/weir/connect"
 )
 
@@ -30,10 +32,14 @@ type brokerState string
 
 const (
 	brokerUp       brokerState = "up"
+	brokerDrained  brokerState = "drained"   // it answers, and is to lead nothing and to get no replicas
 	brokerNoAnswer brokerState = "no answer" // the cluster thinks that it lives, and it does not answer here
 	brokerFenced   brokerState = "fenced"    // registered, and the controller has heard nothing of it for a while
 	brokerGone     brokerState = "gone"      // not registered, or fenced where the cluster does not tell; partitions have replicas there
 )
+
+// answers says whether the broker does its work.
+func (s brokerState) answers() bool { return s == brokerUp || s == brokerDrained }
 
 type brokerView struct {
 	id      int32
@@ -148,7 +154,7 @@ func (v *clusterView) addBroker(id int32, host string, port int32, rack *string,
 // pingTimeout bounds the wait for a broker's sign of life.
 const pingTimeout = 3 * time.Second
 
-// ping asks each broker that should live for a sign of it, by its own address.
+// ping asks each broker that should live for a sign of it, by its own address, and whether it is drained.
 func (v *clusterView) ping(ctx context.Context, cl *connect.Client) {
 	ctx, cancel := context.WithTimeout(ctx, min(cl.Timeout, pingTimeout))
 	defer cancel()
@@ -161,10 +167,32 @@ func (v *clusterView) ping(ctx context.Context, cl *connect.Client) {
 		wait.Go(func() {
 			if _, err := cl.Broker(int(b.id)).Request(ctx, kmsg.NewPtrApiVersionsRequest()); err != nil {
 				b.state = brokerNoAnswer
+			} else if b.askDrained(ctx, cl) {
+				b.state = brokerDrained
 			}
 		})
 	}
 	wait.Wait()
+}
+
+// askDrained is false also for a broker that does not speak of it, as one of Kafka.
+func (b *brokerView) askDrained(ctx context.Context, cl *connect.Client) bool {
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	r := kmsg.NewDescribeConfigsRequestResource()
+	r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(b.id)), []string{config.BrokerDrained}
+	req.Resources = append(req.Resources, r)
+	resp, err := cl.Broker(int(b.id)).Request(ctx, req)
+	if err != nil {
+		return false
+	}
+	for _, r := range resp.(*kmsg.DescribeConfigsResponse).Resources {
+		for _, c := range r.Configs {
+			if c.Name == config.BrokerDrained && strings.EqualFold(text(c.Value), "true") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // listMoves are the partitions whose replicas are being moved, of all topics when of is nil.

@@ -18,7 +18,7 @@ type move struct {
 }
 
 // planDecommission finds for every partition with a replica on broker id another broker to hold it: one
-// that is up and holds none yet, if possible of a rack that no other replica is in, and of those the one
+// that is up, not drained and holds none yet, if possible of a rack that no other replica is in, and of those the one
 // with the fewest replicas, those planned before counted. A replacement takes the place of what it
 // replaces, so the preferred leaders stay spread. A partition that finds no broker fails the whole plan.
 func planDecommission(v *clusterView, id int32) ([]move, error) {
@@ -55,7 +55,7 @@ func planDecommission(v *clusterView, id int32) ([]move, error) {
 	}
 	if len(stuck) > 0 {
 		return nil, &fault.Error{What: fmt.Sprintf("%s of broker %d have nowhere to go: %s", output.Plural(int64(len(stuck)), "partition"), id, some(stuck)),
-			Why: "Every other broker that is up holds a replica of them already", Do: "Add a broker, or give the topics fewer replicas: weir partition move"}
+			Why: "Every other broker that is up and not drained holds a replica of them already", Do: "Add a broker, or give the topics fewer replicas: weir partition move"}
 	}
 	return plan, nil
 }

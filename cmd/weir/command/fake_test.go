@@ -29,10 +29,11 @@ type fakeCluster struct {
 }
 
 type fakeBroker struct {
-	id     int32
-	rack   string
-	fenced bool
-	listen net.Listener
+	id      int32
+	rack    string
+	fenced  bool
+	drained bool
+	listen  net.Listener
 }
 
 type fakePartition struct {
@@ -141,7 +142,7 @@ func (f *fakeCluster) answer(req kmsg.Request) kmsg.Response {
 	switch req := req.(type) {
 	case *kmsg.ApiVersionsRequest:
 		resp := kmsg.NewPtrApiVersionsResponse()
-		for key, top := range map[int16]int16{0: 9, 3: 12, 18: 5, 43: 2, 45: 0, 46: 0, 55: 2, 60: 2, 64: 0} {
+		for key, top := range map[int16]int16{0: 9, 3: 12, 18: 5, 32: 4, 43: 2, 44: 1, 45: 0, 46: 0, 55: 2, 60: 2, 64: 0} {
 			if slices.Contains(f.without, key) {
 				continue
 			}
@@ -185,6 +186,10 @@ func (f *fakeCluster) answer(req kmsg.Request) kmsg.Response {
 		return kmsg.NewPtrUnregisterBrokerResponse()
 	case *kmsg.DescribeQuorumRequest:
 		return f.quorum()
+	case *kmsg.DescribeConfigsRequest:
+		return f.describe(req)
+	case *kmsg.IncrementalAlterConfigsRequest:
+		return f.alter(req)
 	}
 	return req.ResponseKind()
 }
@@ -323,4 +328,61 @@ func (f *fakeCluster) quorum() kmsg.Response {
 func (f *fakeCluster) address(id int32) string {
 	host, port := f.brokers[id-1].place()
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// describe tells whether brokers are drained, and nothing else.
+func (f *fakeCluster) describe(req *kmsg.DescribeConfigsRequest) kmsg.Response {
+	resp := kmsg.NewPtrDescribeConfigsResponse()
+	for _, r := range req.Resources {
+		out := kmsg.NewDescribeConfigsResponseResource()
+		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+		for _, b := range f.brokers {
+			if strconv.Itoa(int(b.id)) == r.ResourceName {
+				c := kmsg.NewDescribeConfigsResponseResourceConfig()
+				c.Name, c.Value = "broker.drained", kmsg.StringPtr(strconv.FormatBool(b.drained))
+				out.Configs = append(out.Configs, c)
+			}
+		}
+		resp.Resources = append(resp.Resources, out)
+	}
+	return resp
+}
+
+// alter takes whatever it is told, and acts on broker.drained alone. A broker that is drained
+// hands over at once unless the cluster is slow.
+func (f *fakeCluster) alter(req *kmsg.IncrementalAlterConfigsRequest) kmsg.Response {
+	resp := kmsg.NewPtrIncrementalAlterConfigsResponse()
+	for _, r := range req.Resources {
+		out := kmsg.NewIncrementalAlterConfigsResponseResource()
+		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+		for _, c := range r.Configs {
+			what := "unset " + c.Name
+			if c.Op == kmsg.IncrementalAlterConfigOpSet {
+				what = "set " + c.Name + "=" + *c.Value
+			}
+			f.asked = append(f.asked, fmt.Sprintf("%s of %s", what, r.ResourceName))
+			for _, b := range f.brokers {
+				if c.Name == "broker.drained" && strconv.Itoa(int(b.id)) == r.ResourceName {
+					b.drained = c.Op == kmsg.IncrementalAlterConfigOpSet
+				}
+			}
+		}
+		resp.Resources = append(resp.Resources, out)
+	}
+	if !f.slow {
+		f.handOver()
+	}
+	return resp
+}
+
+// handOver has drained brokers lead nothing that another one could.
+func (f *fakeCluster) handOver() {
+	able := func(id int32) bool {
+		return slices.ContainsFunc(f.brokers, func(b *fakeBroker) bool { return b.id == id && !b.drained })
+	}
+	for _, p := range f.partitions {
+		if i := slices.IndexFunc(p.isr, able); i >= 0 && !able(p.leader) {
+			p.leader = p.isr[i]
+		}
+	}
 }
