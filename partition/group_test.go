@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,9 @@ type group struct {
 	settings Settings
 	timing   Timing
 	voters   []raft.ServerID
+	throttle Throttle
+	sent     *sentTo      // nil: not counted
+	ahead    atomic.Int64 // by how much the members' clocks are
 
 	mu        sync.Mutex // guards addresses
 	addresses map[int32]string
@@ -47,10 +51,12 @@ type member struct {
 	*rig   // nil when it is down
 }
 
-// handOver is a transport whose answers to TimeoutNow pass by the member's handed.
+// handOver is a transport whose answers to TimeoutNow pass by the member's handed, and that
+// counts what it sends.
 type handOver struct {
 	Transport
-	m *member
+	m    *member
+	sent *sentTo
 }
 
 func (h handOver) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
@@ -59,6 +65,13 @@ func (h handOver) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *
 		h.m.handed()
 	}
 	return err
+}
+
+func (h handOver) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if h.sent != nil {
+		h.sent.add(id, recordBytes(args.Entries))
+	}
+	return h.Transport.AppendEntries(id, target, args, resp)
 }
 
 func (h handOver) SetTerm(term func() uint64) { h.Transport.(*transport.Group).SetTerm(term) }
@@ -127,7 +140,7 @@ func (g *group) start(m *member, mode log.RecoveryMode) {
 		}
 	}
 	r.syncer = log.NewSyncer(2, fatal)
-	rep := Replication{Local: m.id, Stable: m.stable, Transport: handOver{handle, m}, Timing: g.timing}
+	rep := Replication{Local: m.id, Stable: m.stable, Transport: handOver{handle, m, g.sent}, Timing: g.timing, Throttle: g.throttle}
 	for _, id := range g.voters {
 		if id == m.id {
 			rep.Voters = g.voters
@@ -136,7 +149,7 @@ func (g *group) start(m *member, mode log.RecoveryMode) {
 	m.inj = vfs.NewInjector()
 	r.Partition, err = Open(Config{
 		Dir: "/p", FS: vfs.Inject(m.fs, m.inj), Topic: "t", Recovery: mode, Syncer: r.syncer, Replication: rep,
-		Logger: g.logger(), Now: time.Now, Settings: g.settings, Fatal: fatal,
+		Logger: g.logger(), Now: func() time.Time { return time.Now().Add(time.Duration(g.ahead.Load())) }, Settings: g.settings, Fatal: fatal,
 	})
 	if err != nil {
 		g.t.Fatalf("node %d: %v", m.node, err)

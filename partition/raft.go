@@ -30,7 +30,9 @@ type Replication struct {
 	// timeout: of a new partition's replicas, the preferred leader.
 	Eager  bool
 	Timing Timing
-	Logger hclog.Logger // nil: none
+	// Throttle, if not nil, is asked before records go to a follower that is behind.
+	Throttle Throttle
+	Logger   hclog.Logger // nil: none
 	// OnChange, if not nil, hears that another replica leads, or this one, or none
 	// is known. It must not block, nor call back into the partition.
 	OnChange func()

@@ -67,12 +67,16 @@ const maxKeptBytes = 2 * maxMessageBytes
 // AppendEntries sends entries, as many as fit a message, and notes how far the
 // follower has come.
 func (r replicator) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	sent, last := time.Now(), r.p.log.LastRaftIndex()
 	if len(args.Entries) == 0 && r.p.followers.knows(id, args) && r.stands(target, args.Term) {
 		*resp = raft.AppendEntriesResponse{Term: args.Term, LastLog: args.PrevLogEntry, Success: true}
 		return nil
 	}
-	if err := r.send(id, target, args, resp); err != nil {
+	taken, err := r.awaitTurn(id, args)
+	if err != nil {
+		return err
+	}
+	sent, last := time.Now(), r.p.log.LastRaftIndex()
+	if err := r.send(id, target, args, resp, taken); err != nil {
 		if w, ok := r.Transport.(peerWaiter); ok && (len(args.Entries) > 0 || args.PrevLogEntry > 0) {
 			w.AwaitPeer(err) // not for heartbeats, which find out when it is over
 		}
@@ -104,13 +108,18 @@ func (r replicator) stands(target raft.ServerAddress, term uint64) bool {
 // again. The library would try less and less often.
 type peerWaiter interface{ AwaitPeer(failed error) }
 
-func (r replicator) send(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+// send sends a message for which the throttle was asked for taken bytes.
+func (r replicator) send(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse, taken int) error {
 	if len(args.Entries) == 0 {
 		return r.Transport.AppendEntries(id, target, args, resp)
 	}
 	m := messages.Get().(*message)
 	defer m.release()
-	if err := m.load(r.p.log, args); err != nil {
+	err := m.load(r.p.log, args)
+	if taken > 0 {
+		r.p.cfg.Replication.Throttle.Return(taken - recordBytes(args.Entries))
+	}
+	if err != nil {
 		return err
 	}
 	// The transport has done with Data when it returns, and so has the library.
@@ -176,7 +185,9 @@ type followers struct {
 type follower struct {
 	match    uint64    // raft index up to which its log is known to be ours
 	heard    time.Time // when the message was sent that it last answered
-	caughtUp time.Time // when the message was sent after which it had all that the leader had then
+	caughtUp time.Time // the last time of which is known that it has all that the leader had then
+	mark     uint64    // the leader's last entry when a message was sent at marked; 0: none
+	marked   time.Time
 	told     told
 }
 
@@ -196,9 +207,15 @@ func (f *followers) heard(id raft.ServerID, match, last uint64, sent time.Time) 
 		f.byID[id] = x
 	}
 	x.match, x.heard = max(x.match, match), sent // a heartbeat says nothing of the log
-	if x.match >= last {
+	switch {
+	case x.match >= last:
 		x.caughtUp = sent
+	case x.mark > 0 && x.match >= x.mark:
+		x.caughtUp = x.marked // more comes in all the time, and it keeps up
+	case x.mark > 0:
+		return
 	}
+	x.mark, x.marked = last, sent
 }
 
 func (f *followers) told(id raft.ServerID, t told) {
