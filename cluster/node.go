@@ -40,6 +40,7 @@ type Node struct {
 	leaders     *leaders
 	dropped     dropped
 	membersWake chan struct{} // one token when a partition's members may have to change
+	throttle    *throttle
 	topics      atomic.Pointer[topicSet]
 	config      atomic.Pointer[config.Broker]
 
@@ -64,7 +65,7 @@ type Node struct {
 func Open(ctx context.Context, cfg *config.Broker, endpoints []metadata.Endpoint, logger *slog.Logger) (*Node, error) {
 	n := &Node{
 		logger: logger, fs: vfs.OS, static: cfg, fatal: make(chan error, 1),
-		leaders: newLeaders(), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), peers: peers{
+		leaders: newLeaders(), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), throttle: &throttle{now: time.Now}, peers: peers{
 			seeds: make(map[int32]string), lost: make(map[int32]time.Time), there: make(map[int32]bool), news: make(chan struct{}),
 		},
 	}

@@ -36,6 +36,7 @@ func (n *Node) reconcile(image *metadata.Image) {
 		cfg = n.Config()
 	}
 	n.config.Store(cfg)
+	n.throttle.setRate(cfg.Peers.ThrottledRate)
 	n.notePeers(image)
 	old := n.topics.Load()
 	topics := make([]*Topic, 0, len(image.Topics()))
@@ -174,7 +175,7 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 			return nil, err
 		}
 		rep.Timing = groupTiming
-		rep.Transport = patientGroup{group, &n.peers}
+		rep.Transport, rep.Throttle = patientGroup{group, &n.peers}, n.throttle
 	}
 	return partition.Open(partition.Config{
 		Dir: n.dir.partition(t.ID, index), FS: n.fs,

@@ -40,6 +40,7 @@ type Peers struct {
 	Seeds          []string      // host:port
 	SessionTimeout time.Duration // of silence, until a broker is fenced
 	ReplicaLag     time.Duration // that a replica in sync may be behind
+	ThrottledRate  int64         // bytes a second to replicas that are behind
 }
 
 // Leaders says how partitions are led and read.
@@ -128,6 +129,7 @@ func build(s settings) (*Broker, error) {
 			Seeds:          r.list("peer.seeds"),
 			SessionTimeout: r.millis("broker.session.timeout.ms"),
 			ReplicaLag:     r.millis("replica.lag.time.max.ms"),
+			ThrottledRate:  r.long(ThrottledRate),
 		},
 		Leaders: Leaders{
 			Rebalance:         r.bool("auto.leader.rebalance.enable"),

@@ -1,7 +1,11 @@
 package config
 
-// BrokerDrained is the key by which a broker is drained.
-const BrokerDrained = "broker.drained"
+const (
+	// BrokerDrained is the key by which a broker is drained.
+	BrokerDrained = "broker.drained"
+	// ThrottledRate is the key of what a broker sends to replicas that are behind.
+	ThrottledRate = "leader.replication.throttled.rate"
+)
 
 // brokerKeys are the broker keys that have an effect, those shared with topics (ScopeBoth) aside.
 // Defaults are Kafka's except where the doc line says otherwise.
@@ -21,6 +25,7 @@ var brokerKeys = []Key{
 	{Name: "peer.seeds", Type: TypeList, Scope: ScopeBroker, Null: true, Doc: "Weir's own: host:port of brokers whose cluster a new broker joins; one without seeds begins a cluster."},
 	{Name: "broker.session.timeout.ms", Type: TypeInt, Scope: ScopeBroker, Default: "6000", Valid: between{1000, 3600000}, Doc: "Milliseconds without a sign of life after which a broker is fenced. Kafka's default is 9000."},
 	{Name: "replica.lag.time.max.ms", Type: TypeLong, Scope: ScopeBroker, Default: "30000", Valid: between{100, 1 << 40}, Doc: "Milliseconds that a replica may be behind the leader's log and count as in sync."},
+	{Name: ThrottledRate, Type: TypeLong, Scope: ScopeBroker, Default: "104857600", Valid: atLeast(1), Dynamic: true, Doc: "Bytes a second that this broker sends to replicas that are new or have been behind for seconds, of all partitions together; it must be above what is produced to them, or they never catch up. Kafka's default is no limit."},
 	{Name: "replica.selector.class", Type: TypeString, Scope: ScopeBroker, Null: true, Valid: replicaSelector{}, Doc: "Which replica a consumer with a rack reads from: the leader when unset, one in sync in its rack with org.apache.kafka.common.replica.RackAwareReplicaSelector."},
 	{Name: "auto.leader.rebalance.enable", Type: TypeBool, Scope: ScopeBroker, Default: "true", Doc: "Whether leadership goes back to a partition's first replica when that is in sync again."},
 	{Name: BrokerDrained, Type: TypeBool, Scope: ScopeBroker, Default: "false", Dynamic: true, ByRequest: true, Doc: "Weir's own: whether the broker gets no replicas and no leaderships; of one broker, set while it runs and kept by the controller."},

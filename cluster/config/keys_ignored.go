@@ -1,19 +1,21 @@
 package config
 
 const (
-	whyKRaft      = "Weir runs its own Raft controller inside each broker"
-	whyZooKeeper  = "Weir has no ZooKeeper"
-	whyThreads    = "Weir has no thread pools to size"
-	whyReplicas   = "internal topics are replicated automatically"
-	whyRaftCopies = "partitions are replicated by Raft, not by fetching followers"
-	whySecurity   = "encryption, authentication and authorization are not served yet"
-	whyMetrics    = "Weir has its own metrics"
-	whyQuota      = "quotas are not served yet"
-	whyCleaner    = "Weir has one compactor that needs no sizing"
-	whyTiered     = "tiered storage is not served yet"
-	whyGroups     = "Weir uses fixed values for this"
-	whySockets    = "the operating system's own buffer sizes are used"
-	whyRemoved    = "Kafka itself has removed it"
+	whyKRaft             = "Weir runs its own Raft controller inside each broker"
+	whyZooKeeper         = "Weir has no ZooKeeper"
+	whyThreads           = "Weir has no thread pools to size"
+	whyReplicas          = "internal topics are replicated automatically"
+	whyRaftCopies        = "partitions are replicated by Raft, not by fetching followers"
+	whySecurity          = "encryption, authentication and authorization are not served yet"
+	whyMetrics           = "Weir has its own metrics"
+	whyQuota             = "quotas are not served yet"
+	whyCleaner           = "Weir has one compactor that needs no sizing"
+	whyTiered            = "tiered storage is not served yet"
+	whyGroups            = "Weir uses fixed values for this"
+	whyLeadersThrottle   = "leaders throttle what they send (leader.replication.throttled.rate)"
+	whyThrottledReplicas = "replicas that are behind are throttled, named or not (leader.replication.throttled.rate)"
+	whySockets           = "the operating system's own buffer sizes are used"
+	whyRemoved           = "Kafka itself has removed it"
 )
 
 // ignoredKeys are Kafka's broker keys that mean nothing here; a pasted configuration may hold
@@ -44,9 +46,10 @@ var ignoredKeys = ignored(map[string][]string{
 		"replica.fetch.backoff.ms", "replica.fetch.response.max.bytes", "replica.socket.receive.buffer.bytes", "replica.socket.timeout.ms",
 		"replica.high.watermark.checkpoint.interval.ms", "fetch.purgatory.purge.interval.requests",
 		"producer.purgatory.purge.interval.requests", "delete.records.purgatory.purge.interval.requests",
-		"leader.replication.throttled.rate", "follower.replication.throttled.rate", "replica.alter.log.dirs.io.max.bytes.per.second",
+		"replica.alter.log.dirs.io.max.bytes.per.second",
 		"inter.broker.listener.name", "inter.broker.protocol.version", "security.inter.broker.protocol", "log.dir.failure.timeout.ms",
 		"eligible.leader.replicas.enable"},
+	whyLeadersThrottle: {"follower.replication.throttled.rate"},
 	whySecurity: {"authorizer.class.name", "super.users", "allow.everyone.if.no.acl.found", "principal.builder.class", "max.connection.creation.rate",
 		"connections.max.reauth.ms", "security.providers", "delegation.token.master.key", "delegation.token.secret.key",
 		"delegation.token.max.lifetime.ms", "delegation.token.expiry.time.ms", "delegation.token.expiry.check.interval.ms",

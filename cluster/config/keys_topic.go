@@ -75,8 +75,8 @@ var topicKeys = []Key{
 	{Name: "remote.copy.lag.ms", Type: TypeLong, Scope: ScopeTopic, Status: Ignored, Default: "0", Valid: atLeast(-2), Doc: "Milliseconds a sealed segment waits before it is copied (KIP-1241).", Why: "tiered storage is not served yet"},
 	{Name: "remote.copy.lag.bytes", Type: TypeLong, Scope: ScopeTopic, Status: Ignored, Default: "0", Valid: atLeast(-2), Doc: "Bytes of newer log before a segment is copied (KIP-1241).", Why: "tiered storage is not served yet"},
 	{Name: "errors.deadletterqueue.group.enable", Type: TypeBool, Scope: ScopeTopic, Status: Ignored, Default: "false", Doc: "Whether a share group may write its dead letters here.", Why: "share groups are not served yet"},
-	{Name: "leader.replication.throttled.replicas", Type: TypeList, Scope: ScopeTopic, Status: Ignored, Default: "", Valid: throttledReplicas{}, Doc: "Replicas whose leader side is throttled.", Why: "replication throttles are not served yet"},
-	{Name: "follower.replication.throttled.replicas", Type: TypeList, Scope: ScopeTopic, Status: Ignored, Default: "", Valid: throttledReplicas{}, Doc: "Replicas whose follower side is throttled.", Why: "replication throttles are not served yet"},
+	{Name: "leader.replication.throttled.replicas", Type: TypeList, Scope: ScopeTopic, Status: Ignored, Default: "", Valid: throttledReplicas{}, Doc: "Replicas whose leader side is throttled.", Why: whyThrottledReplicas},
+	{Name: "follower.replication.throttled.replicas", Type: TypeList, Scope: ScopeTopic, Status: Ignored, Default: "", Valid: throttledReplicas{}, Doc: "Replicas whose follower side is throttled.", Why: whyThrottledReplicas},
 
 	{Name: "message.format.version", Type: TypeString, Scope: ScopeTopic, Status: Removed, Null: true, Doc: "Removed in Kafka 4.0.", Why: "removed in Kafka 4.0"},
 	{Name: "message.downconversion.enable", Type: TypeBool, Scope: ScopeTopic, Status: Removed, Null: true, Doc: "Removed in Kafka 4.0.", Why: "removed in Kafka 4.0"},
