@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -76,7 +77,7 @@ func runDecommission(ctx context.Context, s *Streams, o decommissionOptions) err
 	if err := carryOut(ctx, s, cl, plan); err != nil {
 		return err
 	}
-	if err := unregister(ctx, cl, o.id); err != nil {
+	if err := unregister(ctx, cl, v, o.id); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.Out, "broker %d is out of the cluster, %s moved; it can be stopped\n", o.id, partitions)
@@ -104,16 +105,22 @@ func carryOut(ctx context.Context, s *Streams, cl *connect.Client, plan []move) 
 	return awaitMoves(ctx, s, cl, goals, sameBrokers)
 }
 
-func unregister(ctx context.Context, cl *connect.Client, id int32) error {
+// unregister asks another broker than the one that goes: that one does not learn any more what became of it.
+func unregister(ctx context.Context, cl *connect.Client, v *clusterView, id int32) error {
+	other := slices.IndexFunc(v.brokers, func(b brokerView) bool { return b.id != id && b.state.answers() })
+	if other < 0 {
+		return &fault.Error{What: fmt.Sprintf("cannot take broker %d out of the cluster", id), Why: "No other broker answers"}
+	}
 	ctx, cancel := asking(ctx, cl)
 	defer cancel()
 	req := kmsg.NewPtrUnregisterBrokerRequest()
 	req.BrokerID = id
 	what := fmt.Sprintf("cannot take broker %d out of the cluster", id)
-	resp, err := req.RequestWith(ctx, cl)
+	answer, err := cl.Broker(int(v.brokers[other].id)).RetriableRequest(ctx, req)
 	if err != nil {
 		return cl.Explain(what, err)
 	}
+	resp := answer.(*kmsg.UnregisterBrokerResponse)
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
 		return refused(what, err, text(resp.ErrorMessage))
 	}
