@@ -136,25 +136,31 @@ func runUndrain(ctx context.Context, s *Streams, o drainOptions) error {
 	return nil
 }
 
-// setDrained asks the controller's broker, so that one that is down can be drained, too: a Kafka client would ask
-// the broker itself.
 func setDrained(ctx context.Context, cl *connect.Client, v *clusterView, id int32, drained bool) error {
+	if !drained {
+		return alterBrokers(ctx, cl, v, []int32{id}, config.BrokerDrained, nil, fmt.Sprintf("cannot undrain broker %d", id))
+	}
+	return alterBrokers(ctx, cl, v, []int32{id}, config.BrokerDrained, kmsg.StringPtr("true"), fmt.Sprintf("cannot drain broker %d", id))
+}
+
+// alterBrokers sets a configuration value of brokers, or unsets it. It asks the controller's broker, so that those that
+// are down get it, too: a Kafka client would ask each of them.
+func alterBrokers(ctx context.Context, cl *connect.Client, v *clusterView, brokers []int32, key string, value *string, what string) error {
+	if v.controller < 0 {
+		return &fault.Error{What: what, Why: "No controller is known", Do: "See what is wrong: weir cluster health"}
+	}
 	ctx, cancel := asking(ctx, cl)
 	defer cancel()
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
-	r := kmsg.NewIncrementalAlterConfigsRequestResource()
-	r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(id))
-	c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
-	c.Name, c.Op = config.BrokerDrained, kmsg.IncrementalAlterConfigOpDelete
-	what := fmt.Sprintf("cannot undrain broker %d", id)
-	if drained {
-		c.Op, c.Value = kmsg.IncrementalAlterConfigOpSet, kmsg.StringPtr("true")
-		what = fmt.Sprintf("cannot drain broker %d", id)
-	}
-	r.Configs = append(r.Configs, c)
-	req.Resources = append(req.Resources, r)
-	if v.controller < 0 {
-		return &fault.Error{What: what, Why: "No controller is known", Do: "See what is wrong: weir cluster health"}
+	for _, id := range brokers {
+		r := kmsg.NewIncrementalAlterConfigsRequestResource()
+		r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(id))
+		c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+		if c.Name, c.Value, c.Op = key, value, kmsg.IncrementalAlterConfigOpSet; value == nil {
+			c.Op = kmsg.IncrementalAlterConfigOpDelete
+		}
+		r.Configs = append(r.Configs, c)
+		req.Resources = append(req.Resources, r)
 	}
 	resp, err := cl.Broker(int(v.controller)).RetriableRequest(ctx, req)
 	if err != nil {

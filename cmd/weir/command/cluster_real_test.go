@@ -40,6 +40,15 @@ func TestClusterOfFour(t *testing.T) {
 	}
 	c.fails(fault.Failed, []string{"partition", "move", "t", "0", "--cancel"}, "t[0] is not being moved (NO_REASSIGNMENT_IN_PROGRESS)")
 
+	c.ok("partition", "move", "t", "0", "--to", "3,2,1", "--watch", "--throttle", "64MiB/s")
+	rates := 0
+	for _, b := range brokers {
+		brokertest.Eventually(t, "the throttle is lifted", func() bool { return b.Node().Config().Peers.ThrottledRate == 100<<20 })
+		rates += len(b.Node().Image().BrokerConfigs(1).Values)
+	}
+	if rates != 0 {
+		t.Error("the throttle has left something behind")
+	}
 	c.ok("partition", "transfer-leader", "t", "1")
 	if got := c.ok("broker", "drain", "3", "--watch"); !strings.HasPrefix(got, "broker 3 is drained; ") {
 		t.Errorf("drain: %q", got)

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -191,6 +192,67 @@ func TestPartitionMove(t *testing.T) {
 	if code := stop(); code != fault.Interrupted {
 		t.Errorf("exit %d: %s", code, errs)
 	}
+}
+
+func TestPartitionMoveThrottled(t *testing.T) {
+	f := newFakeCluster(t, "", "", "", "")
+	f.add("t", 0, 1, []int32{1, 2, 3}, []int32{1, 2, 3})
+	f.add("u", 0, 1, []int32{1}, []int32{1})
+	f.slow, f.sizes = true, map[int32]int64{4: 0}
+	move := []string{"partition", "move", "t", "0", "--to", "4,2,3", "--watch", "--throttle", "2MiB/s"}
+	out, errs, stop := f.start(nil, move...)
+	for _, step := range []struct {
+		size int64
+		note string
+	}{{0, "t[0]: 0 B of 10.0 MiB copied\n"}, {3 << 20, "t[0]: 3.0 MiB of 10.0 MiB copied\n"}, {10 << 20, "t[0]: 10.0 MiB of 10.0 MiB copied\n"}} {
+		f.mu.Lock()
+		f.sizes[4] = step.size
+		f.mu.Unlock()
+		errs.await(t, step.note)
+	}
+	f.settle()
+	out.await(t, "t[0] has moved from 1,2,3 to 4,2,3\n")
+	if code := stop(); code != fault.Done {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	var want []string
+	all := func(format string) {
+		for _, id := range []int{1, 2, 3, 4} {
+			want = append(want, fmt.Sprintf(format, id))
+		}
+	}
+	const set, unset = "set leader.replication.throttled.rate=2097152 of %d", "unset leader.replication.throttled.rate of %d"
+	all(set)
+	want = append(want, "move t[0] to 4,2,3")
+	all(unset)
+	if got := f.did(); !slices.Equal(got, want) {
+		t.Errorf("it asked for %q, want %q", got, want)
+	}
+
+	// Interrupted, it leaves the throttle; given again when the move has ended, or given up, it lifts that, unless
+	// another partition moves.
+	move[5] = "1,2,3"
+	_, errs, stop = f.start(nil, move...)
+	errs.await(t, "t[0]: ")
+	if code := stop(); code != fault.Interrupted || !strings.Contains(errs.String(), "the brokers stay throttled; given again,") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	f.settle()
+	f.ok("partition", "move", "u", "0", "--to", "2")
+	if _, errs, code := f.run("", move...); code != fault.Done || !strings.Contains(errs, "the brokers that are throttled stay so while u[0] moves\n") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	f.ok("partition", "move", "u", "0", "--cancel")
+	all(set)
+	want = append(want, "move t[0] to 1,2,3", "move u[0] to 2", "cancel u[0]")
+	all(unset)
+	f.ok(move...) // there is nothing to lift any more
+	if got := f.did(); !slices.Equal(got, want) {
+		t.Errorf("it asked for %q, want %q", got, want)
+	}
+	f.fails(fault.WrongUsage, []string{"partition", "move", "t", "0", "--to", "1,2", "--throttle", "1MiB"}, "--throttle goes with --watch")
+	f.fails(fault.WrongUsage, []string{"partition", "move", "t", "0", "--to", "1,2", "-w", "--throttle", "0"}, `"0" is not a rate`)
+	f.fails(fault.WrongUsage, []string{"partition", "move", "t", "0", "--to", "1,2", "-w", "--throttle", "fast"}, `"fast" is not a rate: write 500KiB/s or 20MiB/s`)
 }
 
 func TestPartitionTransferLeader(t *testing.T) {

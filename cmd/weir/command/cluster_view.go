@@ -167,7 +167,7 @@ func (v *clusterView) ping(ctx context.Context, cl *connect.Client) {
 		wait.Go(func() {
 			if _, err := cl.Broker(int(b.id)).Request(ctx, kmsg.NewPtrApiVersionsRequest()); err != nil {
 				b.state = brokerNoAnswer
-			} else if b.askDrained(ctx, cl) {
+			} else if c := b.setting(ctx, cl, config.BrokerDrained); c != nil && strings.EqualFold(text(c.Value), "true") {
 				b.state = brokerDrained
 			}
 		})
@@ -175,24 +175,26 @@ func (v *clusterView) ping(ctx context.Context, cl *connect.Client) {
 	wait.Wait()
 }
 
-// askDrained is false also for a broker that does not speak of it, as one of Kafka.
-func (b *brokerView) askDrained(ctx context.Context, cl *connect.Client) bool {
+// setting is a configuration value of a broker, nil when it does not say: one of Kafka does not know Weir's own keys.
+func (b *brokerView) setting(ctx context.Context, cl *connect.Client, key string) *kmsg.DescribeConfigsResponseResourceConfig {
+	ctx, cancel := asking(ctx, cl)
+	defer cancel()
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	r := kmsg.NewDescribeConfigsRequestResource()
-	r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(b.id)), []string{config.BrokerDrained}
+	r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(b.id)), []string{key}
 	req.Resources = append(req.Resources, r)
 	resp, err := cl.Broker(int(b.id)).Request(ctx, req)
 	if err != nil {
-		return false
+		return nil
 	}
 	for _, r := range resp.(*kmsg.DescribeConfigsResponse).Resources {
-		for _, c := range r.Configs {
-			if c.Name == config.BrokerDrained && strings.EqualFold(text(c.Value), "true") {
-				return true
+		for i := range r.Configs {
+			if r.Configs[i].Name == key {
+				return &r.Configs[i]
 			}
 		}
 	}
-	return false
+	return nil
 }
 
 // listMoves are the partitions whose replicas are being moved, of all topics when of is nil.

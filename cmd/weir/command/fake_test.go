@@ -23,17 +23,18 @@ type fakeCluster struct {
 	controller int32
 	brokers    []*fakeBroker
 	partitions []*fakePartition
-	asked      []string // what changed something, in order
-	without    []int16  // APIs that it does not speak
-	slow       bool     // moves stay under way until settle
+	asked      []string        // what changed something, in order
+	without    []int16         // APIs that it does not speak
+	slow       bool            // moves stay under way until settle
+	sizes      map[int32]int64 // if not nil, of each partition on a broker that does not lead it
 }
 
 type fakeBroker struct {
-	id      int32
-	rack    string
-	fenced  bool
-	drained bool
-	listen  net.Listener
+	id     int32
+	rack   string
+	fenced bool
+	set    map[string]string // its configuration
+	listen net.Listener
 }
 
 type fakePartition struct {
@@ -54,14 +55,14 @@ func newFakeCluster(t *testing.T, racks ...string) *fakeCluster {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { l.Close() })
-		f.brokers = append(f.brokers, &fakeBroker{id: int32(i + 1), rack: rack, listen: l})
+		f.brokers = append(f.brokers, &fakeBroker{id: int32(i + 1), rack: rack, listen: l, set: map[string]string{}})
 		wait.Go(func() {
 			for {
 				c, err := l.Accept()
 				if err != nil {
 					return
 				}
-				wait.Go(func() { f.serve(c) })
+				wait.Go(func() { f.serve(int32(i+1), c) })
 			}
 		})
 	}
@@ -97,8 +98,8 @@ func (f *fakeCluster) did() []string {
 	return slices.Clone(f.asked)
 }
 
-// serve answers one connection until the client closes it.
-func (f *fakeCluster) serve(c net.Conn) {
+// serve answers one connection of a broker until the client closes it.
+func (f *fakeCluster) serve(broker int32, c net.Conn) {
 	defer c.Close()
 	for {
 		var size [4]byte
@@ -122,7 +123,7 @@ func (f *fakeCluster) serve(c net.Conn) {
 			f.t.Errorf("request %d version %d: %v", key, version, err)
 			return
 		}
-		resp := f.answer(req)
+		resp := f.answer(broker, req)
 		resp.SetVersion(version)
 		out := append(make([]byte, 4), correlation...)
 		if resp.IsFlexible() && key != 18 {
@@ -136,14 +137,14 @@ func (f *fakeCluster) serve(c net.Conn) {
 	}
 }
 
-func (f *fakeCluster) answer(req kmsg.Request) kmsg.Response {
+func (f *fakeCluster) answer(broker int32, req kmsg.Request) kmsg.Response {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch req := req.(type) {
 	case *kmsg.ApiVersionsRequest:
 		resp := kmsg.NewPtrApiVersionsResponse()
-		for key, top := range map[int16]int16{0: 9, 3: 12, 18: 5, 32: 4, 43: 2, 44: 1, 45: 0, 46: 0, 55: 2, 60: 2, 64: 0} {
-			if slices.Contains(f.without, key) {
+		for key, top := range map[int16]int16{0: 9, 3: 12, 18: 5, 32: 4, 35: 4, 43: 2, 44: 1, 45: 0, 46: 0, 55: 2, 60: 2, 64: 0} {
+			if slices.Contains(f.without, key) || key == 35 && f.sizes == nil {
 				continue
 			}
 			k := kmsg.NewApiVersionsResponseApiKey()
@@ -186,6 +187,8 @@ func (f *fakeCluster) answer(req kmsg.Request) kmsg.Response {
 		return kmsg.NewPtrUnregisterBrokerResponse()
 	case *kmsg.DescribeQuorumRequest:
 		return f.quorum()
+	case *kmsg.DescribeLogDirsRequest:
+		return f.logDirs(broker)
 	case *kmsg.DescribeConfigsRequest:
 		return f.describe(req)
 	case *kmsg.IncrementalAlterConfigsRequest:
@@ -330,42 +333,47 @@ func (f *fakeCluster) address(id int32) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// describe tells whether brokers are drained, and nothing else.
+// describe tells what was set, and nothing else.
 func (f *fakeCluster) describe(req *kmsg.DescribeConfigsRequest) kmsg.Response {
 	resp := kmsg.NewPtrDescribeConfigsResponse()
 	for _, r := range req.Resources {
 		out := kmsg.NewDescribeConfigsResponseResource()
 		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
-		for _, b := range f.brokers {
-			if strconv.Itoa(int(b.id)) == r.ResourceName {
-				c := kmsg.NewDescribeConfigsResponseResourceConfig()
-				c.Name, c.Value = "broker.drained", kmsg.StringPtr(strconv.FormatBool(b.drained))
-				out.Configs = append(out.Configs, c)
-			}
+		for key, value := range f.named(r.ResourceName).set {
+			c := kmsg.NewDescribeConfigsResponseResourceConfig()
+			c.Name, c.Value, c.Source = key, &value, kmsg.ConfigSourceDynamicBrokerConfig
+			out.Configs = append(out.Configs, c)
 		}
 		resp.Resources = append(resp.Resources, out)
 	}
 	return resp
 }
 
-// alter takes whatever it is told, and acts on broker.drained alone. A broker that is drained
-// hands over at once unless the cluster is slow.
+// named is the broker that a request for its configuration names.
+func (f *fakeCluster) named(id string) *fakeBroker {
+	for _, b := range f.brokers {
+		if strconv.Itoa(int(b.id)) == id {
+			return b
+		}
+	}
+	return new(fakeBroker)
+}
+
+// alter takes whatever it is told. A broker that is drained hands over at once unless the cluster is slow.
 func (f *fakeCluster) alter(req *kmsg.IncrementalAlterConfigsRequest) kmsg.Response {
 	resp := kmsg.NewPtrIncrementalAlterConfigsResponse()
 	for _, r := range req.Resources {
 		out := kmsg.NewIncrementalAlterConfigsResponseResource()
 		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+		b := f.named(r.ResourceName)
 		for _, c := range r.Configs {
-			what := "unset " + c.Name
-			if c.Op == kmsg.IncrementalAlterConfigOpSet {
-				what = "set " + c.Name + "=" + *c.Value
+			if c.Op == kmsg.IncrementalAlterConfigOpDelete {
+				f.asked = append(f.asked, fmt.Sprintf("unset %s of %s", c.Name, r.ResourceName))
+				delete(b.set, c.Name)
+				continue
 			}
-			f.asked = append(f.asked, fmt.Sprintf("%s of %s", what, r.ResourceName))
-			for _, b := range f.brokers {
-				if c.Name == "broker.drained" && strconv.Itoa(int(b.id)) == r.ResourceName {
-					b.drained = c.Op == kmsg.IncrementalAlterConfigOpSet
-				}
-			}
+			f.asked = append(f.asked, fmt.Sprintf("set %s=%s of %s", c.Name, *c.Value, r.ResourceName))
+			b.set[c.Name] = *c.Value
 		}
 		resp.Resources = append(resp.Resources, out)
 	}
@@ -375,10 +383,27 @@ func (f *fakeCluster) alter(req *kmsg.IncrementalAlterConfigsRequest) kmsg.Respo
 	return resp
 }
 
+// logDirs gives a partition on its leader 10 MiB, and on the others what sizes says.
+func (f *fakeCluster) logDirs(broker int32) kmsg.Response {
+	resp := kmsg.NewPtrDescribeLogDirsResponse()
+	dir := kmsg.NewDescribeLogDirsResponseDir()
+	dir.Dir = "/data"
+	for _, p := range f.partitions {
+		t, out := kmsg.NewDescribeLogDirsResponseDirTopic(), kmsg.NewDescribeLogDirsResponseDirTopicPartition()
+		if t.Topic, out.Partition, out.Size = p.topic, p.number, f.sizes[broker]; p.leader == broker {
+			out.Size = 10 << 20
+		}
+		t.Partitions = append(t.Partitions, out)
+		dir.Topics = append(dir.Topics, t)
+	}
+	resp.Dirs = append(resp.Dirs, dir)
+	return resp
+}
+
 // handOver has drained brokers lead nothing that another one could.
 func (f *fakeCluster) handOver() {
 	able := func(id int32) bool {
-		return slices.ContainsFunc(f.brokers, func(b *fakeBroker) bool { return b.id == id && !b.drained })
+		return slices.ContainsFunc(f.brokers, func(b *fakeBroker) bool { return b.id == id && b.set["broker.drained"] == "" })
 	}
 	for _, p := range f.partitions {
 		if i := slices.IndexFunc(p.isr, able); i >= 0 && !able(p.leader) {

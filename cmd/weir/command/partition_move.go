@@ -22,6 +22,7 @@ type partitionMoveOptions struct {
 	to         []int32
 	cancel     bool
 	watch      bool
+	throttle   byteRate
 }
 
 func newPartitionMove(s *Streams) *cobra.Command {
@@ -32,7 +33,12 @@ func newPartitionMove(s *Streams) *cobra.Command {
 		Long: `Move the replicas of a partition to the brokers named; the first is to be the preferred leader. The records
 are copied before the old replicas go, and the move goes on by itself when this command has ended.
 
+What a broker sends to replicas that are behind is bounded by leader.replication.throttled.rate, of all partitions
+together. --throttle sets it for the brokers of the partition until nothing moves any more. Interrupted, the
+move goes on at that rate; given again, the command watches it and lifts the throttle at its end.
+
   weir partition move orders 0 --to 2,3,4 --watch
+  weir partition move orders 0 --to 2,3,4 --watch --throttle 20MiB/s
   weir partition move orders 0 --cancel`,
 		Args:              between(2, 2),
 		ValidArgsFunction: completeTopics(s, &o.conn, 1),
@@ -44,6 +50,7 @@ are copied before the old replicas go, and the move goes on by itself when this 
 	cmd.Flags().Int32SliceVar(&o.to, "to", nil, "brokers that are to hold the replicas")
 	cmd.Flags().BoolVar(&o.cancel, "cancel", false, "give up a move that is under way")
 	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "wait until the move has ended")
+	cmd.Flags().Var(&o.throttle, "throttle", "with --watch: bytes a second that a broker sends meanwhile to replicas that are behind")
 	withConnection(s, cmd, &o.conn)
 	return cmd
 }
@@ -51,6 +58,10 @@ are copied before the old replicas go, and the move goes on by itself when this 
 func runPartitionMove(ctx context.Context, s *Streams, o partitionMoveOptions) error {
 	if o.cancel == (len(o.to) > 0) || o.cancel && o.watch {
 		return fault.Usage("say where to with --to, or --cancel")
+	}
+	throttled := o.throttle.sizeValue > 0
+	if throttled && !o.watch {
+		return fault.Usage("--throttle goes with --watch, which lifts it when the move has ended")
 	}
 	cl, err := s.open(ctx, &o.conn)
 	if err != nil {
@@ -67,14 +78,22 @@ func runPartitionMove(ctx context.Context, s *Streams, o partitionMoveOptions) e
 			return err
 		}
 		fmt.Fprintf(s.Out, "the move of %v is given up\n", p)
-		return nil
+		return liftThrottle(ctx, s, cl, p)
 	}
 	if err := v.checkBrokers(o.to); err != nil {
 		return err
 	}
 	if slices.Equal(p.Replicas, o.to) && len(p.Adding)+len(p.Removing) == 0 {
 		fmt.Fprintf(s.Out, "%v is on %s already\n", p, ids(o.to))
+		if throttled {
+			return liftThrottle(ctx, s, cl, p)
+		}
 		return nil
+	}
+	if throttled {
+		if err := o.setThrottle(ctx, cl, v, p); err != nil {
+			return err
+		}
 	}
 	goals := map[topicPartition][]int32{at: o.to}
 	if err := assign(ctx, cl, goals); err != nil {
@@ -85,10 +104,16 @@ func runPartitionMove(ctx context.Context, s *Streams, o partitionMoveOptions) e
 		return nil
 	}
 	if err := awaitMoves(ctx, s, cl, goals, slices.Equal[[]int32]); err != nil {
+		if throttled {
+			s.note("the brokers stay throttled; given again, the command watches the move and lifts that at its end")
+		}
 		return err
 	}
+	if throttled {
+		err = liftThrottle(ctx, s, cl, p)
+	}
 	fmt.Fprintf(s.Out, "%v has moved from %s to %s\n", p, ids(p.Replicas), ids(o.to))
-	return nil
+	return err
 }
 
 // assign asks for replicas to be moved; nil gives up a move. The first refusal is the error; what else was
@@ -125,19 +150,21 @@ func sameBrokers(a, b []int32) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-// awaitMoves returns when every partition is where it is to be, as arrived judges. It tells how many are, at stderr. A
+// awaitMoves returns when every partition is where it is to be, as arrived judges. It tells how many are, at stderr, or
+// of a single one how much is copied. A
 // cluster that does not answer for cl.Timeout is an error; the moves themselves may take any time.
 func awaitMoves(ctx context.Context, s *Streams, cl *connect.Client, goals map[topicPartition][]int32, arrived func(is, goal []int32) bool) error {
 	var progress *output.Progress
-	if s.ErrTerminal {
+	if s.ErrTerminal && len(goals) > 1 {
 		progress = output.NewProgress(s.Err, "move", "partition", int64(len(goals)), s.Now)
 		defer progress.Clear()
 	}
 	tick := time.NewTicker(moveLook)
 	defer tick.Stop()
 	told, heard := -1, time.Now()
+	var bytes copying
 	for {
-		done, err := movesDone(ctx, cl, goals, arrived)
+		v, done, err := movesDone(ctx, cl, goals, arrived)
 		switch {
 		case ctx.Err() != nil:
 			return &fault.Error{What: "the moves go on without this command", Do: "Watch them: weir partition list", Exit: fault.Interrupted, Err: ctx.Err()}
@@ -151,6 +178,9 @@ func awaitMoves(ctx context.Context, s *Streams, cl *connect.Client, goals map[t
 			if told = done; done == len(goals) {
 				return nil
 			}
+			if len(goals) == 1 {
+				bytes.tell(ctx, s, cl, v, goals)
+			}
 		}
 		select {
 		case <-tick.C:
@@ -159,10 +189,10 @@ func awaitMoves(ctx context.Context, s *Streams, cl *connect.Client, goals map[t
 	}
 }
 
-func movesDone(ctx context.Context, cl *connect.Client, goals map[topicPartition][]int32, arrived func(is, goal []int32) bool) (int, error) {
+func movesDone(ctx context.Context, cl *connect.Client, goals map[topicPartition][]int32, arrived func(is, goal []int32) bool) (*clusterView, int, error) {
 	v, err := readCluster(ctx, cl)
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	done, gone := 0, 0
 	for _, p := range v.partitions {
@@ -175,5 +205,5 @@ func movesDone(ctx context.Context, cl *connect.Client, goals map[topicPartition
 			done++
 		}
 	}
-	return done + len(goals) - gone, nil // a topic that was deleted meanwhile has nothing left to move
+	return v, done + len(goals) - gone, nil // a topic that was deleted meanwhile has nothing left to move
 }
