@@ -48,10 +48,11 @@ func (p *Partition) Followers() []Follower {
 func (p *Partition) LastRaftIndex() uint64 { return p.log.LastRaftIndex() }
 
 // AddLearner makes a replica a member without a vote, which is sent everything. One
-// that is a member already stays what it is. Like all changes of the membership it is
+// that is a member already stays what it is, and how far it is has to be found out again. Like all changes of the membership it is
 // done when it returns nil, and may yet be when ctx has ended. Errors: ctx's,
 // *NotLeaderError.
 func (p *Partition) AddLearner(ctx context.Context, id raft.ServerID) error {
+	p.followers.drop(id) // it may have been a member before, with a log that it has not any more
 	return p.await(ctx, p.raft.Load().AddNonvoter(id, raft.ServerAddress(id), 0, 0))
 }
 

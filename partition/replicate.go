@@ -234,6 +234,13 @@ func (f *followers) knows(id raft.ServerID, args *raft.AppendEntriesRequest) boo
 	return x != nil && args.PrevLogEntry > 0 && x.told == told{args.Term, args.PrevLogEntry, args.LeaderCommitIndex}
 }
 
+// drop is for a replica that begins anew.
+func (f *followers) drop(id raft.ServerID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.byID, id)
+}
+
 // forget begins a leadership: what was known is from another one.
 func (f *followers) forget() {
 	f.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"weir/log"
+	"weir/segment/vfs"
 )
 
 // gate is a throttle that is open or shut, and counts what passes.
@@ -159,6 +160,39 @@ func TestThrottleOfNewReplica(t *testing.T) {
 	if term := g.leader().raft.Load().CurrentTerm(); term != before && g.leader() == l {
 		t.Errorf("the leader was unseated: term %d, then %d", before, term)
 	}
+}
+
+// TestReplicaComesBackEmpty: a replica that was removed, and is added again with nothing, is
+// as far as one that is new: what it had before gives it no vote, and its fill is throttled.
+func TestReplicaComesBackEmpty(t *testing.T) {
+	gate := newGate(true)
+	g := throttled(t, 4, 3, gate)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 50 {
+		g.put(makeBatch(t, rng, nobody, 20))
+	}
+	m := g.learner()
+	g.same()
+	g.do(func(l *member) error {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		return l.Remove(ctx, m.id)
+	})
+	g.stop(m)
+	m.fs, m.stable = vfs.NewMem(), raft.NewInmemStore()
+	gate.set(false)
+	for len(gate.asked) > 0 {
+		<-gate.asked
+	}
+	g.learner()
+	gate.await(t)
+	for _, f := range g.leader().Followers() {
+		if f.ID == m.id && (f.Match > 0 || !f.CaughtUp.IsZero()) {
+			t.Errorf("an empty replica has entries up to %d, all of them at %v", f.Match, f.CaughtUp)
+		}
+	}
+	gate.set(true)
+	g.same()
 }
 
 // TestThrottleEnds: a message that waits for the throttle ends with its leadership and with
