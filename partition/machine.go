@@ -22,7 +22,11 @@ var errNoSnapshots = errors.New("partition: the log is the data, and no snapshot
 // Snapshot refuses: the library's own snapshots would cut the log behind them.
 func (machine) Snapshot() (raft.FSMSnapshot, error) { return nil, errNoSnapshots }
 
-func (m machine) Restore(r io.ReadCloser) error { return errors.Join(m.p.install(r), r.Close()) }
+func (m machine) Restore(r io.ReadCloser) error {
+	m.p.disk.apply.Begin()
+	defer m.p.disk.apply.End()
+	return errors.Join(m.p.install(r), r.Close())
+}
 
 func (m machine) Apply(entry *raft.Log) any { return m.ApplyBatch([]*raft.Log{entry})[0] }
 
@@ -33,6 +37,7 @@ func (m machine) ApplyBatch(entries []*raft.Log) []any {
 	now := p.cfg.Now()
 	p.mu.Lock()
 	own := p.stored
+	var failed error
 	for _, e := range entries {
 		for len(own) > 0 && own[0].raftIndex < e.Index {
 			own = own[1:]
@@ -40,8 +45,7 @@ func (m machine) ApplyBatch(entries []*raft.Log) []any {
 		if e.Index <= p.state.at.raftIndex {
 			continue // a snapshot was installed over what is known already
 		}
-		if err := p.apply(e, own, now); err != nil {
-			p.fail(err) // the process ends: what is committed has to be readable
+		if failed = p.apply(e, own, now); failed != nil {
 			break
 		}
 	}
@@ -50,8 +54,13 @@ func (m machine) ApplyBatch(entries []*raft.Log) []any {
 	start := p.startAsked
 	p.startAsked = 0
 	p.mu.Unlock()
+	if failed != nil {
+		p.fail(failed) // what is committed has to be readable
+	}
 	if start > p.log.LogStartOffset() {
+		p.disk.apply.Begin()
 		p.advanceStart(start)
+		p.disk.apply.End()
 	}
 	p.settleApplied()
 	return make([]any, len(entries))
@@ -68,8 +77,8 @@ func (p *Partition) apply(e *raft.Log, own []*proposal, now time.Time) error {
 		if x := own[0]; x.kind == log.KindBatch {
 			p.applyBatch(x.header, x.baseOffset, x.nextOffset, now)
 			p.notAhead(x) // what is remembered of a producer counts each batch once
-		} else {
-			p.applyCommand(x.command)
+		} else if err := p.applyCommand(x.command); err != nil {
+			return err
 		}
 	default:
 		head, err := p.log.EntryHead(e.Index)
@@ -77,7 +86,9 @@ func (p *Partition) apply(e *raft.Log, own []*proposal, now time.Time) error {
 		case err != nil:
 			return err
 		case head.Kind == log.KindBarrier:
-			p.applyCommand(head.Data)
+			if err := p.applyCommand(head.Data); err != nil {
+				return err
+			}
 		case head.NextOffset > 0: // not one of those that compaction has removed without a trace
 			p.applyBatch(head.Batch, head.Offset, head.NextOffset, now)
 		}
@@ -95,9 +106,10 @@ func (p *Partition) applyBatch(h recordbatch.Header, base, next int64, now time.
 	p.state.at.nextOffset = max(p.state.at.nextOffset, next)
 }
 
-// advanceHighWatermark moves it to what is applied. It is called with mu held.
+// advanceHighWatermark moves it to what is applied, unless the replica has left: what it
+// says then counts for nothing. It is called with mu held.
 func (p *Partition) advanceHighWatermark() {
-	if next := p.state.at.nextOffset; next > p.highWatermark.Load() {
+	if next := p.state.at.nextOffset; next > p.highWatermark.Load() && p.left.Load() == nil {
 		p.highWatermark.Store(next)
 		p.waiters.wakeAll()
 	}

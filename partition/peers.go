@@ -212,19 +212,22 @@ func (p *Partition) install(r io.Reader) error {
 		}
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if s.at.raftIndex < p.state.at.raftIndex {
+		p.mu.Unlock()
 		return nil // a late one
 	}
 	s.state.at = s.at
 	p.state = s.state
 	p.log.SetAppliedFloor(s.at.raftIndex)
 	p.checkpoint = 0
+	p.mu.Unlock()
 	p.saveCheckpoint()
 	p.log.SetRetainFloor(p.checkpointOnDisk.Load())
+	p.mu.Lock()
 	if s.at.nextOffset > p.highWatermark.Load() {
 		p.highWatermark.Store(s.at.nextOffset)
 	}
+	p.mu.Unlock()
 	p.waiters.wakeAll()
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -130,6 +131,12 @@ func (p *Partition) startRaft() error {
 	}
 	snapshots.running.Store(true)
 	p.raft.Store(r)
+	p.mu.Lock()
+	p.shutdown = sync.OnceValue(r.Shutdown)
+	p.mu.Unlock()
+	if p.left.Load() != nil { // meanwhile
+		p.shutdown()
+	}
 	if t, ok := trans.(interface{ SetTerm(func() uint64) }); ok {
 		t.SetTerm(r.CurrentTerm)
 	}

@@ -65,6 +65,22 @@ func (s store) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.Log{
 // the leader, Data is given back to its producer once it is written.
 func (s store) StoreLogs(entries []*raft.Log) error {
 	p := s.p
+	p.disk.write.Begin()
+	defer p.disk.write.End()
+	err := p.broken()
+	if err == nil {
+		err = p.storeAll(entries)
+	}
+	p.checkLog()
+	if p.left.Load() != nil {
+		return p.writeEnded()
+	}
+	return err
+}
+
+// storeAll is StoreLogs for a replica that takes part in its group.
+
+func (p *Partition) storeAll(entries []*raft.Log) error {
 	if want := p.log.LastRaftIndex() + 1; entries[0].Index != want {
 		return p.fail(fmt.Errorf("partition: entry %d where the log goes on with %d", entries[0].Index, want))
 	}
@@ -177,6 +193,7 @@ func (p *Partition) claimAll(entries []*raft.Log) error {
 		add = append(add, entry)
 	}
 	p.w.entries, p.w.own = add, own
+	p.claimed = append(p.claimed[:0], own...)
 	return nil
 }
 
@@ -186,6 +203,11 @@ func (p *Partition) nowStored(entries []*raft.Log, next int64) {
 	start := p.log.LogStartOffset()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.left.Load() != nil {
+		return // they are told something else (handOut)
+	}
+	clear(p.claimed)
+	p.claimed = p.claimed[:0]
 	for _, x := range p.w.own {
 		if x.kind == log.KindBatch {
 			x.baseOffset = next
@@ -225,24 +247,19 @@ func (w *writerState) reset() {
 // DeleteRange removes a suffix, when the leader has other entries there; durable on
 // return. A prefix is not the library's to delete: retention does that.
 func (s store) DeleteRange(min, max uint64) error {
-	if max < s.p.log.LastRaftIndex() {
+	p := s.p
+	if max < p.log.LastRaftIndex() {
 		return nil
 	}
-	err := s.p.log.TruncateSuffix(min)
+	p.disk.write.Begin()
+	defer p.disk.write.End()
+	if err := p.broken(); err != nil {
+		return err
+	}
+	err := p.log.TruncateSuffix(min)
 	var refused *log.TruncateError
 	if errors.As(err, &refused) {
-		return s.p.fail(fmt.Errorf("partition: the leader's log differs from what has been applied here: %w", err))
-	}
-	return err
-}
-
-// fail reports an error after which the process must not go on.
-func (p *Partition) fail(err error) error {
-	if storage := (*StorageError)(nil); !errors.As(err, &storage) {
-		err = p.storageError(err)
-	}
-	if p.cfg.Fatal != nil {
-		p.cfg.Fatal(err)
+		return p.fail(fmt.Errorf("partition: the leader's log differs from what has been applied here: %w", err))
 	}
 	return err
 }
