@@ -45,6 +45,7 @@ type member struct {
 	// handed, if not nil, is asked what becomes of the answer when this node has told
 	// another one to stand.
 	handed func()
+	rules  []vfs.Rule // of its disk at the next start
 	reopen chan error // holds why the replica wants to be opened again
 	*rig              // nil when it is down
 }
@@ -139,7 +140,7 @@ func (g *group) start(m *member, mode log.RecoveryMode) {
 			rep.Voters = g.voters
 		}
 	}
-	m.inj, m.reopen = vfs.NewInjector(), make(chan error, 1)
+	m.inj, m.reopen = vfs.NewInjector(m.rules...), make(chan error, 1)
 	r.Partition, err = Open(Config{
 		Dir: "/p", FS: vfs.Inject(m.fs, m.inj), Topic: "t", Recovery: mode, Syncer: r.syncer, Replication: rep,
 		Logger: g.logger(), Now: time.Now, Settings: g.settings, Fatal: fatal,
@@ -176,8 +177,16 @@ func (g *group) left(m *member) error {
 	}
 }
 
-// openAgain is what a node does with a replica that has left its group.
-func (g *group) openAgain(m *member) {
+// openAgain is what a node does with a replica that has left its group, and reboot what an
+// operator does with a node whose disk has failed.
+func (g *group) openAgain(m *member) { g.reopenAs(m, log.RecoverProcessCrash) }
+
+func (g *group) reboot(m *member) {
+	m.fs = m.fs.CrashClone(vfs.CrashOptions{})
+	g.reopenAs(m, log.RecoverPowerLoss)
+}
+
+func (g *group) reopenAs(m *member, mode log.RecoveryMode) {
 	g.t.Helper()
 	if err := m.Abandon(); err != nil {
 		g.t.Logf("node %d: %v", m.node, err)
@@ -188,7 +197,7 @@ func (g *group) openAgain(m *member) {
 		g.t.Error(err)
 	}
 	m.rig = nil
-	g.start(m, log.RecoverProcessCrash)
+	g.start(m, mode)
 }
 
 // crash ends a node as the death of its process or of its machine does.

@@ -140,6 +140,7 @@ type Partition struct {
 type writerState struct {
 	entries  []log.Entry
 	own      []*proposal
+	cut      bool               // the end of the log has been deleted, and nothing is stored since
 	stamped  bool               // the entries come from a leader
 	synced   func(int64, error) // gives the outcome to syncDone
 	syncDone chan error

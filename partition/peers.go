@@ -206,7 +206,9 @@ func (p *Partition) install(r io.Reader) error {
 	if err != nil {
 		return p.fail(err)
 	}
+	ahead := false // what the library takes for the last entry is gone
 	if head, err := p.log.EntryHead(s.at.raftIndex); err != nil || head.Epoch != s.at.epoch {
+		ahead = p.log.LastRaftIndex() > s.at.raftIndex
 		if err := p.beginWith(s); err != nil {
 			return p.fail(err)
 		}
@@ -229,8 +231,15 @@ func (p *Partition) install(r io.Reader) error {
 	}
 	p.mu.Unlock()
 	p.waiters.wakeAll()
+	if ahead {
+		p.retire(errAhead)
+	}
 	return nil
 }
+
+// errAhead: the library does not look at the log's end again after a snapshot (its issue
+// 697), and refuses what follows for as long as it believes in its own.
+var errAhead = errors.New("partition: the log was longer than the one that the leader's snapshot begins anew")
 
 // beginWith makes the log one that begins with the snapshot's entry.
 func (p *Partition) beginWith(s *peerState) error {

@@ -72,6 +72,11 @@ func (s store) StoreLogs(entries []*raft.Log) error {
 		err = p.storeAll(entries)
 	}
 	p.checkLog()
+	if err != nil && p.w.cut {
+		// The library takes for its last entry one that is gone, and would refuse all that follows.
+		p.retire(err)
+	}
+	p.w.cut = false
 	if p.left.Load() != nil {
 		return p.writeEnded()
 	}
@@ -261,5 +266,6 @@ func (s store) DeleteRange(min, max uint64) error {
 	if errors.As(err, &refused) {
 		return p.fail(fmt.Errorf("partition: the leader's log differs from what has been applied here: %w", err))
 	}
+	p.w.cut = err == nil
 	return err
 }
