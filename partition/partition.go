@@ -101,6 +101,8 @@ type Partition struct {
 	disk     activities
 	hung     chan struct{} // closed when the disk hangs
 	hungOnce sync.Once
+	abstains atomic.Bool // the replica has given up its vote
+	ballots  ballots
 
 	// order has the library take proposals in the order in which they were checked.
 	// Lock order: order, mu, the log's own locks, waiters.mu.
@@ -140,6 +142,7 @@ type Partition struct {
 type writerState struct {
 	entries  []log.Entry
 	own      []*proposal
+	cached   bool               // the file is there that says so
 	cut      bool               // the end of the log has been deleted, and nothing is stored since
 	stamped  bool               // the entries come from a leader
 	synced   func(int64, error) // gives the outcome to syncDone
@@ -175,6 +178,7 @@ func Open(cfg Config) (*Partition, error) {
 	p.watch()
 	if err := p.start(); err != nil {
 		p.unwatch()
+		close(p.closing)
 		return nil, errors.Join(err, p.stopRaft(), l.Close())
 	}
 	return p, nil
@@ -186,6 +190,9 @@ func (p *Partition) start() error {
 		if err := p.log.Sync(); err != nil {
 			return err
 		}
+	}
+	if err := p.loadVote(); err != nil {
+		return err
 	}
 	if err := p.bootstrap(); err != nil {
 		return err
@@ -280,7 +287,11 @@ func (p *Partition) finish(save bool) error {
 	if save {
 		p.saveCheckpoint()
 	}
-	return p.log.Close()
+	err := p.log.Close()
+	if save && err == nil && p.w.cached {
+		err = p.unmark(cachedName)
+	}
+	return err
 }
 
 // shut refuses new work, and ends what is pending. It says false when that was done before.

@@ -271,7 +271,10 @@ func (p *Partition) elected(r *raft.Raft, term uint64) {
 	p.followers.forget()
 	first := p.enqueue(&proposal{kind: log.KindBarrier, epoch: int32(term)})
 	// Not here: this is the goroutine that takes what is applied.
-	p.background.Go(func() { p.insist(r, first) })
+	p.background.Go(func() {
+		p.regainVote() // all have voted, if that has been given up
+		p.insist(r, first)
+	})
 }
 
 // The library is asked again after firstRetry, and then less and less often.

@@ -105,7 +105,7 @@ func (p *Partition) storeAll(entries []*raft.Log) error {
 		bytes += len(e.Data)
 	}
 	p.nowStored(entries, at.BaseOffset)
-	if p.mayCache(at.NextOffset-at.BaseOffset, bytes) {
+	if p.mayCache(at.NextOffset-at.BaseOffset, bytes) && p.noteCached() == nil {
 		return nil
 	}
 	return p.syncNow()
