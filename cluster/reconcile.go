@@ -141,7 +141,7 @@ func (n *Node) makeFolders(t *Topic) error {
 func (n *Node) openPartition(t *Topic, index int32, s partition.Settings) (*partition.Partition, error) {
 	p, err := n.tryOpen(t, index, s)
 	if err == nil {
-		n.retired.opened.Store(partitionKey{t.ID, index}, true)
+		n.retired.opened.LoadOrStore(partitionKey{t.ID, index}, false)
 	} else {
 		n.logger.Error("partition is offline", "topic", t.Name, "partition", index, "err", err)
 	}
@@ -175,10 +175,11 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 		rep.Transport = patientGroup{group, &n.peers}
 	}
 	k := partitionKey{t.ID, index}
+	mode, damaged := n.retired.recovery(k, n.dir.recovery)
 	return partition.Open(partition.Config{
 		Dir: n.dir.partition(t.ID, index), FS: n.fs,
 		Topic: t.Name, TopicID: t.ID, Partition: index,
-		Recovery: n.retired.recovery(k, n.dir.recovery), Syncer: n.syncer, Logger: n.logger, Now: time.Now, Settings: s, Fatal: n.fail,
+		Recovery: mode, Damaged: damaged, Syncer: n.syncer, Logger: n.logger, Now: time.Now, Settings: s, Fatal: n.fail,
 		Reopen: func(why error) { n.retired.add(k, why) }, Watchdog: n.watchdog,
 		Replication: rep,
 	})

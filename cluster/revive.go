@@ -21,7 +21,7 @@ type retired struct {
 	mu      sync.Mutex // guards news
 	news    []retiredReplica
 	closing map[partitionKey]error // why; guarded by Node.reconciling: they are nobody's to open
-	opened  sync.Map               // partitionKey: was open in this process, so that all written since is to be found
+	opened  sync.Map               // partitionKey: was open in this process, so that all written since is to be found; true: and is damaged
 }
 
 type retiredReplica struct {
@@ -49,11 +49,11 @@ func (r *retired) take() []retiredReplica {
 }
 
 // recovery is what the replica's log may look like.
-func (r *retired) recovery(k partitionKey, first log.RecoveryMode) log.RecoveryMode {
-	if _, again := r.opened.Load(k); again {
-		return log.RecoverProcessCrash
+func (r *retired) recovery(k partitionKey, first log.RecoveryMode) (mode log.RecoveryMode, damaged bool) {
+	if was, again := r.opened.Load(k); again {
+		return log.RecoverProcessCrash, was.(bool)
 	}
-	return first
+	return first, false
 }
 
 // keepReplicas is the goroutine that looks after them.
@@ -83,6 +83,7 @@ func (n *Node) revive(r retiredReplica) {
 	case <-n.ctx.Done():
 		return // the process ends, with or without the disk
 	}
+	n.retired.opened.Store(r.key, p.Damaged())
 	n.reconciling.Lock()
 	delete(n.retired.closing, r.key)
 	n.reconciling.Unlock()

@@ -46,6 +46,7 @@ type member struct {
 	// another one to stand.
 	handed func()
 	rules  []vfs.Rule // of its disk at the next start
+	bad    bool       // its log is known to be damaged, at the next start
 	reopen chan error // holds why the replica wants to be opened again
 	*rig              // nil when it is down
 }
@@ -144,7 +145,7 @@ func (g *group) start(m *member, mode log.RecoveryMode) {
 	r.Partition, err = Open(Config{
 		Dir: "/p", FS: vfs.Inject(m.fs, m.inj), Topic: "t", Recovery: mode, Syncer: r.syncer, Replication: rep,
 		Logger: g.logger(), Now: time.Now, Settings: g.settings, Fatal: fatal,
-		Reopen: func(err error) { m.reopen <- err }, Watchdog: g.watchdog,
+		Reopen: func(err error) { m.reopen <- err }, Watchdog: g.watchdog, Damaged: m.bad,
 	})
 	if err != nil {
 		g.t.Fatalf("node %d: %v", m.node, err)

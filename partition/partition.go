@@ -50,6 +50,9 @@ type Config struct {
 	// is to be closed, waited for (Gone) and opened again. It must not block, nor call
 	// back into the partition.
 	Reopen func(error)
+	// Damaged says that bad bytes have been found in the log since the process began: the
+	// replica takes part, and does not stand for election.
+	Damaged bool
 	// Watchdog, if not nil, has the replica leave when its disk hangs.
 	Watchdog *Watchdog
 }
@@ -101,6 +104,7 @@ type Partition struct {
 	disk     activities
 	hung     chan struct{} // closed when the disk hangs
 	hungOnce sync.Once
+	damaged  atomic.Bool // bad bytes have been found in the log
 	abstains atomic.Bool // the replica has given up its vote
 	ballots  ballots
 
@@ -161,6 +165,7 @@ func Open(cfg Config) (*Partition, error) {
 	}
 	p.logger = cfg.Logger.With("topic", cfg.Topic, "partition", cfg.Partition)
 	p.room.L = &p.mu
+	p.damaged.Store(cfg.Damaged)
 	p.epoch.Store(-1)
 	p.w.syncDone = make(chan error, 1)
 	p.w.synced = func(_ int64, err error) { p.w.syncDone <- err }

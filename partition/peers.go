@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"weir/log"
+	"weir/protocol/recordbatch"
 )
 
 // snapshots is the library's view of what stands for entries that are gone. It shows
@@ -142,6 +143,13 @@ func (p *Partition) trySnapshot() (*raft.SnapshotMeta, []byte, error) {
 	entry, release, err := p.log.Entry(at.raftIndex)
 	if err != nil {
 		return nil, nil, err
+	}
+	if entry.Kind == log.KindBatch {
+		if err := recordbatch.VerifyChecksum(entry.Data); err != nil {
+			release()
+			p.damage(&log.CorruptError{Path: p.cfg.Dir, Position: -1, Offset: head.Offset, Reason: err.Error()})
+			return nil, nil, err
+		}
 	}
 	b := append([]byte(nil), snapshotMagic...)
 	b = binary.BigEndian.AppendUint64(b, at.raftIndex)

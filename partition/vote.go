@@ -101,10 +101,10 @@ func (p *Partition) regainVote() {
 // vote that counts only if all are given.
 var provisionalVote = []byte("provisional")
 
-// Consumer has the requests to a replica without its vote pass by.
+// Consumer has the requests to a replica without its vote, or with a damaged log, pass by.
 func (r replicator) Consumer() <-chan raft.RPC {
 	in := r.Transport.Consumer()
-	if !r.p.abstains.Load() {
+	if !r.p.abstains.Load() && !r.p.damaged.Load() {
 		return in
 	}
 	out := make(chan raft.RPC)
@@ -118,6 +118,10 @@ func (p *Partition) overhear(in <-chan raft.RPC, out chan<- raft.RPC) {
 	for {
 		select {
 		case rpc := <-in:
+			if _, stand := rpc.Command.(*raft.TimeoutNowRequest); stand && p.damaged.Load() {
+				rpc.Respond(nil, errDamaged)
+				continue
+			}
 			if p.abstains.Load() {
 				rpc = p.overhearOne(rpc, &c)
 			}
@@ -235,6 +239,10 @@ func (b *ballots) count(x *ballot, granted bool) {
 // candidate whose own does, it holds back until they are.
 func (r replicator) RequestVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
 	p, abstains := r.p, r.p.abstains.Load()
+	if p.damaged.Load() {
+		resp.Term = args.Term
+		return nil // as if all had refused
+	}
 	x := p.ballots.of(args, p.otherVoters())
 	err := r.Transport.RequestVote(id, target, args, resp)
 	granted := err == nil && resp.Granted
@@ -243,6 +251,15 @@ func (r replicator) RequestVote(id raft.ServerID, target raft.ServerAddress, arg
 		resp.Granted = p.unanimous(x)
 	}
 	return err
+}
+
+// RequestPreVote asks whether there would be a vote.
+func (r replicator) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if r.p.damaged.Load() {
+		resp.Term = args.Term
+		return nil // as if all had refused
+	}
+	return r.Transport.RequestPreVote(id, target, args, resp)
 }
 
 // unanimous waits for the outcome of a ballot, for as long as it may matter.
