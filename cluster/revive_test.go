@@ -22,16 +22,31 @@ func startOn(t *testing.T, dir string, inj *vfs.Injector) *Node {
 	return n
 }
 
-// awaitReplica waits until a topic's partition is there, or is not.
-func awaitReplica(t *testing.T, n *Node, topic string, there bool) error {
+// awaitOffline waits until a topic's replica is offline, and awaitLed until it leads.
+func awaitOffline(t *testing.T, n *Node, topic string) (why error) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if _, err := n.Topic(topic).Partition(0); there == (err == nil) {
-			return err
+	awaitTrue(t, func() bool {
+		_, why = n.Topic(topic).Replica(0)
+		return why != nil
+	})
+	return why
+}
+
+func awaitLed(t *testing.T, n *Node, topic string) {
+	t.Helper()
+	awaitTrue(t, func() bool {
+		_, err := n.Topic(topic).Partition(0)
+		return err == nil
+	})
+}
+
+func awaitTrue(t *testing.T, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(time.Millisecond) { // it has no signal
+		if time.Now().After(deadline) {
+			t.Fatal("not in time")
 		}
 	}
-	t.Fatalf("the partition of %s: there should be %v", topic, there)
-	return nil
 }
 
 func tryAppend(t *testing.T, topic *Topic) error {
@@ -59,7 +74,7 @@ func TestHungDisk(t *testing.T) {
 	}
 	var offline *OfflineError
 	var hang *partition.HungError
-	if err := awaitReplica(t, n, "hangs", false); !errors.As(err, &offline) || !errors.As(err, &hang) {
+	if err := awaitOffline(t, n, "hangs"); !errors.As(err, &offline) || !errors.As(err, &hang) {
 		t.Errorf("it is offline because of %v", err)
 	}
 	well := mustTopic(t, n, "well", 1, nil) // reconciles
@@ -68,9 +83,7 @@ func TestHungDisk(t *testing.T) {
 		t.Errorf("it is offline because of %v", err)
 	}
 	gate.Open()
-	if err := awaitReplica(t, n, "hangs", true); err != nil {
-		t.Error(err)
-	}
+	awaitLed(t, n, "hangs")
 	appendRecord(t, n.Topic("hangs"), 0, time.Now(), "after")
 	if p, err := n.Topic("hangs").Partition(0); err != nil || p.LogEndOffset() < 2 {
 		t.Errorf("the log is not what it was (%v)", err)
@@ -107,9 +120,7 @@ func TestStopWithHungDisk(t *testing.T) {
 				if err := tryAppend(t, topic); err == nil {
 					t.Error("acknowledged without a disk")
 				}
-				if err := awaitReplica(t, n, "t", false); err == nil {
-					t.Error("no reason")
-				}
+				awaitOffline(t, n, "t")
 			}
 			began := time.Now()
 			if err := n.Close(); err == nil {

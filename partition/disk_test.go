@@ -31,6 +31,10 @@ func TestFailingLeader(t *testing.T) {
 			if err := <-bad.fatal; !errors.Is(err, syscall.EIO) {
 				t.Errorf("the node hears %v", err)
 			}
+			w := NewWaiter()
+			for bad.Attach(w); bad.left.Load() == nil || bad.epoch.Load() >= 0; <-w.C() { // the node hears first
+			}
+			bad.Detach(w)
 			if len(bad.reopen) > 0 {
 				t.Error("it is to be opened again: the disk would say that all is well")
 			}
