@@ -86,6 +86,13 @@ func appendRecord(t *testing.T, topic *Topic, index int32, at time.Time, value s
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := p.Propose(testBatch(t, at, value), partition.AcksAll).Wait(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func testBatch(t *testing.T, at time.Time, value string) partition.Batch {
+	t.Helper()
 	h := recordbatch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}
 	data, err := recordbatch.AppendBatch(nil, h, recordbatch.CodecNone, []recordbatch.Record{{Timestamp: at.UnixMilli(), Key: []byte("k"), Value: []byte(value)}})
 	if err != nil {
@@ -94,7 +101,5 @@ func appendRecord(t *testing.T, topic *Topic, index int32, at time.Time, value s
 	if h, err = recordbatch.ParseHeader(data); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Propose(partition.Batch{Header: h, Data: data}, partition.AcksAll).Wait(context.Background()); err != nil {
-		t.Fatal(err)
-	}
+	return partition.Batch{Header: h, Data: data}
 }

@@ -19,6 +19,7 @@ import (
 	"weir/cluster/transport"
 	"weir/cluster/votes"
 	"weir/log"
+	"weir/partition"
 	"weir/segment/vfs"
 )
 
@@ -37,8 +38,11 @@ type Node struct {
 	votes       *votes.Store
 	peers       peers
 	controller  atomic.Pointer[controller.Controller] // nil until it is open
+	watchdog    *partition.Watchdog
+	closing     partition.Watched // what a stop does beside closing partitions
 	leaders     *leaders
 	dropped     dropped
+	retired     retired
 	membersWake chan struct{} // one token when a partition's members may have to change
 	throttle    *throttle
 	topics      atomic.Pointer[topicSet]
@@ -63,8 +67,15 @@ type Node struct {
 // Errors: *LockedError when another process has the directory, *MetaError when it belongs
 // to another node, cluster or version.
 func Open(ctx context.Context, cfg *config.Broker, endpoints []metadata.Endpoint, logger *slog.Logger) (*Node, error) {
+	return openOn(ctx, vfs.OS, cfg, endpoints, logger)
+}
+
+// openOn is Open on a file system; what bbolt keeps is on the operating system's in any
+// case.
+func openOn(ctx context.Context, fsys vfs.FS, cfg *config.Broker, endpoints []metadata.Endpoint, logger *slog.Logger) (*Node, error) {
 	n := &Node{
-		logger: logger, fs: vfs.OS, static: cfg, fatal: make(chan error, 1),
+		logger: logger, fs: fsys, static: cfg, fatal: make(chan error, 1), watchdog: partition.NewWatchdog(cfg.WriteTimeout),
+		retired: retired{wake: make(chan struct{}, 1), closing: make(map[partitionKey]error)},
 		leaders: newLeaders(), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), throttle: &throttle{now: time.Now}, peers: peers{
 			seeds: make(map[int32]string), lost: make(map[int32]time.Time), there: make(map[int32]bool), news: make(chan struct{}),
 		},
@@ -106,6 +117,7 @@ func (n *Node) open(ctx context.Context, endpoints []metadata.Endpoint) error {
 	n.running.Go(n.maintain)
 	n.running.Go(n.tellLeaders)
 	n.running.Go(n.keepMembers)
+	n.running.Go(n.keepReplicas)
 	n.awaitOwn(ctx, image)
 	return nil
 }
@@ -331,22 +343,20 @@ func (n *Node) noteRecovered() error {
 	return n.dir.recovered()
 }
 
-// Close stops everything in the reverse order of Open and leaves the mark of a
-// clean shutdown if all of it went well and no partition was offline, which
-// would still have to be recovered. It is idempotent.
-func (n *Node) Close() error {
-	n.closeOnce.Do(func() { n.closeErr = n.close() })
-	return n.closeErr
-}
-
 func (n *Node) close() error {
+	n.watchdog.Watch(&n.closing, func() { n.logger.Error("the disk hangs while the node closes") })
+	defer n.watchdog.Forget(&n.closing)
 	n.cancel()
+	n.closing.Begin()
 	n.running.Wait()
 	n.reconciling.Lock()
 	n.closed = true // a proposal under way may still change the metadata
 	n.reconciling.Unlock()
+	n.closing.End()
 	set := n.topics.Load()
 	err := set.closeAll()
+	n.closing.Begin()
+	defer n.closing.End()
 	err = errors.Join(err, n.meta().Close(), n.closeShared())
 	select {
 	case fatal := <-n.fatal:
@@ -375,6 +385,7 @@ func (n *Node) closeShared() (err error) {
 func (n *Node) abort() error {
 	n.cancel()
 	n.running.Wait()
+	defer n.watchdog.Close()
 	err := n.topics.Load().closeAll()
 	if c := n.meta(); c != nil {
 		err = errors.Join(err, c.Close())

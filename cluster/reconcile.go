@@ -92,6 +92,8 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker) (*To
 			p.SetSettings(s)
 		case !here:
 			t.offline[i] = errElsewhere
+		case n.retired.closing[partitionKey{t.ID, int32(i)}] != nil:
+			t.offline[i] = n.retired.closing[partitionKey{t.ID, int32(i)}]
 		default:
 			missing++
 			todo = append(todo, func() { t.partitions[i], t.offline[i] = n.openPartition(t, int32(i), s) })
@@ -140,7 +142,9 @@ func (n *Node) makeFolders(t *Topic) error {
 
 func (n *Node) openPartition(t *Topic, index int32, s partition.Settings) (*partition.Partition, error) {
 	p, err := n.tryOpen(t, index, s)
-	if err != nil {
+	if err == nil {
+		n.retired.opened.LoadOrStore(partitionKey{t.ID, index}, false)
+	} else {
 		n.logger.Error("partition is offline", "topic", t.Name, "partition", index, "err", err)
 	}
 	return p, err
@@ -177,10 +181,13 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 		rep.Timing = groupTiming
 		rep.Transport, rep.Throttle = patientGroup{group, &n.peers}, n.throttle
 	}
+	k := partitionKey{t.ID, index}
+	mode, damaged := n.retired.recovery(k, n.dir.recovery)
 	return partition.Open(partition.Config{
 		Dir: n.dir.partition(t.ID, index), FS: n.fs,
 		Topic: t.Name, TopicID: t.ID, Partition: index,
-		Recovery: n.dir.recovery, Syncer: n.syncer, Logger: n.logger, Now: time.Now, Settings: s, Fatal: n.fail,
+		Recovery: mode, Damaged: damaged, Syncer: n.syncer, Logger: n.logger, Now: time.Now, Settings: s, Fatal: n.fail,
+		Reopen: func(why error) { n.retired.add(k, why) }, Watchdog: n.watchdog,
 		Replication: rep,
 	})
 }
@@ -191,6 +198,7 @@ func (n *Node) dropReplica(t *Topic, p *partition.Partition) {
 	if err := p.Abandon(); err != nil {
 		n.logger.Warn("a replica that has moved did not close cleanly", "topic", t.Name, "partition", p.Index(), "err", err)
 	}
+	n.retired.opened.Delete(partitionKey{t.ID, p.Index()})
 	err := n.dir.discardPartition(t.ID, p.Index())
 	if err == nil {
 		err = n.votes.Forget(groupID(t.ID, p.Index()))
@@ -212,6 +220,7 @@ func (n *Node) drop(t *Topic) {
 	}
 	err := n.dir.discard(t.ID)
 	for i := range t.partitions {
+		n.retired.opened.Delete(partitionKey{t.ID, int32(i)})
 		if err == nil {
 			err = n.votes.Forget(groupID(t.ID, int32(i)))
 		}

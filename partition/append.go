@@ -103,7 +103,8 @@ type proposal struct {
 	is                               progress
 	written                          sync.WaitGroup // until the log has it, or is not to get it
 	raftIndex                        uint64
-	baseOffset, nextOffset, logStart int64 // valid from stored on
+	baseOffset, nextOffset, logStart int64           // valid from stored on
+	held                             <-chan struct{} // closed when a write that hangs does not read data any more; nil: none does
 	waiting                          []*Append
 	first                            Append // the one that nearly all have
 }
@@ -183,7 +184,7 @@ func (p *Partition) check(b Batch, acks Acks) (x *proposal, cached bool, a *Appe
 	if p.closed.Load() {
 		return nil, false, &Append{err: ErrClosed}
 	}
-	if err := p.log.Failed(); err != nil {
+	if err := p.broken(); err != nil {
 		return nil, false, &Append{err: p.storageError(err)} // a retry, too: nobody knows what is left of the original
 	}
 	epoch, leading := p.Leading()

@@ -247,23 +247,35 @@ func checkpointName(dir string, raftIndex uint64) string {
 	return filepath.Join(dir, fmt.Sprintf("%020d%s", raftIndex, checkpointSuffix))
 }
 
-// saveCheckpoint writes the state as it is now, durable on return. It is called
-// with mu held. That it cannot is no reason to stop: a full disk has to let go
-// of old records, too.
+// saveCheckpoint writes the state as it is now, durable on return. That it cannot is no
+// reason to stop: a full disk has to let go of old records, too.
 func (p *Partition) saveCheckpoint() {
-	if at := p.state.at; at.raftIndex > p.checkpoint {
-		p.checkpoint, p.checkpointOffset = at.raftIndex, at.nextOffset
-		p.writeCheckpoint(at.raftIndex, p.state.encode())
+	p.mu.Lock()
+	write := p.nextCheckpoint()
+	p.mu.Unlock() // the disk may hang
+	if write != nil {
+		write()
 	}
 }
 
-// saveCheckpointLater is saveCheckpoint whose writing nobody waits for.
+// saveCheckpointLater is saveCheckpoint whose writing nobody waits for. It is called with
+// mu held.
 func (p *Partition) saveCheckpointLater() {
-	if at := p.state.at; at.raftIndex > p.checkpoint {
-		p.checkpoint, p.checkpointOffset = at.raftIndex, at.nextOffset
-		encoded := p.state.encode()
-		p.background.Go(func() { p.writeCheckpoint(at.raftIndex, encoded) })
+	if write := p.nextCheckpoint(); write != nil {
+		p.background.Go(write)
 	}
+}
+
+// nextCheckpoint is what writes the state as it is now, nil when that has been done. It is
+// called with mu held.
+func (p *Partition) nextCheckpoint() (write func()) {
+	at := p.state.at
+	if at.raftIndex <= p.checkpoint {
+		return nil
+	}
+	p.checkpoint, p.checkpointOffset = at.raftIndex, at.nextOffset
+	encoded := p.state.encode()
+	return func() { p.writeCheckpoint(at.raftIndex, encoded) }
 }
 
 func (p *Partition) writeCheckpoint(raftIndex uint64, b []byte) {

@@ -71,14 +71,15 @@ func (p *Partition) propose(command []byte) *Append {
 
 // applyCommand notes what a committed command asks for; a leadership's first entry asks
 // for nothing. It is called with mu held.
-func (p *Partition) applyCommand(command []byte) {
+func (p *Partition) applyCommand(command []byte) error {
 	switch {
 	case len(command) == 0:
 	case command[0] == commandAdvanceStart && len(command) == 9:
 		p.startAsked = max(p.startAsked, int64(binary.BigEndian.Uint64(command[1:])))
 	default:
-		p.fail(errUnknownCommand)
+		return errUnknownCommand
 	}
+	return nil
 }
 
 // advanceStart moves the log start and lets go of what lies below. Of that nothing else
@@ -87,9 +88,7 @@ func (p *Partition) advanceStart(offset int64) {
 	// A checkpoint above what a power loss leaves of the log would count for nothing.
 	err := p.log.Sync()
 	if err == nil {
-		p.mu.Lock()
 		p.saveCheckpoint()
-		p.mu.Unlock()
 		p.log.SetRetainFloor(p.checkpointOnDisk.Load())
 		err = p.log.AdvanceStart(min(offset, p.log.LogEndOffset()))
 	}

@@ -290,9 +290,7 @@ func TestSnapshotOfLostBatchesStaysGone(t *testing.T) {
 	if err := await(t, before.Propose(makeBatch(t, rng, identity{id: 1}, 3), AcksAll)); err != nil {
 		t.Fatal(err)
 	}
-	before.mu.Lock()
 	before.saveCheckpoint() // Close does, and then syncs the log
-	before.mu.Unlock()
 	lost := mem.CrashClone(vfs.CrashOptions{})
 	if err := before.stop(); err != nil {
 		t.Fatal(err)

@@ -54,11 +54,14 @@ func (p *Partition) requestSync() {
 		return
 	}
 	p.syncing = true
+	p.disk.flush.Begin()
 	p.cfg.Syncer.Request(p.log, p.flushed)
 }
 
 // flushed runs on a goroutine of the syncer.
 func (p *Partition) flushed(_ int64, err error) {
+	p.disk.flush.End()
+	p.checkLog()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	again := p.syncAgain
@@ -66,6 +69,7 @@ func (p *Partition) flushed(_ int64, err error) {
 	if again && err == nil && !p.closed.Load() {
 		p.requestSync()
 	}
+	p.room.Broadcast() // who closes waits for it
 }
 
 // syncNow waits until what was stored is on disk. Logs of other partitions that ask

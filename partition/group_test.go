@@ -30,6 +30,7 @@ type group struct {
 	throttle Throttle
 	sent     *sentTo      // nil: not counted
 	ahead    atomic.Int64 // by how much the members' clocks are
+	watchdog *Watchdog
 
 	mu        sync.Mutex // guards addresses
 	addresses map[int32]string
@@ -48,7 +49,10 @@ type member struct {
 	// handed, if not nil, is asked what becomes of the answer when this node has told
 	// another one to stand.
 	handed func()
-	*rig   // nil when it is down
+	rules  []vfs.Rule // of its disk at the next start
+	bad    bool       // its log is known to be damaged, at the next start
+	reopen chan error // holds why the replica wants to be opened again
+	*rig              // nil when it is down
 }
 
 // handOver is a transport whose answers to TimeoutNow pass by the member's handed, and that
@@ -87,7 +91,11 @@ func newGroup(t testing.TB, n, voters int, s Settings) *group {
 }
 
 func newGroupTimed(t testing.TB, n, voters int, s Settings, timing Timing) *group {
-	g := &group{t: t, settings: s, timing: timing, addresses: map[int32]string{}}
+	return newGroupWatched(t, n, voters, s, timing, nil)
+}
+
+func newGroupWatched(t testing.TB, n, voters int, s Settings, timing Timing, dog *Watchdog) *group {
+	g := &group{t: t, settings: s, timing: timing, addresses: map[int32]string{}, watchdog: dog}
 	for i := range int32(n) {
 		m := &member{id: raft.ServerID(transport.Address(i+1, directory(i+1))), node: i + 1, fs: vfs.NewMem(), stable: raft.NewInmemStore()}
 		g.nodes = append(g.nodes, m)
@@ -146,10 +154,11 @@ func (g *group) start(m *member, mode log.RecoveryMode) {
 			rep.Voters = g.voters
 		}
 	}
-	m.inj = vfs.NewInjector()
+	m.inj, m.reopen = vfs.NewInjector(m.rules...), make(chan error, 1)
 	r.Partition, err = Open(Config{
 		Dir: "/p", FS: vfs.Inject(m.fs, m.inj), Topic: "t", Recovery: mode, Syncer: r.syncer, Replication: rep,
 		Logger: g.logger(), Now: func() time.Time { return time.Now().Add(time.Duration(g.ahead.Load())) }, Settings: g.settings, Fatal: fatal,
+		Reopen: func(err error) { m.reopen <- err }, Watchdog: g.watchdog, Damaged: m.bad,
 	})
 	if err != nil {
 		g.t.Fatalf("node %d: %v", m.node, err)
@@ -168,6 +177,41 @@ func (g *group) stop(m *member) {
 		g.t.Errorf("node %d: %v", m.node, err)
 	}
 	m.rig = nil
+}
+
+// left waits until a replica has left its group by itself.
+func (g *group) left(m *member) error {
+	g.t.Helper()
+	select {
+	case err := <-m.reopen:
+		return err
+	case <-time.After(patience):
+		g.t.Fatalf("node %d does not leave its group", m.node)
+		return nil
+	}
+}
+
+// openAgain is what a node does with a replica that has left its group, and reboot what an
+// operator does with a node whose disk has failed.
+func (g *group) openAgain(m *member) { g.reopenAs(m, log.RecoverProcessCrash) }
+
+func (g *group) reboot(m *member) {
+	m.fs = m.fs.CrashClone(vfs.CrashOptions{})
+	g.reopenAs(m, log.RecoverPowerLoss)
+}
+
+func (g *group) reopenAs(m *member, mode log.RecoveryMode) {
+	g.t.Helper()
+	if err := m.Abandon(); err != nil {
+		g.t.Logf("node %d: %v", m.node, err)
+	}
+	<-m.Gone()
+	m.syncer.Close()
+	if err := m.net.Close(); err != nil {
+		g.t.Error(err)
+	}
+	m.rig = nil
+	g.start(m, mode)
 }
 
 // crash ends a node as the death of its process or of its machine does.
@@ -317,12 +361,10 @@ func (g *group) same() []byte {
 func TestReplicated(t *testing.T) {
 	g := newGroup(t, 3, 3, testSettings())
 	rng := rand.New(rand.NewPCG(1, 1))
-	acked := map[int64]string{}
+	acked := records{}
 	write := func(n int) {
 		for range n {
-			b := makeBatch(t, rng, nobody, 1+rng.IntN(4))
-			value := string(b.Data[61:])
-			acked[g.put(b)] = value
+			acked.put(g, makeBatch(t, rng, nobody, 1+rng.IntN(4)))
 		}
 	}
 	write(30)
@@ -333,17 +375,33 @@ func TestReplicated(t *testing.T) {
 		g.start(l, mode)
 		write(10)
 	}
-	all := g.same()
+	acked.areIn(t, g.same())
+}
+
+// records are batches that have been acknowledged, by offset, without their heads.
+type records map[int64]string
+
+func (r records) put(g *group, b Batch) {
+	value := string(b.Data[61:])
+	r[g.put(b)] = value
+}
+
+// areIn checks that all of them are among the batches.
+func (r records) areIn(t testing.TB, all []byte) {
+	t.Helper()
+	found := 0
 	for len(all) > 0 {
 		b := parsed(t, all)
-		if want, ok := acked[b.Header.BaseOffset]; ok && want != string(all[61:b.Header.SizeBytes()]) {
-			t.Fatalf("the batch at %d is another one than was acknowledged", b.Header.BaseOffset)
+		if want, ok := r[b.Header.BaseOffset]; ok {
+			if want != string(all[61:b.Header.SizeBytes()]) {
+				t.Fatalf("the batch at %d is another one than was acknowledged", b.Header.BaseOffset)
+			}
+			found++
 		}
-		delete(acked, b.Header.BaseOffset)
 		all = all[b.Header.SizeBytes():]
 	}
-	for offset := range acked {
-		t.Errorf("the acknowledged batch at %d is gone", offset)
+	if found != len(r) {
+		t.Errorf("of %d acknowledged batches, %d are there", len(r), found)
 	}
 }
 

@@ -22,7 +22,11 @@ var errNoSnapshots = errors.New("partition: the log is the data, and no snapshot
 // Snapshot refuses: the library's own snapshots would cut the log behind them.
 func (machine) Snapshot() (raft.FSMSnapshot, error) { return nil, errNoSnapshots }
 
-func (m machine) Restore(r io.ReadCloser) error { return errors.Join(m.p.install(r), r.Close()) }
+func (m machine) Restore(r io.ReadCloser) error {
+	m.p.disk.apply.Begin()
+	defer m.p.disk.apply.End()
+	return errors.Join(m.p.install(r), r.Close())
+}
 
 func (m machine) Apply(entry *raft.Log) any { return m.ApplyBatch([]*raft.Log{entry})[0] }
 
@@ -30,24 +34,10 @@ func (m machine) Apply(entry *raft.Log) any { return m.ApplyBatch([]*raft.Log{en
 // it hears by the proposal, so the answers are empty.
 func (m machine) ApplyBatch(entries []*raft.Log) []any {
 	p := m.p
-	p.mu.Lock()
-	p.applyAll(entries)
-	start := p.startAsked
-	p.startAsked = 0
-	p.mu.Unlock()
-	if start > p.log.LogStartOffset() {
-		p.advanceStart(start)
-	}
-	p.mu.Lock()
-	p.settleApplied()
-	p.mu.Unlock()
-	return make([]any, len(entries))
-}
-
-// applyAll is called with mu held.
-func (p *Partition) applyAll(entries []*raft.Log) {
 	now := p.cfg.Now()
+	p.mu.Lock()
 	own := p.stored
+	var failed error
 	for _, e := range entries {
 		for len(own) > 0 && own[0].raftIndex < e.Index {
 			own = own[1:]
@@ -55,11 +45,30 @@ func (p *Partition) applyAll(entries []*raft.Log) {
 		if e.Index <= p.state.at.raftIndex {
 			continue // a snapshot was installed over what is known already
 		}
-		if err := p.apply(e, own, now); err != nil {
-			p.fail(err) // the process ends: what is committed has to be readable
+		if failed = p.apply(e, own, now); failed != nil {
 			break
 		}
 	}
+	p.nowApplied()
+	start := p.startAsked
+	p.startAsked = 0
+	p.mu.Unlock()
+	if failed != nil {
+		p.fail(failed) // what is committed has to be readable
+	}
+	if start > p.log.LogStartOffset() {
+		p.disk.apply.Begin()
+		p.advanceStart(start)
+		p.disk.apply.End()
+	}
+	p.mu.Lock()
+	p.settleApplied()
+	p.mu.Unlock()
+	return make([]any, len(entries))
+}
+
+// nowApplied is called with mu held.
+func (p *Partition) nowApplied() {
 	p.log.SetAppliedFloor(p.state.at.raftIndex)
 	p.advanceHighWatermark()
 }
@@ -73,10 +82,9 @@ func (p *Partition) apply(e *raft.Log, own []*proposal, now time.Time) error {
 	case e.Type != raft.LogCommand:
 	case len(own) > 0 && own[0].raftIndex == e.Index:
 		if x := own[0]; x.kind == log.KindBatch {
-			p.applyBatch(x.header, x.baseOffset, x.nextOffset, now)
-			p.notAhead(x) // what is remembered of a producer counts each batch once
-		} else {
-			p.applyCommand(x.command)
+			p.applyOwn(x, now)
+		} else if err := p.applyCommand(x.command); err != nil {
+			return err
 		}
 	default:
 		head, err := p.log.EntryHead(e.Index)
@@ -84,13 +92,21 @@ func (p *Partition) apply(e *raft.Log, own []*proposal, now time.Time) error {
 		case err != nil:
 			return err
 		case head.Kind == log.KindBarrier:
-			p.applyCommand(head.Data)
+			if err := p.applyCommand(head.Data); err != nil {
+				return err
+			}
 		case head.NextOffset > 0: // not one of those that compaction has removed without a trace
 			p.applyBatch(head.Batch, head.Offset, head.NextOffset, now)
 		}
 	}
 	p.state.at.raftIndex, p.state.at.epoch = e.Index, int32(e.Term)
 	return nil
+}
+
+// applyOwn notes a batch that was proposed here.
+func (p *Partition) applyOwn(x *proposal, now time.Time) {
+	p.applyBatch(x.header, x.baseOffset, x.nextOffset, now)
+	p.notAhead(x) // what is remembered of a producer counts each batch once
 }
 
 // applyBatch notes a batch at [base, next). One that compaction has emptied has no
@@ -102,9 +118,10 @@ func (p *Partition) applyBatch(h recordbatch.Header, base, next int64, now time.
 	p.state.at.nextOffset = max(p.state.at.nextOffset, next)
 }
 
-// advanceHighWatermark moves it to what is applied. It is called with mu held.
+// advanceHighWatermark moves it to what is applied, unless the replica has left: what it
+// says then counts for nothing. It is called with mu held.
 func (p *Partition) advanceHighWatermark() {
-	if next := p.state.at.nextOffset; next > p.highWatermark.Load() {
+	if next := p.state.at.nextOffset; next > p.highWatermark.Load() && p.left.Load() == nil {
 		p.highWatermark.Store(next)
 		p.waiters.wakeAll()
 	}

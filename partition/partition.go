@@ -46,6 +46,15 @@ type Config struct {
 	// failed sync the Syncer tells by itself. It must not call back into the
 	// partition.
 	Fatal func(error)
+	// Reopen, if not nil, hears, at most once, that this replica has left its group and
+	// is to be closed, waited for (Gone) and opened again. It must not block, nor call
+	// back into the partition.
+	Reopen func(error)
+	// Damaged says that bad bytes have been found in the log since the process began: the
+	// replica takes part, and does not stand for election.
+	Damaged bool
+	// Watchdog, if not nil, has the replica leave when its disk hangs.
+	Watchdog *Watchdog
 }
 
 // Settings can be changed while the partition is open.
@@ -88,7 +97,16 @@ type Partition struct {
 	followers        followers
 	waiters          waiters
 	closing          chan struct{}  // closed with the partition
+	gone             chan struct{}  // closed when nothing of the partition runs any more
 	background       sync.WaitGroup // writers of checkpoints, and those that insist on an entry
+
+	left     atomic.Pointer[error] // why the replica has left its group, nil while it takes part
+	disk     activities
+	hung     chan struct{} // closed when the disk hangs
+	hungOnce sync.Once
+	damaged  atomic.Bool // bad bytes have been found in the log
+	abstains atomic.Bool // the replica has given up its vote
+	ballots  ballots
 
 	// order has the library take proposals in the order in which they were checked.
 	// Lock order: order, mu, the log's own locks, waiters.mu.
@@ -102,6 +120,7 @@ type Partition struct {
 	state            *state                // as of what is applied
 	proposals        uint64                // number of the last one
 	queue            []*proposal           // not stored, in order
+	claimed          []*proposal           // those that the log may be writing; ended ones among them
 	stored           []*proposal           // not committed, in order
 	ahead            map[int64][]*proposal // of idempotent producers, by id: those of queue and stored, in order
 	uncommittedBytes int
@@ -114,9 +133,11 @@ type Partition struct {
 	unflushed        int64 // records written since the last sync was asked for
 	unflushedBytes   int   // and bytes
 	flushTime        *time.Timer
-	checkpoint       uint64      // raft index of the newest checkpoint, written or being written
-	checkpointOffset int64       // its next offset
-	early            *time.Timer // has this replica stand before its time; nil when nothing has asked for that
+	checkpoint       uint64             // raft index of the newest checkpoint, written or being written
+	checkpointOffset int64              // its next offset
+	shutdown         func() raft.Future // ends the library once; its future is done when that has ended
+	held             chan struct{}      // closed when the write comes back that claimed bytes are read by; nil: none is
+	early            *time.Timer        // has this replica stand before its time; nil when nothing has asked for that
 
 	// w belongs to the main goroutine of the group.
 	w writerState
@@ -126,6 +147,9 @@ type Partition struct {
 type writerState struct {
 	entries  []log.Entry
 	own      []*proposal
+	caching  bool               // the topic wants batches to count in the page cache
+	cached   bool               // the file is there that says so
+	cut      bool               // the end of the log has been deleted, and nothing is stored since
 	stamped  bool               // the entries come from a leader
 	synced   func(int64, error) // gives the outcome to syncDone
 	syncDone chan error
@@ -137,9 +161,13 @@ type writerState struct {
 // *log.CorruptError when the log is damaged below what was known to be synced,
 // *LostError.
 func Open(cfg Config) (*Partition, error) {
-	p := &Partition{cfg: cfg, settings: cfg.Settings, ahead: make(map[int64][]*proposal), closing: make(chan struct{})}
+	p := &Partition{
+		cfg: cfg, settings: cfg.Settings, ahead: make(map[int64][]*proposal),
+		closing: make(chan struct{}), gone: make(chan struct{}), hung: make(chan struct{}),
+	}
 	p.logger = cfg.Logger.With("topic", cfg.Topic, "partition", cfg.Partition)
 	p.room.L = &p.mu
+	p.damaged.Store(cfg.Damaged)
 	p.epoch.Store(-1)
 	p.w.syncDone = make(chan error, 1)
 	p.w.synced = func(_ int64, err error) { p.w.syncDone <- err }
@@ -154,7 +182,10 @@ func Open(cfg Config) (*Partition, error) {
 		return nil, errors.Join(err, p.stopRaft())
 	}
 	p.log = l
+	p.watch()
 	if err := p.start(); err != nil {
+		p.unwatch()
+		close(p.closing)
 		return nil, errors.Join(err, p.stopRaft(), l.Close())
 	}
 	return p, nil
@@ -166,6 +197,9 @@ func (p *Partition) start() error {
 		if err := p.log.Sync(); err != nil {
 			return err
 		}
+	}
+	if err := p.loadVote(); err != nil {
+		return err
 	}
 	if err := p.bootstrap(); err != nil {
 		return err
@@ -211,28 +245,63 @@ func (p *Partition) AwaitLeader(ctx context.Context) error {
 }
 
 // Close leaves the group, settles what is pending with ErrClosed, syncs the log and
-// leaves a clean checkpoint, so that the next Open reads nothing again.
-func (p *Partition) Close() error {
+// leaves a clean checkpoint, so that the next Open reads nothing again. It leaves a disk
+// behind that hangs: *HungError, and see Gone.
+func (p *Partition) Close() error { return p.end(true) }
+
+// Abandon is Close for a partition whose data is about to be thrown away, or that has left
+// its group: it releases files and maps and saves no state.
+func (p *Partition) Abandon() error { return p.end(false) }
+
+// Gone is closed when all that Close or Abandon have to wait for has ended, the disk that
+// hung too. Until then nobody else may open the log.
+func (p *Partition) Gone() <-chan struct{} { return p.gone }
+
+// end closes the partition, once.
+func (p *Partition) end(save bool) error {
 	if !p.shut() {
 		return nil
 	}
+	done := make(chan error, 1)
+	go func() { // ends with what hangs
+		defer close(p.gone)
+		p.disk.close.Begin()
+		err := p.finish(save)
+		p.disk.close.End()
+		p.unwatch()
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-p.hung:
+		return &HungError{Op: "what had begun before it was closed", Limit: p.cfg.Watchdog.Limit()}
+	}
+}
+
+// finish waits for what runs and lets go of the log.
+func (p *Partition) finish(save bool) error {
+	if err := p.stopRaft(); err != nil {
+		p.logger.Error("leaving the group", "err", err)
+	}
+	p.forsake(ErrClosed) // what was being written meanwhile
+	p.background.Wait()
 	p.mu.Lock()
-	p.saveCheckpoint()
-	p.mu.Unlock()
-	return p.log.Close()
-}
-
-// Abandon is Close for a partition whose data is about to be thrown away: it
-// releases files and maps and saves nothing more.
-func (p *Partition) Abandon() error {
-	if !p.shut() {
-		return nil
+	for p.syncing {
+		p.room.Wait()
 	}
-	return p.log.Close()
+	p.mu.Unlock()
+	if save {
+		p.saveCheckpoint()
+	}
+	err := p.log.Close()
+	if save && err == nil && p.w.cached {
+		err = p.unmark(cachedName)
+	}
+	return err
 }
 
-// shut refuses new work, leaves the group, ends what is pending and waits for what
-// runs. It says false when that was done before.
+// shut refuses new work, and ends what is pending. It says false when that was done before.
 func (p *Partition) shut() bool {
 	p.mu.Lock()
 	if p.closed.Swap(true) {
@@ -248,11 +317,6 @@ func (p *Partition) shut() bool {
 	p.mu.Unlock()
 	p.forsake(ErrClosed)
 	p.waiters.wakeAll()
-	if err := p.stopRaft(); err != nil {
-		p.logger.Error("leaving the group", "err", err)
-	}
-	p.forsake(ErrClosed) // what was being written meanwhile
-	p.background.Wait()
 	return true
 }
 
@@ -262,8 +326,11 @@ func (p *Partition) stopRaft() (err error) {
 	if t := p.cfg.Replication.Transport; t != nil {
 		err = t.Close()
 	}
-	if r := p.raft.Load(); r != nil {
-		err = errors.Join(err, r.Shutdown().Error())
+	p.mu.Lock()
+	shutdown := p.shutdown
+	p.mu.Unlock()
+	if shutdown != nil {
+		err = errors.Join(err, shutdown().Error())
 	}
 	return err
 }
@@ -283,6 +350,9 @@ func (p *Partition) SetSettings(s Settings) {
 // Maintain does what time asks for: retention, and forgetting producers. It
 // returns how many segments it deleted.
 func (p *Partition) Maintain(now time.Time) (segments int, err error) {
+	if p.left.Load() != nil {
+		return 0, nil // its log may be held by what hangs
+	}
 	p.mu.Lock()
 	if p.closed.Load() {
 		p.mu.Unlock()
@@ -295,6 +365,7 @@ func (p *Partition) Maintain(now time.Time) (segments int, err error) {
 	p.retryStart()
 	p.log.SetRetainFloor(p.checkpointOnDisk.Load())
 	segments, err = p.log.Retain(now, p.highWatermark.Load())
+	p.checkLog()
 	if p.log.LogStartOffset() > start { // perhaps without a segment to delete: the last entry stays
 		p.waiters.wakeAll() // parked reads below the new start must hear of it
 	}
@@ -326,6 +397,9 @@ func (p *Partition) LogEndOffset() int64     { return p.log.LogEndOffset() }
 func (p *Partition) LastStableOffset() int64 { return p.highWatermark.Load() }
 
 func (p *Partition) storageError(err error) error {
+	if storage := (*StorageError)(nil); errors.As(err, &storage) {
+		return err
+	}
 	return &StorageError{Topic: p.cfg.Topic, Partition: p.cfg.Partition, Err: err}
 }
 

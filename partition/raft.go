@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -133,6 +134,12 @@ func (p *Partition) startRaft() error {
 	}
 	snapshots.running.Store(true)
 	p.raft.Store(r)
+	p.mu.Lock()
+	p.shutdown = sync.OnceValue(r.Shutdown)
+	p.mu.Unlock()
+	if p.left.Load() != nil { // meanwhile
+		p.shutdown()
+	}
 	if t, ok := trans.(interface{ SetTerm(func() uint64) }); ok {
 		t.SetTerm(r.CurrentTerm)
 	}
@@ -273,7 +280,10 @@ func (p *Partition) elected(r *raft.Raft, term uint64) {
 	p.sole = soleVoter(r.GetConfiguration().Configuration(), p.cfg.Replication.Local)
 	first := p.enqueue(&proposal{kind: log.KindBarrier, epoch: int32(term)})
 	// Not here: this is the goroutine that takes what is applied.
-	p.background.Go(func() { p.insist(r, first) })
+	p.background.Go(func() {
+		p.regainVote() // all have voted, if that has been given up
+		p.insist(r, first)
+	})
 }
 
 // The library is asked again after firstRetry, and then less and less often.

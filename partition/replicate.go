@@ -120,6 +120,7 @@ func (r replicator) send(id raft.ServerID, target raft.ServerAddress, args *raft
 		r.p.cfg.Replication.Throttle.Return(taken - recordBytes(args.Entries))
 	}
 	if err != nil {
+		r.p.checkDamage(err, args.Entries[0].Index)
 		return err
 	}
 	// The transport has done with Data when it returns, and so has the library.
@@ -131,15 +132,7 @@ func (r replicator) send(id raft.ServerID, target raft.ServerAddress, args *raft
 // many. An entry that is not what the library saw any more belongs to a leadership
 // that is over.
 func (m *message) load(l *log.Log, args *raft.AppendEntriesRequest) error {
-	r, err := l.ReadEntries(args.Entries[0].Index, len(args.Entries), maxMessageBytes)
-	if err != nil {
-		return err
-	}
-	m.bytes, m.entries, err = r.Read(m.bytes, m.entries[:0])
-	if released := r.Release(); err == nil {
-		err = released
-	}
-	if err != nil {
+	if err := m.read(l, args.Entries[0].Index, len(args.Entries)); err != nil {
 		return err
 	}
 	args.Entries = args.Entries[:len(m.entries)]
@@ -160,6 +153,19 @@ func (m *message) load(l *log.Log, args *raft.AppendEntriesRequest) error {
 		}
 	}
 	return nil
+}
+
+// read reads entries from an index on, as many as fit a message.
+func (m *message) read(l *log.Log, from uint64, count int) error {
+	r, err := l.ReadEntries(from, count, maxMessageBytes)
+	if err != nil {
+		return err
+	}
+	m.bytes, m.entries, err = r.Read(m.bytes, m.entries[:0])
+	if released := r.Release(); err == nil {
+		err = released
+	}
+	return err
 }
 
 func (m *message) release() {

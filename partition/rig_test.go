@@ -41,6 +41,10 @@ type rig struct {
 }
 
 func tryOpen(fsys vfs.FS, mode log.RecoveryMode, s Settings) (*rig, error) {
+	return tryOpenWith(fsys, mode, s, func(*Config) {})
+}
+
+func tryOpenWith(fsys vfs.FS, mode log.RecoveryMode, s Settings, change func(*Config)) (*rig, error) {
 	r := &rig{fatal: make(chan error, 1)}
 	r.syncer = log.NewSyncer(2, func(err error) {
 		select {
@@ -48,7 +52,7 @@ func tryOpen(fsys vfs.FS, mode log.RecoveryMode, s Settings) (*rig, error) {
 		default:
 		}
 	})
-	p, err := Open(Config{
+	cfg := Config{
 		Dir: "/p", FS: fsys, Topic: "t", Recovery: mode, Syncer: r.syncer,
 		Replication: Replication{Local: "1", Voters: []raft.ServerID{"1"}, Stable: raft.NewInmemStore(), Timing: testTiming},
 		Logger:      slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now, Settings: s,
@@ -58,7 +62,9 @@ func tryOpen(fsys vfs.FS, mode log.RecoveryMode, s Settings) (*rig, error) {
 			default:
 			}
 		},
-	})
+	}
+	change(&cfg)
+	p, err := Open(cfg)
 	if err != nil {
 		r.syncer.Close()
 		return nil, err

@@ -65,6 +65,27 @@ func (s store) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.Log{
 // the leader, Data is given back to its producer once it is written.
 func (s store) StoreLogs(entries []*raft.Log) error {
 	p := s.p
+	p.disk.write.Begin()
+	defer p.disk.write.End()
+	err := p.broken()
+	if err == nil {
+		err = p.storeAll(entries)
+	}
+	p.checkLog()
+	if err != nil && p.w.cut {
+		// The library takes for its last entry one that is gone, and would refuse all that follows.
+		p.retire(err)
+	}
+	p.w.cut = false
+	if p.left.Load() != nil {
+		return p.writeEnded()
+	}
+	return err
+}
+
+// storeAll is StoreLogs for a replica that takes part in its group.
+
+func (p *Partition) storeAll(entries []*raft.Log) error {
 	if want := p.log.LastRaftIndex() + 1; entries[0].Index != want {
 		return p.fail(fmt.Errorf("partition: entry %d where the log goes on with %d", entries[0].Index, want))
 	}
@@ -80,7 +101,7 @@ func (s store) StoreLogs(entries []*raft.Log) error {
 		return p.notStored(err)
 	}
 	defer w.reset()
-	if p.nowStored(entries, at) {
+	if p.nowStored(entries, at, w.caching && p.noteCached() == nil) {
 		return nil
 	}
 	if err := p.syncNow(); err != nil {
@@ -180,12 +201,14 @@ func (p *Partition) claimAll(entries []*raft.Log) error {
 		add = append(add, entry)
 	}
 	p.w.entries, p.w.own = add, own
+	p.w.caching = p.settings.WriteCaching
+	p.claimed = append(p.claimed[:0], own...)
 	return nil
 }
 
 // nowStored is the second event of what was proposed here. It says whether that is all the
-// topic asks for, or a sync, too.
-func (p *Partition) nowStored(entries []*raft.Log, at log.AppendResult) (cached bool) {
+// topic asks for, or a sync, too; mayCache says that what is in the cache only may count.
+func (p *Partition) nowStored(entries []*raft.Log, at log.AppendResult, mayCache bool) (cached bool) {
 	bytes := 0
 	for _, e := range p.w.entries {
 		bytes += len(e.Data)
@@ -193,6 +216,11 @@ func (p *Partition) nowStored(entries []*raft.Log, at log.AppendResult) (cached 
 	start, next := p.log.LogStartOffset(), at.BaseOffset
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.left.Load() != nil {
+		return // they are told something else (handOut)
+	}
+	clear(p.claimed)
+	p.claimed = p.claimed[:0]
 	for _, x := range p.w.own {
 		if x.kind == log.KindBatch {
 			x.baseOffset = next
@@ -205,7 +233,7 @@ func (p *Partition) nowStored(entries []*raft.Log, at log.AppendResult) (cached 
 		p.stored = append(p.stored, x)
 		x.settleStored()
 	}
-	if cached = p.mayCache(at.NextOffset-at.BaseOffset, bytes); cached {
+	if cached = p.mayCache(at.NextOffset-at.BaseOffset, bytes) && mayCache; cached {
 		p.commitAlone(entries)
 	}
 	for _, x := range p.w.own {
@@ -220,7 +248,7 @@ func (p *Partition) nowStored(entries []*raft.Log, at log.AppendResult) (cached 
 // is told that there is nothing to apply. What is not a batch, or follows on something that
 // is not applied yet, goes their way. It is called with mu held.
 func (p *Partition) commitAlone(entries []*raft.Log) {
-	if !p.sole || len(p.w.own) != len(entries) || entries[0].Index != p.state.at.raftIndex+1 {
+	if !p.sole || p.left.Load() != nil || len(p.w.own) != len(entries) || entries[0].Index != p.state.at.raftIndex+1 {
 		return
 	}
 	for _, x := range p.w.own {
@@ -228,7 +256,12 @@ func (p *Partition) commitAlone(entries []*raft.Log) {
 			return
 		}
 	}
-	p.applyAll(entries)
+	now := p.cfg.Now()
+	for _, x := range p.w.own {
+		p.applyOwn(x, now)
+		p.state.at.raftIndex, p.state.at.epoch = x.raftIndex, x.epoch
+	}
+	p.nowApplied()
 	p.settleApplied()
 	for _, e := range entries {
 		becomeNoop(e)
@@ -257,24 +290,20 @@ func (w *writerState) reset() {
 // DeleteRange removes a suffix, when the leader has other entries there; durable on
 // return. A prefix is not the library's to delete: retention does that.
 func (s store) DeleteRange(min, max uint64) error {
-	if max < s.p.log.LastRaftIndex() {
+	p := s.p
+	if max < p.log.LastRaftIndex() {
 		return nil
 	}
-	err := s.p.log.TruncateSuffix(min)
+	p.disk.write.Begin()
+	defer p.disk.write.End()
+	if err := p.broken(); err != nil {
+		return err
+	}
+	err := p.log.TruncateSuffix(min)
 	var refused *log.TruncateError
 	if errors.As(err, &refused) {
-		return s.p.fail(fmt.Errorf("partition: the leader's log differs from what has been applied here: %w", err))
+		return p.fail(fmt.Errorf("partition: the leader's log differs from what has been applied here: %w", err))
 	}
-	return err
-}
-
-// fail reports an error after which the process must not go on.
-func (p *Partition) fail(err error) error {
-	if storage := (*StorageError)(nil); !errors.As(err, &storage) {
-		err = p.storageError(err)
-	}
-	if p.cfg.Fatal != nil {
-		p.cfg.Fatal(err)
-	}
+	p.w.cut = err == nil
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"weir/protocol/recordbatch"
 	"weir/segment/vfs"
 )
 
@@ -139,9 +140,9 @@ func (r *EntryRange) Release() error {
 }
 
 // AppendTo reads the bytes, appends them to dst, and checks that they are the
-// frames of the entries, and the CRC of Raft's own: a batch's is checked by those
-// who take it. io.ErrUnexpectedEOF says that the end of the log has been cut off
-// below the range, and perhaps written anew: look again. *CorruptError.
+// frames of the entries, and their CRCs. io.ErrUnexpectedEOF says that the end of the
+// log has been cut off below the range, and perhaps written anew: look again; in the
+// middle of that it may be a *CorruptError, too.
 func (r *EntryRange) AppendTo(dst []byte) ([]byte, error) {
 	if r.Bytes == 0 {
 		return dst, nil
@@ -170,8 +171,16 @@ func (r *EntryRange) check(e RangeEntry, b []byte) error {
 		f.Offset != e.Offset || f.NextOffset != e.NextOffset || raft && f.RaftIndex != e.RaftIndex {
 		return io.ErrUnexpectedEOF
 	}
-	if raft && crc32.Checksum(b[prefixBytes:], castagnoli) != binary.BigEndian.Uint32(b[17:]) {
-		return &CorruptError{Path: r.path, Position: f.Position, Offset: f.Offset, Reason: "CRC does not match"}
+	switch {
+	case raft && crc32.Checksum(b[prefixBytes:], castagnoli) != binary.BigEndian.Uint32(b[17:]):
+		reason = "CRC does not match"
+	case !raft:
+		if err := recordbatch.VerifyChecksum(b); err != nil {
+			reason = err.Error()
+		}
+	}
+	if reason != "" {
+		return &CorruptError{Path: r.path, Position: f.Position, Offset: f.Offset, Reason: reason}
 	}
 	return nil
 }

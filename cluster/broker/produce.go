@@ -120,7 +120,9 @@ func prepare(t *cluster.Topic, version int16, records []byte, now time.Time) (pa
 func (c *call) produceUnanswered(resp *kmsg.ProduceResponse, pending []produced) wire.Reply {
 	return lazy(func(ctx context.Context) (wire.Response, error) {
 		for _, p := range pending {
-			_ = p.append.Wait(ctx) // nobody listens
+			if err := p.append.Wait(ctx); err != nil { // nobody listens
+				c.keep(p.append)
+			}
 		}
 		for i := range resp.Topics {
 			for j := range resp.Topics[i].Partitions {
@@ -187,6 +189,9 @@ func (c *call) hintLeaders(req *kmsg.ProduceRequest, resp *kmsg.ProduceResponse)
 func (c *call) collect(ctx context.Context, resp *kmsg.ProduceResponse, pending []produced) {
 	for _, p := range pending {
 		err := p.append.Wait(ctx)
+		if err != nil {
+			c.keep(p.append)
+		}
 		if errors.Is(err, context.DeadlineExceeded) {
 			p.out.ErrorCode = int16(protocol.CodeRequestTimedOut) // unknown: it may yet commit
 			continue
@@ -200,6 +205,19 @@ func (c *call) collect(ctx context.Context, resp *kmsg.ProduceResponse, pending 
 		p.out.LogStartOffset = p.append.LogStartOffset
 		p.out.LogAppendTime = p.logAppendTime
 	}
+}
+
+// keep has the bytes of the request stay for as long as a write that hangs may read them.
+func (c *call) keep(a *partition.Append) {
+	held := a.Held()
+	if held == nil {
+		return
+	}
+	c.Retain()
+	go func() { // ends with the write, or with the process
+		<-held
+		c.Release()
+	}()
 }
 
 // describeProduceError adds what v8+ clients can read beside the code.

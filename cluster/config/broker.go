@@ -26,7 +26,8 @@ type Broker struct {
 	Groups    Groups
 
 	RetentionCheckInterval    time.Duration
-	MaxDecompressedBatchBytes int // a compressed batch may decode to this much while it is checked
+	WriteTimeout              time.Duration // a disk that takes longer hangs
+	MaxDecompressedBatchBytes int           // a compressed batch may decode to this much while it is checked
 
 	Topic Topic // what a topic without overrides runs with
 
@@ -171,6 +172,7 @@ func build(s settings) (*Broker, error) {
 			MaxSize:                r.int("group.max.size"),
 		},
 		RetentionCheckInterval:    r.millis("log.retention.check.interval.ms"),
+		WriteTimeout:              r.millis("log.write.timeout.ms"),
 		MaxDecompressedBatchBytes: r.int("max.decompressed.batch.bytes"),
 		settings:                  s,
 	}

@@ -59,6 +59,7 @@ var brokerKeys = []Key{
 	{Name: "log.retention.hours", Type: TypeInt, Scope: ScopeBroker, Default: "168", Valid: between{-1, maxInt}, Doc: "Default of retention.ms, in hours."},
 	{Name: "log.retention.bytes", Type: TypeLong, Scope: ScopeBroker, Default: "-1", Valid: atLeast(-1), Dynamic: true, Doc: "Default of retention.bytes, in bytes."},
 	{Name: "log.retention.check.interval.ms", Type: TypeLong, Scope: ScopeBroker, Default: "300000", Valid: atLeast(1), Doc: "Milliseconds between two looks for segments to delete."},
+	{Name: "log.write.timeout.ms", Type: TypeLong, Scope: ScopeBroker, Default: "10000", Valid: between{100, 1 << 40}, Doc: "Weir's own: milliseconds after which a disk that has not come back from a write or a sync counts as hung; the replica leaves its group until it does."},
 	{Name: "log.index.interval.bytes", Type: TypeInt, Scope: ScopeBroker, Default: "4096", Valid: between{0, maxInt}, Dynamic: true, Doc: "Default of index.interval.bytes, in bytes."},
 	{Name: "log.flush.interval.messages", Type: TypeLong, Scope: ScopeBroker, Default: noLimit, Valid: atLeast(1), Dynamic: true, Doc: "Default of flush.messages, in records."},
 	{Name: "log.flush.interval.ms", Type: TypeLong, Scope: ScopeBroker, Null: true, Valid: atLeast(0), Dynamic: true, Doc: "Default of flush.ms, in milliseconds."},

@@ -234,10 +234,12 @@ func TestClusterFlippedBits(t *testing.T) {
 			switch log := c.brokers[bad].said(); {
 			case containsLine(log, "is offline"):
 				outcomes[refused]++
+			case containsLine(log, "bad bytes in the log", fmt.Sprintf("%q", to.name), filepath.Base(f.path)):
+				outcomes["named by the leader, and not sent"]++
 			case containsLine(log, "corrupt"), containsLine(log, "checksum"):
 				outcomes[atReader]++
 			case containsLine(c.brokers[behind].said(), "checksum is"):
-				outcomes["refused by the other replica"]++
+				t.Errorf("the other replica was sent bad bytes:\n%s", tail(c.brokers[behind].said(), 2000))
 			default:
 				outcomes[silence]++
 			}

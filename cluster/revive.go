@@ -1,0 +1,143 @@
+package cluster
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"weir/log"
+	"weir/partition"
+)
+
+// A replica that has left its group by itself (partition.Config.Reopen) is taken offline,
+// closed, waited for, and opened again. While its disk hangs, which may be for ever, it is
+// nobody's to open, and nothing else waits for it.
+
+// retired are the replicas that have left and are not opened again yet.
+type retired struct {
+	wake chan struct{} // one token when there are more
+
+	mu      sync.Mutex // guards news
+	news    []retiredReplica
+	closing map[partitionKey]error // why; guarded by Node.reconciling: they are nobody's to open
+	opened  sync.Map               // partitionKey: was open in this process, so that all written since is to be found; true: and is damaged
+}
+
+type retiredReplica struct {
+	key partitionKey
+	why error
+}
+
+// add is called by partitions, from within their groups.
+func (r *retired) add(k partitionKey, why error) {
+	r.mu.Lock()
+	r.news = append(r.news, retiredReplica{k, why})
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *retired) take() []retiredReplica {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	news := r.news
+	r.news = nil
+	return news
+}
+
+// recovery is what the replica's log may look like.
+func (r *retired) recovery(k partitionKey, first log.RecoveryMode) (mode log.RecoveryMode, damaged bool) {
+	if was, again := r.opened.Load(k); again {
+		return log.RecoverProcessCrash, was.(bool)
+	}
+	return first, false
+}
+
+// keepReplicas is the goroutine that looks after them.
+func (n *Node) keepReplicas() {
+	for {
+		select {
+		case <-n.retired.wake:
+		case <-n.ctx.Done():
+			return
+		}
+		for _, r := range n.retired.take() {
+			n.running.Go(func() { n.revive(r) })
+		}
+	}
+}
+
+func (n *Node) revive(r retiredReplica) {
+	p := n.takeOffline(r)
+	if p == nil {
+		return
+	}
+	if err := p.Abandon(); err != nil {
+		n.logger.Warn("a replica that has left its group did not close cleanly", "topic", p.Topic(), "partition", p.Index(), "err", err)
+	}
+	select {
+	case <-p.Gone():
+	case <-n.ctx.Done():
+		return // the process ends, with or without the disk
+	}
+	n.retired.opened.Store(r.key, p.Damaged())
+	n.reconciling.Lock()
+	delete(n.retired.closing, r.key)
+	n.reconciling.Unlock()
+	n.logger.Info("the replica is opened again", "topic", p.Topic(), "partition", p.Index())
+	n.reconcile(n.meta().Image())
+}
+
+// takeOffline publishes a topic without the replica, and returns that; nil when it is not
+// here any more.
+func (n *Node) takeOffline(r retiredReplica) *partition.Partition {
+	n.reconciling.Lock()
+	defer n.reconciling.Unlock()
+	set := n.topics.Load()
+	t := set.byID[r.key.topic]
+	if n.closed || t == nil || t.partitions[r.key.partition] == nil {
+		return nil
+	}
+	p := t.partitions[r.key.partition]
+	without := *t
+	without.partitions, without.offline = slices.Clone(t.partitions), slices.Clone(t.offline)
+	without.partitions[r.key.partition], without.offline[r.key.partition] = nil, r.why
+	topics := slices.Clone(set.byName)
+	topics[slices.Index(topics, t)] = &without
+	n.topics.Store(newTopicSet(set.image, topics...))
+	n.retired.closing[r.key] = r.why
+	n.leaders.notify()
+	return p
+}
+
+// Close stops everything in the reverse order of Open and leaves the mark of a
+// clean shutdown if all of it went well and no partition was offline, which
+// would still have to be recovered. A disk that hangs it leaves behind: the process is to
+// end then, and the next start recovers. It is idempotent.
+func (n *Node) Close() error {
+	n.closeOnce.Do(func() { n.closeErr = n.closeInTime() })
+	return n.closeErr
+}
+
+var errHung = errors.New("cluster: the disk hangs; what it was asked for has been left to it")
+
+func (n *Node) closeInTime() error {
+	done := make(chan error, 1)
+	go func() { done <- n.close() }()
+	ticker := time.NewTicker(n.watchdog.Limit())
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-done:
+			n.watchdog.Close()
+			return err
+		case <-ticker.C:
+			if n.watchdog.Hangs() {
+				return errHung
+			}
+		}
+	}
+}
