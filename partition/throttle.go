@@ -31,10 +31,11 @@ func (p *Partition) behind(id raft.ServerID) bool {
 	if p.followers.hadAll(id, since) {
 		return false // this is on the way of every message; what follows is not
 	}
-	leading := p.LeadingSince()
+	_, serving := p.Leading()
+	fresh := !serving || p.LeadingSince().After(since) // nobody has had the time to answer
 	voters, near, votes := 1, 1, false // this replica
 	for _, f := range p.Followers() {
-		recent := f.CaughtUp.After(since) || f.CaughtUp.IsZero() && leading.After(since)
+		recent := f.CaughtUp.After(since) || f.CaughtUp.IsZero() && fresh
 		switch {
 		case f.ID == id && !f.Voter:
 			return true
