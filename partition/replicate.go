@@ -67,7 +67,11 @@ const maxKeptBytes = 2 * maxMessageBytes
 // AppendEntries sends entries, as many as fit a message, and notes how far the
 // follower has come.
 func (r replicator) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if len(args.Entries) == 0 && r.p.followers.knows(id, args) && r.stands(target, args.Term) {
+	on := uint64(0)
+	if args.PrevLogEntry > 0 { // no heartbeat
+		on = r.stands(target, args.Term)
+	}
+	if len(args.Entries) == 0 && on > 0 && r.p.followers.knows(id, args, on) {
 		*resp = raft.AppendEntriesResponse{Term: args.Term, LastLog: args.PrevLogEntry, Success: true}
 		return nil
 	}
@@ -89,19 +93,21 @@ func (r replicator) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 		}
 		r.p.followers.heard(id, match, last, sent)
 		if match > 0 {
-			r.p.followers.told(id, told{args.Term, match, args.LeaderCommitIndex})
+			r.p.followers.told(id, told{args.Term, match, args.LeaderCommitIndex, on})
 		}
 	}
 	return nil
 }
 
-// stands asks the transport whether a follower is known to follow this leader, so that what
-// it has answered before, it would again.
-func (r replicator) stands(target raft.ServerAddress, term uint64) bool {
-	t, ok := r.Transport.(interface {
-		Stands(target raft.ServerAddress, term uint64) bool
-	})
-	return ok && t.Stands(target, term)
+// stands is above 0 when the transport knows that a follower follows this leader. What that
+// has answered before under the same number, it would again.
+func (r replicator) stands(target raft.ServerAddress, term uint64) (number uint64) {
+	if t, ok := r.Transport.(interface {
+		Stands(target raft.ServerAddress, term uint64) uint64
+	}); ok {
+		return t.Stands(target, term)
+	}
+	return 0
 }
 
 // peerWaiter is a transport that can wait until a peer that could not be reached may be
@@ -195,11 +201,12 @@ type follower struct {
 	mark     uint64    // the leader's last entry when a message was sent at marked; 0: none
 	marked   time.Time
 	told     told
+	since    time.Time // what was sent before this was for another replica of that name
 }
 
 // told is what a follower has last answered to with success. When nothing is proposed the
 // library says the same again, several times a second.
-type told struct{ term, match, commit uint64 }
+type told struct{ term, match, commit, stands uint64 }
 
 func (f *followers) heard(id raft.ServerID, match, last uint64, sent time.Time) {
 	f.mu.Lock()
@@ -211,6 +218,9 @@ func (f *followers) heard(id raft.ServerID, match, last uint64, sent time.Time) 
 	if x == nil {
 		x = new(follower)
 		f.byID[id] = x
+	}
+	if sent.Before(x.since) {
+		return
 	}
 	x.match, x.heard = max(x.match, match), sent // a heartbeat says nothing of the log
 	switch {
@@ -233,18 +243,21 @@ func (f *followers) told(id raft.ServerID, t told) {
 }
 
 // knows says whether a request without entries says only what the follower was told.
-func (f *followers) knows(id raft.ServerID, args *raft.AppendEntriesRequest) bool {
+func (f *followers) knows(id raft.ServerID, args *raft.AppendEntriesRequest, stands uint64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	x := f.byID[id]
-	return x != nil && args.PrevLogEntry > 0 && x.told == told{args.Term, args.PrevLogEntry, args.LeaderCommitIndex}
+	return x != nil && args.PrevLogEntry > 0 && x.told == told{args.Term, args.PrevLogEntry, args.LeaderCommitIndex, stands}
 }
 
 // drop is for a replica that begins anew.
 func (f *followers) drop(id raft.ServerID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.byID, id)
+	if f.byID == nil {
+		f.byID = make(map[raft.ServerID]*follower)
+	}
+	f.byID[id] = &follower{since: time.Now()}
 }
 
 // forget begins a leadership: what was known is from another one.

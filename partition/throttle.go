@@ -33,7 +33,7 @@ func (p *Partition) behind(id raft.ServerID) bool {
 	}
 	_, serving := p.Leading()
 	fresh := !serving || p.LeadingSince().After(since) // nobody has had the time to answer
-	voters, near, votes := 1, 1, false // this replica
+	voters, near, votes := 1, 1, false                 // this replica
 	for _, f := range p.Followers() {
 		recent := f.CaughtUp.After(since) || f.CaughtUp.IsZero() && fresh
 		switch {

@@ -41,6 +41,7 @@ const (
 type stand struct {
 	term    uint64
 	version uint8
+	number  uint64    // of all, from 1 on
 	group   *Group    // the leader's
 	touched time.Time // when the library last sent it
 }
@@ -65,18 +66,19 @@ func (g *Group) LetStand(leads func() bool, timeout, lease time.Duration) {
 	}
 }
 
-// Stands reports whether the follower at target was known, not long ago, to follow this group's leader in a term.
-func (g *Group) Stands(target raft.ServerAddress, term uint64) bool {
+// Stands is above 0 when the follower at target was known, not long ago, to follow this group's leader in a term.
+// While it is the same number, the follower has not been closed or opened anew.
+func (g *Group) Stands(target raft.ServerAddress, term uint64) (number uint64) {
 	to, err := parseTarget(target)
 	if err != nil {
-		return false
+		return 0
 	}
 	c := g.standsOn(to)
 	if c == nil {
-		return false
+		return 0
 	}
-	_, ok := c.standing.find(g, term)
-	return ok
+	x, _ := c.standing.find(g, term)
+	return x
 }
 
 // standsOn is the connection that heartbeats to a peer may stand on, nil for none.
@@ -91,16 +93,18 @@ func (g *Group) standsOn(to identity) *conn {
 	return p.control.live()
 }
 
-// find says whether a group's heartbeat stands, and what closes with the second pulse from now.
-func (s *standing) find(g *Group, term uint64) (second <-chan struct{}, ok bool) {
+// find is the number of a group's heartbeat that stands, 0 for none, and what closes with the second pulse from now.
+func (s *standing) find(g *Group, term uint64) (number uint64, second <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.agreed[g.id]
 	if x == nil || x.group != g || x.term != term {
-		return nil, false
+		return 0, nil
 	}
-	x.touched = time.Now()
-	return s.second, x.touched.Sub(s.since) < standsFor
+	if x.touched = time.Now(); x.touched.Sub(s.since) >= standsFor {
+		return 0, nil
+	}
+	return x.number, s.second
 }
 
 // hold answers the library's heartbeat, when it stands: not at once, but after two pulses, if it still stands then.
@@ -110,8 +114,8 @@ func (g *Group) hold(to identity, term uint64) (from identity, ok bool) {
 	if c == nil {
 		return identity{}, false
 	}
-	second, ok := c.standing.find(g, term)
-	if !ok {
+	number, second := c.standing.find(g, term)
+	if number == 0 {
 		return identity{}, false
 	}
 	select {
@@ -121,8 +125,8 @@ func (g *Group) hold(to identity, term uint64) (from identity, ok bool) {
 	case <-g.ctx.Done():
 		return identity{}, false
 	}
-	_, ok = c.standing.find(g, term)
-	return c.peer, ok
+	number, _ = c.standing.find(g, term)
+	return c.peer, number > 0
 }
 
 // live is the connection there is, nil for none.
@@ -148,7 +152,7 @@ func (c *conn) letStand(confirmed []*beat) {
 	}
 	for _, b := range confirmed {
 		if len(s.agreed)+len(s.fresh) < c.t.maxBeats()/2 { // the rest goes on to be sent
-			s.fresh[b.group] = &stand{term: b.term, version: b.version, group: b.from, touched: now}
+			s.fresh[b.group] = &stand{term: b.term, version: b.version, number: c.t.stands.Add(1), group: b.from, touched: now}
 		}
 	}
 	begin := !s.pulsing && len(s.fresh) > 0

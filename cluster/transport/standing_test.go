@@ -82,7 +82,7 @@ func (p *pair) agreed() int {
 func TestHeartbeatsStand(t *testing.T) {
 	p := newPair(t)
 	p.stand(t)
-	if !p.ga.Stands(p.b.address, 5) || p.ga.Stands(p.b.address, 4) || p.ga.Stands(p.b.address, 6) || p.gb.Stands(p.a.address, 5) {
+	if p.ga.Stands(p.b.address, 5) == 0 || p.ga.Stands(p.b.address, 4) > 0 || p.ga.Stands(p.b.address, 6) > 0 || p.gb.Stands(p.a.address, 5) > 0 {
 		t.Error("what stands is the leader's heartbeat of its term, and nothing else")
 	}
 	taken, sent := p.taken.Load(), p.a.Stats().HeartbeatsSent
@@ -120,7 +120,7 @@ func TestWithdrawn(t *testing.T) {
 			p.stand(t)
 			end(p)
 			eventually(t, "it is withdrawn", func() bool { return p.agreed() == 0 })
-			if p.ga.Stands(p.b.address, 5) {
+			if p.ga.Stands(p.b.address, 5) > 0 {
 				t.Error("it still stands")
 			}
 		})
@@ -154,6 +154,25 @@ func TestStandsNoLonger(t *testing.T) {
 				return p.a.Stats().HeartbeatsSent > sent
 			})
 		})
+	}
+}
+
+// A follower that was opened anew between two pulses is not taken for what it was.
+func TestStandsAnew(t *testing.T) {
+	p := newPair(t)
+	p.stand(t)
+	before := p.ga.Stands(p.b.address, 5)
+	p.stop()
+	p.gb.Close()
+	p.gb = openGroup(t, p.b, groupA)
+	p.gb.SetTerm(p.term.Load)
+	consume(t, p.gb, func(rpc raft.RPC) (any, error) {
+		return &raft.AppendEntriesResponse{RPCHeader: header(p.b), Term: 5, Success: true}, nil
+	})
+	eventually(t, "it does not stand", func() bool { return p.ga.Stands(p.b.address, 5) != before })
+	p.stand(t)
+	if after := p.ga.Stands(p.b.address, 5); after <= before {
+		t.Errorf("number %d, then %d", before, after)
 	}
 }
 

@@ -28,8 +28,9 @@ type Transport struct {
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup // every goroutine of this package
 
-	received atomic.Int64 // bytes of entries held for groups here
-	inbound  atomic.Int64 // accepted connections
+	received atomic.Int64  // bytes of entries held for groups here
+	inbound  atomic.Int64  // accepted connections
+	stands   atomic.Uint64 // heartbeats that have come to stand
 
 	observerMu sync.Mutex // guards observer, also while it runs, and connected
 	observer   func(node int32, connected bool)
