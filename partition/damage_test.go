@@ -60,21 +60,25 @@ func (g *group) flip(m *member, offset int64) {
 	g.t.Fatalf("the batch at %d is in no file", offset)
 }
 
-// TestDamagedLeader: a leader finds bad bytes in its log when it reads for a follower. It sends them to
-// nobody and names them, another replica that has everything takes over, and the damaged one does not
-// lead any more, whatever is asked of it.
-func TestDamagedLeader(t *testing.T) {
-	g := newGroup(t, 3, 3, testSettings())
-	rng := rand.New(rand.NewPCG(1, 1))
-	acked := records{}
+// oneBehind is a group of three of which one is down and lacks all but the first batch.
+func oneBehind(t *testing.T) (g *group, rng *rand.Rand, acked records, behind *member, mode log.RecoveryMode) {
+	g, rng, acked = newGroup(t, 3, 3, testSettings()), rand.New(rand.NewPCG(1, 1)), records{}
 	acked.put(g, makeBatch(t, rng, nobody, 1))
 	g.settle()
-	behind := g.follower()
-	mode := g.crash(behind, false)
+	behind = g.follower()
+	mode = g.crash(behind, false)
 	for range 60 {
 		acked.put(g, makeBatch(t, rng, nobody, 1))
 	}
 	g.settle()
+	return g, rng, acked, behind, mode
+}
+
+// TestDamagedLeader: a leader finds bad bytes in its log when it reads for a follower. It sends them to
+// nobody and names them, another replica that has everything takes over, and the damaged one does not
+// lead any more, whatever is asked of it.
+func TestDamagedLeader(t *testing.T) {
+	g, rng, acked, behind, mode := oneBehind(t)
 	bad, good := g.leader(), g.follower()
 	g.flip(bad, 30)
 	g.start(behind, mode)
@@ -120,17 +124,7 @@ func TestDamagedLeader(t *testing.T) {
 // TestDamagedAlone: the only replica that has everything is damaged. Nobody leads, rather than that
 // something acknowledged is lost or sent bad, until another one that has it is there.
 func TestDamagedAlone(t *testing.T) {
-	g := newGroup(t, 3, 3, testSettings())
-	rng := rand.New(rand.NewPCG(1, 1))
-	acked := records{}
-	acked.put(g, makeBatch(t, rng, nobody, 1))
-	g.settle()
-	behind := g.follower()
-	mode := g.crash(behind, false)
-	for range 60 {
-		acked.put(g, makeBatch(t, rng, nobody, 1))
-	}
-	g.settle()
+	g, rng, acked, behind, mode := oneBehind(t)
 	bad, good := g.leader(), g.follower()
 	goodMode := g.crash(good, false)
 	g.flip(bad, 30)

@@ -103,8 +103,10 @@ func TestVoteBackUnderTheSameLeader(t *testing.T) {
 	if !lost.abstains.Load() {
 		t.Fatal("it kept its vote")
 	}
-	for lost.abstains.Load() {
-		time.Sleep(time.Millisecond)
+	for deadline := time.Now().Add(patience); lost.abstains.Load(); time.Sleep(time.Millisecond) { // it has no signal
+		if time.Now().After(deadline) {
+			t.Fatal("it does not get its vote back")
+		}
 	}
 	if end := lost.LogEndOffset(); end < 10 {
 		t.Errorf("it has its vote with a log that ends at %d", end)

@@ -66,15 +66,11 @@ func (v *clusterView) brokerRows() []brokerRow {
 }
 
 func runBrokerList(ctx context.Context, s *Streams, conn *connect.Options, format output.Format) error {
-	cl, err := s.open(ctx, conn)
+	cl, v, err := s.openCluster(ctx, conn)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	v, err := readCluster(ctx, cl)
-	if err != nil {
-		return err
-	}
 	v.ping(ctx, cl)
 	rows := v.brokerRows()
 	for i := range rows {

@@ -46,15 +46,11 @@ of the cluster. This asks first. Interrupted, the moves go on; given again, the 
 }
 
 func runDecommission(ctx context.Context, s *Streams, o decommissionOptions) error {
-	cl, err := s.open(ctx, &o.conn)
+	cl, v, err := s.openCluster(ctx, &o.conn)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	v, err := readCluster(ctx, cl)
-	if err != nil {
-		return err
-	}
 	if _, known := v.broker(o.id); !known {
 		return &fault.Error{What: fmt.Sprintf("there is no broker %d", o.id), Do: "See them: weir broker list"}
 	}

@@ -85,15 +85,11 @@ func (v *clusterView) checkBroker(id int32) error {
 }
 
 func runDrain(ctx context.Context, s *Streams, o drainOptions) error {
-	cl, err := s.open(ctx, &o.conn)
+	cl, v, err := s.openCluster(ctx, &o.conn)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	v, err := readCluster(ctx, cl)
-	if err != nil {
-		return err
-	}
 	if err := v.checkBroker(o.id); err != nil {
 		return err
 	}
@@ -117,15 +113,11 @@ func runDrain(ctx context.Context, s *Streams, o drainOptions) error {
 }
 
 func runUndrain(ctx context.Context, s *Streams, o drainOptions) error {
-	cl, err := s.open(ctx, &o.conn)
+	cl, v, err := s.openCluster(ctx, &o.conn)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	v, err := readCluster(ctx, cl)
-	if err != nil {
-		return err
-	}
 	if err := v.checkBroker(o.id); err != nil {
 		return err
 	}

@@ -46,15 +46,11 @@ type clusterInfo struct {
 }
 
 func runClusterInfo(ctx context.Context, s *Streams, conn *connect.Options, format output.Format) error {
-	cl, err := s.open(ctx, conn)
+	cl, v, err := s.openCluster(ctx, conn)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	v, err := readCluster(ctx, cl)
-	if err != nil {
-		return err
-	}
 	v.ping(ctx, cl)
 	info := clusterInfo{ID: v.id, Topics: v.topics, Partitions: len(v.partitions), Brokers: v.brokerRows()}
 	if v.controller >= 0 {

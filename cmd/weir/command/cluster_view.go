@@ -87,6 +87,20 @@ func (v *clusterView) partition(topic string, number int32) (partitionView, bool
 	return v.partitions[i], true
 }
 
+// openCluster connects with the command's flags and reads what the cluster is. The client is the caller's to close.
+func (s *Streams) openCluster(ctx context.Context, o *connect.Options) (*connect.Client, *clusterView, error) {
+	cl, err := s.open(ctx, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := readCluster(ctx, cl)
+	if err != nil {
+		cl.Close()
+		return nil, nil, err
+	}
+	return cl, v, nil
+}
+
 // readCluster asks for brokers and partitions. Which brokers are fenced and what moves only newer brokers
 // tell; without it the rest is still worth having.
 func readCluster(ctx context.Context, cl *connect.Client) (*clusterView, error) {
