@@ -18,8 +18,8 @@ import (
 
 // A partition's leader is known to its replicas from its Raft group. All other brokers,
 // any of which clients ask, are told by the leader: at once when something changes, and
-// everything from time to time, so that a message that was lost does no harm. It is soft
-// state: epochs order it, and nothing is decided by it.
+// everything from time to time, so that a message that was lost does no harm. One that starts
+// asks before it serves. It is soft state: epochs order it, and nothing is decided by it.
 
 // leadersInterval is between two tellings of everything.
 const leadersInterval = 2 * time.Second
@@ -136,6 +136,9 @@ func (n *Node) Leadership(t *Topic, index int32) Leadership {
 	if p := t.partitions[index]; p != nil {
 		// A replica here may know before its leader has told.
 		if id, _, known := transport.ParseAddress(raft.ServerAddress(p.Leader())); known && id != n.ID() && (!ok || p.LeaderEpoch() > x.Epoch) {
+			if !slices.Contains(x.ISR, id) {
+				x.ISR = []int32{id} // a leader always is; it will say who else
+			}
 			x, ok = Leadership{Leader: id, Epoch: p.LeaderEpoch(), ISR: x.ISR}, true
 		}
 	}
@@ -198,8 +201,8 @@ func (n *Node) tellLeaders() {
 	}
 }
 
-// leadershipNews is what this node leads and has not told, or all that it leads.
-func (n *Node) leadershipNews(everything bool) map[partitionKey]Leadership {
+// leading is all that this node leads.
+func (n *Node) leading() map[partitionKey]Leadership {
 	now := make(map[partitionKey]Leadership)
 	for _, t := range n.topics.Load().byName {
 		for i, p := range t.partitions {
@@ -211,7 +214,12 @@ func (n *Node) leadershipNews(everything bool) map[partitionKey]Leadership {
 			}
 		}
 	}
-	l := n.leaders
+	return now
+}
+
+// leadershipNews is what this node leads and has not told, or all that it leads.
+func (n *Node) leadershipNews(everything bool) map[partitionKey]Leadership {
+	now, l := n.leading(), n.leaders
 	for k, x := range now {
 		l.learn(k, x)
 	}
@@ -238,18 +246,7 @@ func (n *Node) spread(news map[partitionKey]Leadership) {
 	if n.peers.transport == nil {
 		return
 	}
-	var messages [][]byte
-	var b []byte
-	count := 0
-	for k, x := range news {
-		b = appendLeadership(b, k, x)
-		if count++; count%maxLeadersPerCall == 0 {
-			messages, b = append(messages, b), nil
-		}
-	}
-	if b != nil {
-		messages = append(messages, b)
-	}
+	messages := encodeLeaderships(news)
 	for _, broker := range n.Image().Brokers() {
 		if broker.ID == n.ID() || broker.Fenced || !n.leaders.beginTelling(broker.ID) {
 			continue
@@ -268,6 +265,51 @@ func (n *Node) spread(news map[partitionKey]Leadership) {
 	}
 }
 
+// askTimeout bounds the wait of a start for what the others lead: one may be halted.
+const askTimeout = time.Second
+
+// askLeaders has the others tell what they lead, so that clients of a broker that has just
+// started are not sent away.
+func (n *Node) askLeaders(ctx context.Context) {
+	if n.peers.transport == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	var asked sync.WaitGroup
+	for _, broker := range n.Image().Brokers() {
+		if broker.ID == n.ID() || broker.Fenced {
+			continue
+		}
+		asked.Go(func() {
+			answer, err := n.peers.transport.Call(ctx, broker.ID, serviceLeaders, nil)
+			if err == nil {
+				err = n.learnLeaders(broker.ID, answer)
+			}
+			if err != nil {
+				n.logger.Debug("a broker did not say what it leads", "broker", broker.ID, "err", err)
+			}
+		})
+	}
+	asked.Wait()
+}
+
+// encodeLeaderships puts them into messages.
+func encodeLeaderships(all map[partitionKey]Leadership) (messages [][]byte) {
+	var b []byte
+	count := 0
+	for k, x := range all {
+		b = appendLeadership(b, k, x)
+		if count++; count%maxLeadersPerCall == 0 {
+			messages, b = append(messages, b), nil
+		}
+	}
+	if b != nil {
+		messages = append(messages, b)
+	}
+	return messages
+}
+
 func appendLeadership(b []byte, k partitionKey, x Leadership) []byte {
 	b = append(b, k.topic[:]...)
 	b = binary.BigEndian.AppendUint32(b, uint32(k.partition))
@@ -281,15 +323,31 @@ func appendLeadership(b []byte, k partitionKey, x Leadership) []byte {
 
 var errMalformedLeaders = errors.New("cluster: a message of leaders makes no sense")
 
-// handleLeaders takes what another broker says that it leads.
+// handleLeaders takes what another broker says that it leads. One that says nothing has
+// started, and asks for what is led here.
 func (n *Node) handleLeaders(_ context.Context, from int32, b []byte) ([]byte, error) {
-	image := n.Image()
-	if image == nil {
-		return nil, nil // still starting; the next telling of everything comes soon
+	if n.Image() == nil {
+		return nil, nil // still starting; it asks before it serves
 	}
+	if len(b) > 0 {
+		return nil, n.learnLeaders(from, b)
+	}
+	messages := encodeLeaderships(n.leading())
+	if len(messages) == 0 {
+		return nil, nil
+	}
+	if len(messages) > 1 {
+		n.leaders.tellAgain() // one answer does not hold it
+	}
+	return messages[0], nil
+}
+
+// learnLeaders takes what another broker leads.
+func (n *Node) learnLeaders(from int32, b []byte) error {
+	image := n.Image()
 	for len(b) > 0 {
 		if len(b) < 25 || len(b) < 25+4*int(b[24]) {
-			return nil, errMalformedLeaders
+			return errMalformedLeaders
 		}
 		k := partitionKey{topic: metadata.UUID(b[:16]), partition: int32(binary.BigEndian.Uint32(b[16:]))}
 		x := Leadership{Leader: from, Epoch: int32(binary.BigEndian.Uint32(b[20:]))}
@@ -303,7 +361,7 @@ func (n *Node) handleLeaders(_ context.Context, from int32, b []byte) ([]byte, e
 			n.leaders.learn(k, x)
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // forgetLeaders drops what is known of a topic that is gone.

@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"testing"
+	"time"
 
 	"weir/cluster/metadata"
 )
@@ -18,6 +20,31 @@ func TestLeadersToldTooEarly(t *testing.T) {
 	}
 	if x, ok := n.leaders.of(partitionKey{metadata.UUID{1}, 0}); ok {
 		t.Errorf("the table knows %+v of a topic that does not exist here", x)
+	}
+}
+
+// TestStartKnowsWhoLeads: a broker that has started knows who leads what it has no replica
+// of, and does not wait for the others to tell everything.
+func TestStartKnowsWhoLeads(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c := newCohort(t)
+	nodes := c.start(1, 2, 3)
+	results, err := nodes[0].CreateTopics(ctx, []TopicSpec{{Name: "t", Partitions: -1, Replicas: -1, Assignment: [][]int32{{2}, {1}}}}, false)
+	if err != nil || results[0].Err != nil {
+		t.Fatal(err, results)
+	}
+	if err := nodes[0].awaitLeaders(ctx, results[0].Topic.ID); err != nil {
+		t.Fatal(err)
+	}
+	c.stop(nodes[2:])
+	nodes[2] = c.start(3)[0]
+	defer c.stop(nodes)
+	for partition, wantISR := range [][]int32{{2}, {1}} {
+		got := nodes[2].Leadership(nodes[2].TopicByID(results[0].Topic.ID), int32(partition))
+		if got.Leader != wantISR[0] || !slices.Equal(got.ISR, wantISR) {
+			t.Errorf("partition %d: the broker that has started knows of %+v, want %v in sync", partition, got, wantISR)
+		}
 	}
 }
 

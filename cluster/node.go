@@ -118,6 +118,7 @@ func (n *Node) open(ctx context.Context, endpoints []metadata.Endpoint) error {
 	n.running.Go(n.tellLeaders)
 	n.running.Go(n.keepMembers)
 	n.running.Go(n.keepReplicas)
+	n.askLeaders(ctx)
 	n.awaitOwn(ctx, image)
 	return nil
 }

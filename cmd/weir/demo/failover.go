@@ -110,7 +110,7 @@ func comeBack(s *session, victim int32) error {
 		return err
 	}
 	s.say("started and caught up in %v: %s", time.Since(started).Round(time.Millisecond), inSync(back))
-	return s.show("cluster", "health")
+	return s.show("cluster", "health", "--watch", "--exit-when-healthy", "--within", "1m")
 }
 
 // inSync puts the replicas of all partitions into words.
