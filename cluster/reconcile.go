@@ -157,7 +157,7 @@ var aloneTiming = partition.Timing{Heartbeat: 20 * time.Second, Lease: 20 * time
 
 // groupTiming lets idle groups rest: see transport.Group.LetStand. A follower that is told
 // of its leader's death does not wait for it (lost.go).
-var groupTiming = partition.Timing{Heartbeat: transport.LeastTimeout, Lease: transport.LeastLease, Commit: 500 * time.Millisecond}
+var groupTiming = partition.Timing{Heartbeat: transport.LeastTimeout, Lease: transport.LeastLease}
 
 func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.Partition, error) {
 	mp, self := &t.meta.Partitions[index], metadata.ReplicaID{Node: n.ID(), Directory: n.DirectoryID()}

@@ -53,6 +53,7 @@ func (m machine) ApplyBatch(entries []*raft.Log) []any {
 	start := p.startAsked
 	p.startAsked = 0
 	p.mu.Unlock()
+	p.alarm.ring()
 	if failed != nil {
 		p.fail(failed) // what is committed has to be readable
 	}

@@ -96,6 +96,7 @@ type Partition struct {
 	startFailed      atomic.Pointer[error]         // why the log start has not been moved as asked
 	followers        followers
 	waiters          waiters
+	alarm            alarm          // rings when a follower may have to be told something
 	closing          chan struct{}  // closed with the partition
 	gone             chan struct{}  // closed when nothing of the partition runs any more
 	background       sync.WaitGroup // writers of checkpoints, and those that insist on an entry

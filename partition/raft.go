@@ -52,7 +52,7 @@ type Timing struct {
 	Heartbeat time.Duration // without a word from the leader, a follower stands; 0: 1 s
 	Election  time.Duration // for votes; 0: as Heartbeat
 	Lease     time.Duration // without a word from a majority, a leader steps down; 0: half of Heartbeat
-	Commit    time.Duration // idle followers learn of the last commit, and failed appends are tried again; 0: 250 ms
+	Commit    time.Duration // followers learn of the last commit, and failed appends are tried again; 0: 10 ms
 }
 
 func (t Timing) withDefaults() Timing {
@@ -67,7 +67,7 @@ func (t Timing) withDefaults() Timing {
 	}
 	t.Lease = min(t.Lease, t.Heartbeat-2*time.Millisecond) // hasten needs room below
 	if t.Commit <= 0 {
-		t.Commit = 250 * time.Millisecond
+		t.Commit = 10 * time.Millisecond
 	}
 	return t
 }
@@ -256,9 +256,10 @@ func (p *Partition) observe(o *raft.Observation) bool {
 	return false
 }
 
-// changed tells those who wait for a leader, and the node.
+// changed tells those who wait for a leader, those who rest as one, and the node.
 func (p *Partition) changed() {
 	p.waiters.wakeAll()
+	p.alarm.ring()
 	if p.cfg.Replication.OnChange != nil {
 		p.cfg.Replication.OnChange()
 	}

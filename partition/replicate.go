@@ -67,11 +67,13 @@ const maxKeptBytes = 2 * maxMessageBytes
 // AppendEntries sends entries, as many as fit a message, and notes how far the
 // follower has come.
 func (r replicator) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	on := uint64(0)
-	if args.PrevLogEntry > 0 { // no heartbeat
-		on = r.stands(target, args.Term)
+	on, answered := uint64(0), false
+	if args.PrevLogEntry > 0 || len(args.Entries) > 0 {
+		on, answered = r.rest(id, target, args)
+	} else {
+		r.restToo(id, target, args.Term)
 	}
-	if len(args.Entries) == 0 && on > 0 && r.p.followers.knows(id, args, on) {
+	if answered {
 		*resp = raft.AppendEntriesResponse{Term: args.Term, LastLog: args.PrevLogEntry, Success: true}
 		return nil
 	}
@@ -97,17 +99,6 @@ func (r replicator) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 		}
 	}
 	return nil
-}
-
-// stands is above 0 when the transport knows that a follower follows this leader. What that
-// has answered before under the same number, it would again.
-func (r replicator) stands(target raft.ServerAddress, term uint64) (number uint64) {
-	if t, ok := r.Transport.(interface {
-		Stands(target raft.ServerAddress, term uint64) uint64
-	}); ok {
-		return t.Stands(target, term)
-	}
-	return 0
 }
 
 // peerWaiter is a transport that can wait until a peer that could not be reached may be
@@ -201,11 +192,11 @@ type follower struct {
 	mark     uint64    // the leader's last entry when a message was sent at marked; 0: none
 	marked   time.Time
 	told     told
-	since    time.Time // what was sent before this was for another replica of that name
+	rests    chan struct{} // not nil while the library has nothing to tell it: closed at the end of that
+	since    time.Time     // what was sent before this was for another replica of that name
 }
 
-// told is what a follower has last answered to with success. When nothing is proposed the
-// library says the same again, several times a second.
+// told is what a follower has last answered to with success.
 type told struct{ term, match, commit, stands uint64 }
 
 func (f *followers) heard(id raft.ServerID, match, last uint64, sent time.Time) {
@@ -242,12 +233,17 @@ func (f *followers) told(id raft.ServerID, t told) {
 	}
 }
 
-// knows says whether a request without entries says only what the follower was told.
-func (f *followers) knows(id raft.ServerID, args *raft.AppendEntriesRequest, stands uint64) bool {
+// knows says whether a request without entries says only what the follower was told, and
+// under which number of what stood then.
+func (f *followers) knows(id raft.ServerID, args *raft.AppendEntriesRequest) (known bool, stood uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	x := f.byID[id]
-	return x != nil && args.PrevLogEntry > 0 && x.told == told{args.Term, args.PrevLogEntry, args.LeaderCommitIndex, stands}
+	if x == nil {
+		return false, 0
+	}
+	same := x.told == told{args.Term, args.PrevLogEntry, args.LeaderCommitIndex, x.told.stands}
+	return same && len(args.Entries) == 0, x.told.stands
 }
 
 // drop is for a replica that begins anew.
@@ -257,6 +253,9 @@ func (f *followers) drop(id raft.ServerID) {
 	if f.byID == nil {
 		f.byID = make(map[raft.ServerID]*follower)
 	}
+	if x := f.byID[id]; x != nil {
+		x.wake()
+	}
 	f.byID[id] = &follower{since: time.Now()}
 }
 
@@ -264,5 +263,8 @@ func (f *followers) drop(id raft.ServerID) {
 func (f *followers) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for _, x := range f.byID {
+		x.wake()
+	}
 	clear(f.byID)
 }

@@ -71,6 +71,7 @@ func (s store) StoreLogs(entries []*raft.Log) error {
 	if err == nil {
 		err = p.storeAll(entries)
 	}
+	p.alarm.ring()
 	p.checkLog()
 	if err != nil && p.w.cut {
 		// The library takes for its last entry one that is gone, and would refuse all that follows.

@@ -49,7 +49,7 @@ func TestDrain(t *testing.T) {
 	order := []int32{1, 2, 3}
 	makeTopic(t, brokers, cluster.TopicSpec{Name: "t", Partitions: -1, Replicas: -1, Assignment: [][]int32{order, order, order, order, order}})
 	makeTopic(t, brokers, cluster.TopicSpec{Name: "alone", Partitions: -1, Replicas: -1, Assignment: [][]int32{{3}}})
-	brokertest.Eventually(t, "broker 1 leads all", func() bool { return leads(brokers[0], "t", 5) })
+	ledBy(t, brokers[0], "t", 5)
 	cl := newClient(t, brokers)
 	produceNumbers(t, cl, "t", 1, 50)
 

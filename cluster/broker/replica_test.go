@@ -31,7 +31,7 @@ func racks(selector string) func(id int) map[string]string {
 func ledByFirst(t *testing.T, brokers []*broker.Broker) [16]byte {
 	t.Helper()
 	id := makeTopic(t, brokers, cluster.TopicSpec{Name: "t", Partitions: -1, Replicas: -1, Assignment: [][]int32{{1, 2, 3}}})
-	brokertest.Eventually(t, "broker 1 leads", func() bool { return leads(brokers[0], "t", 1) })
+	ledBy(t, brokers[0], "t", 1)
 	return id
 }
 

@@ -22,7 +22,7 @@ import (
 func TestThrottledMove(t *testing.T) {
 	brokers := brokertest.Cluster(t, 4, nil)
 	id := makeTopic(t, brokers, cluster.TopicSpec{Name: "t", Partitions: -1, Replicas: -1, Assignment: [][]int32{{1, 2, 3}}})
-	brokertest.Eventually(t, "broker 1 leads", func() bool { return leads(brokers[0], "t", 1) })
+	ledBy(t, brokers[0], "t", 1)
 	cl := newClient(t, brokers, kgo.ProducerBatchCompression(kgo.NoCompression()))
 	rng := rand.New(rand.NewChaCha8([32]byte{1}))
 	produce := func(first, last int) { // a batch of 20 KiB for each

@@ -99,6 +99,7 @@ func (c *conn) kill(err error) {
 	delete(c.t.conns, c)
 	c.t.mu.Unlock()
 	c.t.drop(c.nc)
+	c.standing.endAll()
 	for _, r := range pending {
 		r.fail(c.unreachable(err))
 	}

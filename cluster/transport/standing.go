@@ -44,6 +44,7 @@ type stand struct {
 	number  uint64    // of all, from 1 on
 	group   *Group    // the leader's
 	touched time.Time // when the library last sent it
+	ended   chan struct{}
 }
 
 // standing is the leader's end of what stands on one connection.
@@ -51,9 +52,9 @@ type standing struct {
 	mu      sync.Mutex         // guards the rest; a leaf lock
 	agreed  map[GroupID]*stand // what both ends know
 	fresh   map[GroupID]*stand // to be told with the next pulse
+	over    bool               // the connection is gone, and nothing stands on it
 	since   time.Time          // when the last pulse that was answered was sent
-	next    chan struct{}      // closed when the next one is answered
-	second  chan struct{}      // and the one after that
+	answers [3]chan struct{}   // closed when the next pulse is answered, the one after that, and the third
 	pulsing bool               // the goroutine runs
 }
 
@@ -67,18 +68,22 @@ func (g *Group) LetStand(leads func() bool, timeout, lease time.Duration) {
 }
 
 // Stands is above 0 when the follower at target was known, not long ago, to follow this group's leader in a term.
-// While it is the same number, the follower has not been closed or opened anew.
-func (g *Group) Stands(target raft.ServerAddress, term uint64) (number uint64) {
+// While it is the same number, the follower has not been closed or opened anew. ended closes when that is over, and
+// turn when three more pulses have been answered: all groups of a connection have theirs at the same time.
+func (g *Group) Stands(target raft.ServerAddress, term uint64) (number uint64, ended, turn <-chan struct{}) {
 	to, err := parseTarget(target)
 	if err != nil {
-		return 0
+		return 0, nil, nil
 	}
 	c := g.standsOn(to)
 	if c == nil {
-		return 0
+		return 0, nil, nil
 	}
-	x, _ := c.standing.find(g, term)
-	return x
+	x, answers := c.standing.find(g, term)
+	if x == nil {
+		return 0, nil, nil
+	}
+	return x.number, x.ended, answers[2]
 }
 
 // standsOn is the connection that heartbeats to a peer may stand on, nil for none.
@@ -93,18 +98,36 @@ func (g *Group) standsOn(to identity) *conn {
 	return p.control.live()
 }
 
-// find is the number of a group's heartbeat that stands, 0 for none, and what closes with the second pulse from now.
-func (s *standing) find(g *Group, term uint64) (number uint64, second <-chan struct{}) {
+// find is a group's heartbeat that stands, nil for none, and what closes with the next pulses.
+func (s *standing) find(g *Group, term uint64) (x *stand, answers [3]chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	x := s.agreed[g.id]
+	x = s.agreed[g.id]
 	if x == nil || x.group != g || x.term != term {
-		return 0, nil
+		return nil, answers
 	}
 	if x.touched = time.Now(); x.touched.Sub(s.since) >= standsFor {
-		return 0, nil
+		return nil, answers
 	}
-	return x.number, s.second
+	return x, s.answers
+}
+
+// end takes away what stands of a group. It is called with mu held.
+func (s *standing) end(id GroupID) {
+	if x := s.agreed[id]; x != nil {
+		close(x.ended)
+		delete(s.agreed, id)
+	}
+}
+
+// endAll ends with the connection.
+func (s *standing) endAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	for id := range s.agreed {
+		s.end(id)
+	}
 }
 
 // hold answers the library's heartbeat, when it stands: not at once, but after two pulses, if it still stands then.
@@ -114,19 +137,19 @@ func (g *Group) hold(to identity, term uint64) (from identity, ok bool) {
 	if c == nil {
 		return identity{}, false
 	}
-	number, second := c.standing.find(g, term)
-	if number == 0 {
+	x, answers := c.standing.find(g, term)
+	if x == nil {
 		return identity{}, false
 	}
 	select {
-	case <-second:
+	case <-answers[1]:
 	case <-c.ctx.Done():
 		return identity{}, false
 	case <-g.ctx.Done():
 		return identity{}, false
 	}
-	number, _ = c.standing.find(g, term)
-	return c.peer, number > 0
+	x, _ = c.standing.find(g, term)
+	return c.peer, x != nil
 }
 
 // live is the connection there is, nil for none.
@@ -148,11 +171,13 @@ func (c *conn) letStand(confirmed []*beat) {
 	s.mu.Lock()
 	if s.fresh == nil {
 		s.agreed, s.fresh = map[GroupID]*stand{}, map[GroupID]*stand{}
-		s.next, s.second = make(chan struct{}), make(chan struct{})
+		for i := range s.answers {
+			s.answers[i] = make(chan struct{})
+		}
 	}
 	for _, b := range confirmed {
 		if len(s.agreed)+len(s.fresh) < c.t.maxBeats()/2 { // the rest goes on to be sent
-			s.fresh[b.group] = &stand{term: b.term, version: b.version, number: c.t.stands.Add(1), group: b.from, touched: now}
+			s.fresh[b.group] = &stand{term: b.term, version: b.version, number: c.t.stands.Add(1), group: b.from, touched: now, ended: make(chan struct{})}
 		}
 	}
 	begin := !s.pulsing && len(s.fresh) > 0
@@ -198,21 +223,22 @@ func (s *standing) nextPulse(now time.Time) (frame []byte, told map[GroupID]*sta
 	for id, x := range s.agreed {
 		if told[id] == nil && !x.leads(now) {
 			frame = append(frame, id[:]...)
-			delete(s.agreed, id)
+			s.end(id)
 			withdrawn = true
 		}
 	}
 	if s.pulsing = len(told) > 0 || len(s.agreed) > 0 || withdrawn; !s.pulsing {
-		s.answered() // nobody has to wait for what will not come
-		s.answered()
+		for range s.answers {
+			s.answered() // nobody has to wait for what will not come
+		}
 	}
 	return frame, told, s.pulsing
 }
 
 // answered releases those who wait for a pulse. It is called with mu held.
 func (s *standing) answered() {
-	close(s.next)
-	s.next, s.second = s.second, make(chan struct{})
+	close(s.answers[0])
+	s.answers = [3]chan struct{}{s.answers[1], s.answers[2], make(chan struct{})}
 }
 
 // leads reports whether the group still leads in that term, and the peer is sent heartbeats.
@@ -236,13 +262,17 @@ func (c *conn) tellStanding(frame []byte, told map[GroupID]*stand) error {
 	s := &c.standing
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.over {
+		return nil
+	}
 	s.since = sent
 	s.answered()
 	for id, x := range told {
+		s.end(id)
 		s.agreed[id] = x
 	}
 	for ended := a.body; len(ended) > 0; ended = ended[groupIDBytes:] {
-		delete(s.agreed, GroupID(ended[:groupIDBytes]))
+		s.end(GroupID(ended[:groupIDBytes]))
 	}
 	return nil
 }

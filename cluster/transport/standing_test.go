@@ -8,6 +8,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -78,11 +79,19 @@ func (p *pair) agreed() int {
 	return len(c.standing.agreed) + len(c.standing.fresh)
 }
 
+// number is that under which a heartbeat of a term stands, 0 for none.
+func (p *pair) number(term uint64) uint64 { return number(p.ga, p.b, term) }
+
+func number(from *Group, to *Transport, term uint64) uint64 {
+	n, _, _ := from.Stands(to.address, term)
+	return n
+}
+
 // Heartbeats of a group that rests cost no messages, and its follower's raft hears of its leader all the same.
 func TestHeartbeatsStand(t *testing.T) {
 	p := newPair(t)
 	p.stand(t)
-	if p.ga.Stands(p.b.address, 5) == 0 || p.ga.Stands(p.b.address, 4) > 0 || p.ga.Stands(p.b.address, 6) > 0 || p.gb.Stands(p.a.address, 5) > 0 {
+	if p.number(5) == 0 || p.number(4) > 0 || p.number(6) > 0 || number(p.gb, p.a, 5) > 0 {
 		t.Error("what stands is the leader's heartbeat of its term, and nothing else")
 	}
 	taken, sent := p.taken.Load(), p.a.Stats().HeartbeatsSent
@@ -118,10 +127,16 @@ func TestWithdrawn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t)
 			p.stand(t)
+			_, ended, _ := p.ga.Stands(p.b.address, 5)
 			end(p)
 			eventually(t, "it is withdrawn", func() bool { return p.agreed() == 0 })
-			if p.ga.Stands(p.b.address, 5) > 0 {
+			if p.number(5) > 0 {
 				t.Error("it still stands")
+			}
+			select {
+			case <-ended:
+			case <-time.After(10 * time.Second):
+				t.Error("nobody is told that it ended")
 			}
 		})
 	}
@@ -148,11 +163,17 @@ func TestStandsNoLonger(t *testing.T) {
 			p := newPair(t)
 			p.stand(t)
 			sent := p.a.Stats().HeartbeatsSent
+			_, ended, _ := p.ga.Stands(p.b.address, 5)
 			end(p)
 			eventually(t, "the next heartbeat is sent", func() bool {
 				_, _ = appendTo(p.ga, p.b, heartbeat(p.a, 5)) // which may fail
 				return p.a.Stats().HeartbeatsSent > sent
 			})
+			select {
+			case <-ended:
+			case <-time.After(10 * time.Second):
+				t.Error("nobody is told that it ended")
+			}
 		})
 	}
 }
@@ -161,7 +182,7 @@ func TestStandsNoLonger(t *testing.T) {
 func TestStandsAnew(t *testing.T) {
 	p := newPair(t)
 	p.stand(t)
-	before := p.ga.Stands(p.b.address, 5)
+	before := p.number(5)
 	p.stop()
 	p.gb.Close()
 	p.gb = openGroup(t, p.b, groupA)
@@ -169,9 +190,9 @@ func TestStandsAnew(t *testing.T) {
 	consume(t, p.gb, func(rpc raft.RPC) (any, error) {
 		return &raft.AppendEntriesResponse{RPCHeader: header(p.b), Term: 5, Success: true}, nil
 	})
-	eventually(t, "it does not stand", func() bool { return p.ga.Stands(p.b.address, 5) != before })
+	eventually(t, "it does not stand", func() bool { return p.number(5) != before })
 	p.stand(t)
-	if after := p.ga.Stands(p.b.address, 5); after <= before {
+	if after := p.number(5); after <= before {
 		t.Errorf("number %d, then %d", before, after)
 	}
 }

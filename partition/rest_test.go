@@ -1,0 +1,227 @@
+package partition
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// standsUnder is a transport on which a follower stands.
+type standsUnder struct {
+	Transport
+	number      atomic.Uint64
+	ended, turn chan struct{}
+}
+
+func (s *standsUnder) Stands(raft.ServerAddress, uint64) (uint64, <-chan struct{}, <-chan struct{}) {
+	return s.number.Load(), s.ended, s.turn
+}
+
+// restRig is the leader of a group whose library sees no standing followers, and a follower
+// that only the test talks to.
+type restRig struct {
+	t       *testing.T
+	g       *group
+	leader  *member
+	stands  *standsUnder
+	r       replicator
+	outcome chan bool // whether the request was answered here
+}
+
+const restsHere = raft.ServerID("of the test")
+
+func newRestRig(t *testing.T) *restRig {
+	g := newGroup(t, 3, 3, testSettings())
+	g.put(makeBatch(t, rand.New(rand.NewPCG(1, 1)), nobody, 3))
+	l := g.leader()
+	x := &restRig{t: t, g: g, leader: l, outcome: make(chan bool, 1)}
+	x.stands = &standsUnder{Transport: l.cfg.Replication.Transport, ended: make(chan struct{}), turn: make(chan struct{})}
+	x.stands.number.Store(7)
+	x.r = replicator{x.stands, l.Partition}
+	return x
+}
+
+// tick is what the library says to a follower that has everything.
+func (x *restRig) tick() *raft.AppendEntriesRequest {
+	r := x.leader.raft.Load()
+	return &raft.AppendEntriesRequest{Term: r.CurrentTerm(), PrevLogEntry: x.leader.log.LastRaftIndex(), LeaderCommitIndex: r.CommitIndex()}
+}
+
+// told has the follower have answered to args when it stood under a number.
+func (x *restRig) told(args *raft.AppendEntriesRequest, number uint64) {
+	f := &x.leader.followers
+	f.heard(restsHere, args.PrevLogEntry, args.PrevLogEntry, time.Now())
+	f.told(restsHere, told{args.Term, args.PrevLogEntry, args.LeaderCommitIndex, number})
+}
+
+func (x *restRig) rest(args *raft.AppendEntriesRequest) {
+	go func() {
+		_, answered := x.r.rest(restsHere, "", args)
+		x.outcome <- answered
+	}()
+}
+
+func (x *restRig) want(answered bool) {
+	x.t.Helper()
+	select {
+	case got := <-x.outcome:
+		if got != answered {
+			x.t.Errorf("answered here: %v, want %v", got, answered)
+		}
+	case <-time.After(patience):
+		x.t.Fatal("it rests for ever")
+	}
+}
+
+// TestRest: what a follower knows is not said again, until something happens.
+func TestRest(t *testing.T) {
+	t.Run("something is proposed", func(t *testing.T) {
+		x := newRestRig(t)
+		args := x.tick()
+		x.told(args, 7)
+		x.rest(args)
+		x.g.put(makeBatch(t, rand.New(rand.NewPCG(1, 2)), nobody, 1))
+		x.want(true)
+	})
+	t.Run("it stands no more", func(t *testing.T) {
+		x := newRestRig(t)
+		args := x.tick()
+		x.told(args, 7)
+		x.stands.number.Store(0)
+		close(x.stands.ended)
+		x.rest(args)
+		x.want(false)
+	})
+	t.Run("its turn has come", func(t *testing.T) {
+		x := newRestRig(t)
+		args := x.tick()
+		x.told(args, 7)
+		close(x.stands.turn)
+		x.rest(args)
+		x.want(true)
+		if x.leader.followers.resting(restsHere) == nil {
+			t.Error("what looks up only does not rest any more")
+		}
+	})
+	t.Run("its turn has come, and it stands no more", func(t *testing.T) {
+		x := newRestRig(t)
+		args := x.tick()
+		x.told(args, 7)
+		x.rest(args)
+		x.stands.number.Store(8)
+		close(x.stands.turn)
+		x.want(false)
+	})
+	t.Run("it was opened anew", func(t *testing.T) {
+		x := newRestRig(t)
+		args := x.tick()
+		x.told(args, 6)
+		x.rest(args)
+		x.want(false)
+	})
+	t.Run("another leads", func(t *testing.T) {
+		x := newRestRig(t)
+		args := x.tick()
+		x.told(args, 7)
+		x.rest(args)
+		x.g.do(func(l *member) error {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			return l.Transfer(ctx, "")
+		})
+		select {
+		case <-x.outcome:
+		case <-time.After(patience):
+			t.Fatal("it outlived the leadership")
+		}
+	})
+	t.Run("the group closes", func(t *testing.T) {
+		x := newRestRig(t)
+		args := x.tick()
+		x.told(args, 7)
+		x.rest(args)
+		for _, m := range x.g.nodes {
+			x.g.stop(m)
+		}
+		select {
+		case <-x.outcome:
+		case <-time.After(patience):
+			t.Fatal("it outlived the group")
+		}
+	})
+}
+
+// TestHeartbeatRests: a heartbeat rests with the request beside it, also while that looks up.
+func TestHeartbeatRests(t *testing.T) {
+	x := newRestRig(t)
+	args := x.tick()
+	x.told(args, 7)
+	close(x.stands.turn)
+	x.rest(args)
+	x.want(true)
+	over := make(chan struct{})
+	go func() {
+		x.r.restToo(restsHere, "", args.Term)
+		close(over)
+	}()
+	x.rest(args)
+	x.want(true)
+	select {
+	case <-over:
+		t.Fatal("the heartbeat did not rest")
+	default:
+	}
+	later := x.tick()
+	later.LeaderCommitIndex++
+	x.rest(later) // something to say
+	x.want(false)
+	select {
+	case <-over:
+	case <-time.After(patience):
+		t.Fatal("the heartbeat rests for ever")
+	}
+	x.r.restToo(restsHere, "", args.Term) // nothing rests: nor does this
+}
+
+// TestNoRest: what a follower does not know is said at once.
+func TestNoRest(t *testing.T) {
+	x := newRestRig(t)
+	args := x.tick()
+	x.told(args, 7)
+	for name, other := range map[string]raft.AppendEntriesRequest{
+		"entries":           {Term: args.Term, PrevLogEntry: args.PrevLogEntry, LeaderCommitIndex: args.LeaderCommitIndex, Entries: []*raft.Log{{}}},
+		"a later commit":    {Term: args.Term, PrevLogEntry: args.PrevLogEntry, LeaderCommitIndex: args.LeaderCommitIndex + 1},
+		"an earlier place":  {Term: args.Term, PrevLogEntry: args.PrevLogEntry - 1, LeaderCommitIndex: args.LeaderCommitIndex},
+		"of another leader": {Term: args.Term + 1, PrevLogEntry: args.PrevLogEntry, LeaderCommitIndex: args.LeaderCommitIndex},
+	} {
+		if number, answered := x.r.rest(restsHere, "", &other); answered || number != 7 {
+			t.Errorf("%s: answered here: %v, number %d", name, answered, number)
+		}
+	}
+	if _, answered := x.r.rest("nobody", "", args); answered {
+		t.Error("a follower of which nothing is known was answered for")
+	}
+}
+
+func TestAlarm(t *testing.T) {
+	var a alarm
+	a.ring() // for nobody
+	first, same := a.await(), a.await()
+	select {
+	case <-first:
+		t.Fatal("it has rung before")
+	default:
+	}
+	a.ring()
+	<-first
+	<-same
+	select {
+	case <-a.await():
+		t.Error("it rings on")
+	default:
+	}
+}
