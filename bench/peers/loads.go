@@ -165,7 +165,7 @@ func (k *kafkaSide) target(configs map[string]string) bench.Target {
 	k.topics++
 	return bench.Target{
 		Brokers: []string{k.srv.address}, Topic: fmt.Sprintf("peers-%d", k.topics), CreateTopic: true,
-		Partitions: k.o.partitions, ReplicationFactor: 1, TopicConfigs: configs, BrokerPID: k.srv.pid,
+		Partitions: k.o.partitions, ReplicationFactor: 1, TopicConfigs: configs, BrokerPIDs: []int{k.srv.pid},
 	}
 }
 
