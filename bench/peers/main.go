@@ -102,13 +102,13 @@ func parse(args []string) (options, error) {
 }
 
 // replicatedDefaults are those with three brokers. Every byte is written three times on one machine: with
-// less of them, a load's dirty pages stay below where the kernel makes writers wait for the disk.
+// less of them, a load's dirty pages stay below the tenth of memory from which on the kernel writes them
+// back beside the load.
 var replicatedDefaults = map[string]string{
 	"peers":      "weir,floor,kafka",
 	"out":        filepath.Join("bench", "RESULTS-3.md"),
-	"raw-mib":    "768",
+	"raw-mib":    "512",
 	"records":    "500000",
-	"sync-mib":   "128",
 	"seconds":    "8",
 	"warmup-mib": "512",
 	"partitions": "3",

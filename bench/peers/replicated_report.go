@@ -71,7 +71,8 @@ func (s *sitting) replicatedNotes(b *strings.Builder) {
 - 20 %% load: %[9]d s of an open loop at a fifth of the records a second that the same peer took, in the same round, from the full client under the same
   promise; so a faster peer has more to do. Latency from the intended send time. Linger 0. How late the generator itself was is in the latency.
 - Fixed rate: the same with acks=all at %[10]g records a second for every peer.
-- Before the first measurement each server got %[11]d MiB both ways. Memory is resident memory; for the peak since the start.
+- Before the first measurement each server got %[11]d MiB both ways. The start lasts until every broker answers and knows all others. Memory is
+  resident memory, what brokers share counted in each; for the peak since the start.
 
 ## What this does not prove
 

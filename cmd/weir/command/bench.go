@@ -26,7 +26,7 @@ func newBench(s *Streams) *cobra.Command {
 the broker's process used. It drives any broker that speaks Kafka's protocol. What a run does not prove
 stands below its figures.
 
-  weir bench produce --rate 20k/s --pid $(pgrep -f 'weir start')
+  weir bench produce --rate 20k/s --pid $(pgrep -d, -f 'weir start')
   weir bench produce --verify --manifest run.json && weir bench consume --verify --manifest run.json
   weir bench e2e -o json`
 	return cmd
