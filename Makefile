@@ -58,8 +58,9 @@ stress: ## the tests of PKG, STRESS (20) times in random order under the race de
 bench: ## Go benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
 
-bench-peers: ## Weir, Apache Kafka and NATS JetStream in one sitting -> bench/RESULTS.md
+bench-peers: ## Weir, Apache Kafka and NATS JetStream in one sitting -> bench/RESULTS.md, three brokers each -> bench/RESULTS-3.md
 	$(GO) run ./bench/peers
+	$(GO) run ./bench/peers -brokers 3
 
 cover: ## coverage per function, total last
 	$(GO) test -coverprofile cover.prof $(PKG)

@@ -169,8 +169,8 @@ func (s *session) environment(ctx context.Context, acks Acks) Environment {
 	if acks != "" {
 		e.Durability = s.durability(ctx, acks)
 	}
-	if s.target.BrokerPID != 0 {
-		e.Filesystem = brokerFilesystem(s.target.BrokerPID)
+	if len(s.target.BrokerPIDs) > 0 {
+		e.Filesystem = brokerFilesystem(s.target.BrokerPIDs[0])
 	}
 	return e
 }

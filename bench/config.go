@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -59,8 +60,8 @@ type Target struct {
 	ReplicationFactor int               `json:"replication_factor,omitempty"`
 	TopicConfigs      map[string]string `json:"topic_configs,omitempty"` // Kafka names, e.g. write.caching
 
-	// BrokerPID, when not 0, is the broker's process on this machine; its CPU and memory are reported.
-	BrokerPID int `json:"broker_pid,omitempty"`
+	// BrokerPIDs are the brokers' processes on this machine; their CPU and memory are reported, summed.
+	BrokerPIDs []int `json:"broker_pids,omitempty"`
 }
 
 // Output says what a run writes beside its result.
@@ -175,8 +176,8 @@ func (t Target) validate() error {
 		return fmt.Errorf("partitions: got %d, want 1 to %d", t.Partitions, maxPartitions)
 	case t.CreateTopic && (t.ReplicationFactor == 0 || t.ReplicationFactor < -1 || t.ReplicationFactor > 1<<15-1):
 		return fmt.Errorf("replication factor: got %d, want -1 or at least 1", t.ReplicationFactor)
-	case t.BrokerPID < 0:
-		return fmt.Errorf("broker pid: got %d, want a process id", t.BrokerPID)
+	case slices.ContainsFunc(t.BrokerPIDs, func(pid int) bool { return pid < 1 }):
+		return fmt.Errorf("broker pids: got %d, want process ids", t.BrokerPIDs)
 	}
 	return nil
 }

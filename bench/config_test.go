@@ -28,7 +28,7 @@ func TestProduceConfigRefuses(t *testing.T) {
 		"no topic":              func(c *ProduceConfig) { c.Topic = "" },
 		"partitions":            func(c *ProduceConfig) { c.Partitions = 0 },
 		"replication factor":    func(c *ProduceConfig) { c.ReplicationFactor = 0 },
-		"broker pid":            func(c *ProduceConfig) { c.BrokerPID = -1 },
+		"broker pids":           func(c *ProduceConfig) { c.BrokerPIDs = []int{1, -1} },
 		"producers":             func(c *ProduceConfig) { c.Producers = 0 },
 		"record size":           func(c *ProduceConfig) { c.RecordBytes = 0 },
 		"at least":              func(c *ProduceConfig) { c.Progress, c.ProgressEvery = &strings.Builder{}, time.Millisecond },
@@ -91,6 +91,7 @@ func TestOtherConfigsRefuse(t *testing.T) {
 		"no command":         FloorConfig{Dir: ".", Rounds: 1}.Validate(),
 		"no folder":          FloorConfig{Command: []string{"x"}, Rounds: 1}.Validate(),
 		"rounds: got 0":      FloorConfig{Command: []string{"x"}, Dir: "."}.Validate(),
+		"replicas: got 10":   FloorConfig{Command: []string{"x"}, Dir: ".", Rounds: 1, Replicas: 10}.Validate(),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", want, err)

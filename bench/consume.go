@@ -35,7 +35,7 @@ func Consume(ctx context.Context, cfg ConsumeConfig) (*Result, error) {
 	defer c.close()
 	r := &Result{Kind: kindConsume, Config: cfg, Loop: fmt.Sprintf("CLOSED LOOP, %d consumers fetch as fast as answers come", len(c.readers))}
 	r.Environment = s.environment(ctx, "")
-	w, err := startWatch(cfg.BrokerPID)
+	w, err := startWatch(cfg.BrokerPIDs)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func E2E(ctx context.Context, cfg E2EConfig) (*Result, error) {
 	defer t.close()
 	r := &Result{Kind: kindE2E, Config: cfg, Loop: loopText(cfg.ProduceConfig), LatencyOf: latencyText(cfg.ProduceConfig, "consumed")}
 	r.Environment = s.environment(ctx, cfg.Acks)
-	w, err := startWatch(cfg.BrokerPID)
+	w, err := startWatch(cfg.BrokerPIDs)
 	if err != nil {
 		return nil, err
 	}

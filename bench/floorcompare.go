@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"weir/bench/floor"
 	"weir/bench/raw"
 )
 
@@ -21,6 +20,9 @@ type FloorConfig struct {
 	Dir     string   `json:"dir"`    // folder for the floor's files, on the broker's filesystem; removed again
 	Rounds  int      `json:"rounds"` // pairs of runs, broker and floor in turn; medians are reported
 	Sync    bool     `json:"sync"`   // the floor answers after fdatasync
+	// Replicas is how many floor processes store what is produced, and a majority of them before an
+	// answer; 0 is 1. Reads are always of one.
+	Replicas int `json:"replicas,omitempty"`
 }
 
 // Validate returns the first thing wrong with c.
@@ -32,6 +34,8 @@ func (c FloorConfig) Validate() error {
 		return errors.New("no folder for the floor's files")
 	case c.Rounds < 1 || c.Rounds > 99:
 		return fmt.Errorf("rounds: got %d, want 1 to 99", c.Rounds)
+	case c.Replicas < 0 || c.Replicas > maxFloorReplicas:
+		return fmt.Errorf("replicas: got %d, want 0 to %d", c.Replicas, maxFloorReplicas)
 	}
 	return nil
 }
@@ -81,7 +85,8 @@ func CompareFloor(ctx context.Context, cfg RawConfig, fc FloorConfig, produce bo
 	return r, nil
 }
 
-// RunFloor runs a raw load once against a floor process of its own; Result.Broker is that process.
+// RunFloor runs a raw load once against a floor process of its own, or several with Replicas;
+// Result.Broker is their sum.
 func RunFloor(ctx context.Context, cfg RawConfig, fc FloorConfig, produce bool) (*Result, error) {
 	if err := errors.Join(cfg.Validate(), fc.Validate()); err != nil {
 		return nil, err
@@ -91,24 +96,24 @@ func RunFloor(ctx context.Context, cfg RawConfig, fc FloorConfig, produce bool) 
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	serve := floor.Config{Dir: dir, Sync: fc.Sync}
-	if !produce {
-		serve.ReadBytes = int64(cfg.FetchBytes)
-		serve.ReadFileBytes = max(min(cfg.TotalBytes, 1<<30), serve.ReadBytes)
+	var processes *floorProcesses
+	if produce {
+		processes, err = startFloorReplicas(fc, dir)
+	} else {
+		processes, err = startFloorReader(cfg, fc, dir)
 	}
-	child, err := floor.StartChild(fc.Command, serve)
 	if err != nil {
 		return nil, err
 	}
 	r := &Result{Kind: "floor", Config: cfg, Loop: "CLOSED LOOP, as the broker's run"}
 	r.Environment = LocalEnvironment("raw")
-	err = measureRaw(ctx, cfg, r, child.PID, func(ctx context.Context, done raw.Done) error {
+	err = measureRaw(ctx, cfg, r, processes.pids(), func(ctx context.Context, done raw.Done) error {
 		if produce {
-			return raw.Produce(ctx, cfg.produce(child.Address, true), done)
+			return raw.Produce(ctx, cfg.produce(processes.leader.Address, true), done)
 		}
-		return raw.Consume(ctx, cfg.consume(child.Address, true), done)
+		return raw.Consume(ctx, cfg.consume(processes.leader.Address, true), done)
 	})
-	if err := errors.Join(err, child.Stop()); err != nil {
+	if err := errors.Join(err, processes.stop()); err != nil {
 		return nil, fmt.Errorf("floor: %w", err)
 	}
 	return r, nil

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -125,10 +126,10 @@ func parseStatus(b []byte) map[string]int64 {
 	return out
 }
 
-// ProcessUse is what a process used during a run, and its memory at the end.
+// ProcessUse is what a process used during a run, and its memory at the end; or several of them, summed.
 type ProcessUse struct {
-	PID                 int      `json:"pid"`
-	Name                string   `json:"name,omitempty"`
+	PIDs                []int    `json:"pids,omitempty"`
+	Name                string   `json:"name,omitempty"` // of the last one
 	UserSeconds         float64  `json:"user_seconds"`
 	SystemSeconds       float64  `json:"system_seconds"`
 	CPUSeconds          float64  `json:"cpu_seconds"`
@@ -151,7 +152,7 @@ func Use(pid int, before, after ProcessSample, bytes int64) (ProcessUse, error) 
 		return ProcessUse{}, fmt.Errorf("process %d ended during the run: its id has another process now", pid)
 	}
 	u := ProcessUse{
-		PID:                 pid,
+		PIDs:                []int{pid},
 		Name:                after.Name,
 		UserSeconds:         after.UserSeconds - before.UserSeconds,
 		SystemSeconds:       after.SystemSeconds - before.SystemSeconds,
@@ -170,8 +171,35 @@ func Use(pid int, before, after ProcessSample, bytes int64) (ProcessUse, error) 
 	return u, nil
 }
 
+// plus returns the sum of u and o, which moved bytes together. Memory that processes share counts in
+// each, except in PSSBytes.
+func (u ProcessUse) plus(o ProcessUse, bytes int64) ProcessUse {
+	sum := ProcessUse{
+		PIDs:                slices.Concat(u.PIDs, o.PIDs),
+		Name:                o.Name,
+		UserSeconds:         u.UserSeconds + o.UserSeconds,
+		SystemSeconds:       u.SystemSeconds + o.SystemSeconds,
+		PeakRSSBytes:        u.PeakRSSBytes + o.PeakRSSBytes,
+		RSSBytes:            u.RSSBytes + o.RSSBytes,
+		RSSAnonBytes:        u.RSSAnonBytes + o.RSSAnonBytes,
+		RSSFileBytes:        u.RSSFileBytes + o.RSSFileBytes,
+		PSSBytes:            u.PSSBytes + o.PSSBytes,
+		Threads:             u.Threads + o.Threads,
+		VoluntarySwitches:   u.VoluntarySwitches + o.VoluntarySwitches,
+		PreemptedSwitches:   u.PreemptedSwitches + o.PreemptedSwitches,
+		SwitchesApproximate: u.SwitchesApproximate || o.SwitchesApproximate,
+	}
+	sum.CPUSeconds = sum.UserSeconds + sum.SystemSeconds
+	sum.CPUSecondsPerGiB = ratio(sum.CPUSeconds, float64(bytes)/(1<<30))
+	return sum
+}
+
 func (u ProcessUse) text() string {
-	line := fmt.Sprintf("%.2f CPU-s (user %.2f, system %.2f)", u.CPUSeconds, u.UserSeconds, u.SystemSeconds)
+	line := ""
+	if len(u.PIDs) > 1 {
+		line = fmt.Sprintf("%d processes: ", len(u.PIDs))
+	}
+	line += fmt.Sprintf("%.2f CPU-s (user %.2f, system %.2f)", u.CPUSeconds, u.UserSeconds, u.SystemSeconds)
 	if u.CPUSecondsPerGiB != nil {
 		line += fmt.Sprintf(", %.3f CPU-s per GiB", *u.CPUSecondsPerGiB)
 	}
@@ -182,45 +210,4 @@ func (u ProcessUse) text() string {
 		line += fmt.Sprintf("; %d threads, context switches %s waited, %s preempted", u.Threads, thousands(u.VoluntarySwitches), thousands(u.PreemptedSwitches))
 	}
 	return line
-}
-
-// watch follows the broker and this process over a run.
-type watch struct {
-	brokerPID int
-	broker    ProcessSample
-	self      ProcessSample
-}
-
-func startWatch(brokerPID int) (*watch, error) {
-	w := &watch{brokerPID: brokerPID}
-	if brokerPID != 0 {
-		var err error
-		if w.broker, err = SampleProcess(brokerPID); err != nil {
-			return nil, fmt.Errorf("broker process: %w", err)
-		}
-	}
-	// Where there is no /proc the run goes on without the client's share.
-	w.self, _ = SampleProcess(os.Getpid())
-	return w, nil
-}
-
-func (w *watch) fill(r *Result) error {
-	if self, err := SampleProcess(os.Getpid()); err == nil {
-		if r.Client, err = Use(os.Getpid(), w.self, self, r.Bytes); err != nil {
-			return err
-		}
-	}
-	if w.brokerPID == 0 {
-		return nil
-	}
-	after, err := SampleProcess(w.brokerPID)
-	if err != nil {
-		return fmt.Errorf("broker process: %w", err)
-	}
-	use, err := Use(w.brokerPID, w.broker, after, r.Bytes)
-	if err != nil {
-		return err
-	}
-	r.Broker = &use
-	return nil
 }

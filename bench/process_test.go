@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -98,6 +99,39 @@ func TestUseRefusesAnotherProcess(t *testing.T) {
 	u, err := Use(7, ProcessSample{StartTicks: 1}, ProcessSample{StartTicks: 1, UserSeconds: 2}, 0)
 	if err != nil || u.CPUSecondsPerGiB != nil || u.CPUSeconds != 2 {
 		t.Errorf("without bytes: %+v, %v", u, err)
+	}
+}
+
+// TestUseOfSeveral: everything is summed, and CPU is for the bytes that they moved together.
+func TestUseOfSeveral(t *testing.T) {
+	one := ProcessUse{PIDs: []int{7}, UserSeconds: 1, SystemSeconds: 2, CPUSeconds: 3, PeakRSSBytes: 10, RSSBytes: 9, RSSAnonBytes: 8, RSSFileBytes: 7, PSSBytes: 6, Threads: 5, VoluntarySwitches: 4, PreemptedSwitches: 3}
+	two := ProcessUse{PIDs: []int{8}, Name: "weir", UserSeconds: 1, CPUSeconds: 1, PeakRSSBytes: 1, SwitchesApproximate: true}
+	got := one.plus(two, 2<<30)
+	want := ProcessUse{
+		PIDs: []int{7, 8}, Name: "weir", UserSeconds: 2, SystemSeconds: 2, CPUSeconds: 4, CPUSecondsPerGiB: pointer(2.0), PeakRSSBytes: 11, RSSBytes: 9,
+		RSSAnonBytes: 8, RSSFileBytes: 7, PSSBytes: 6, Threads: 5, VoluntarySwitches: 4, PreemptedSwitches: 3, SwitchesApproximate: true,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf(" got %+v\nwant %+v", got, want)
+	}
+	if text := got.text(); !strings.HasPrefix(text, "2 processes: 4.00 CPU-s") {
+		t.Errorf("got %s", text)
+	}
+}
+
+// TestWatchOfSeveral: a process that is watched twice counts twice.
+func TestWatchOfSeveral(t *testing.T) {
+	w, err := startWatch([]int{os.Getpid(), os.Getpid()})
+	if err != nil {
+		t.Skip("no /proc here")
+	}
+	r := &Result{Bytes: 1 << 30}
+	if err := w.fill(r); err != nil || len(r.Broker.PIDs) != 2 || r.Broker.RSSBytes < r.Client.RSSBytes || len(r.Client.PIDs) != 1 {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	w.brokers[1].before.StartTicks++
+	if err := w.fill(&Result{}); err == nil {
+		t.Error("a process that was replaced went unnoticed")
 	}
 }
 

@@ -36,7 +36,7 @@ func Produce(ctx context.Context, cfg ProduceConfig) (*Result, error) {
 	defer g.close()
 	r := &Result{Kind: kindProduce, Config: cfg, Loop: loopText(cfg), LatencyOf: latencyText(cfg, "acknowledged")}
 	r.Environment = s.environment(ctx, cfg.Acks)
-	w, err := startWatch(cfg.BrokerPID)
+	w, err := startWatch(cfg.BrokerPIDs)
 	if err != nil {
 		return nil, err
 	}

@@ -110,7 +110,7 @@ func runRaw(ctx context.Context, cfg RawConfig, r *Result, acks Acks, load func(
 	}
 	defer s.close()
 	r.Environment = s.environment(ctx, acks)
-	if err := measureRaw(ctx, cfg, r, cfg.BrokerPID, load); err != nil {
+	if err := measureRaw(ctx, cfg, r, cfg.BrokerPIDs, load); err != nil {
 		return nil, err
 	}
 	r.NotProven = append(r.Environment.notProven(),
@@ -119,14 +119,14 @@ func runRaw(ctx context.Context, cfg RawConfig, r *Result, acks Acks, load func(
 	return r, nil
 }
 
-// measureRaw runs load under the meter; pid is the process that serves it.
-func measureRaw(ctx context.Context, cfg RawConfig, r *Result, pid int, load func(context.Context, raw.Done) error) error {
+// measureRaw runs load under the meter; pids are the processes that serve it.
+func measureRaw(ctx context.Context, cfg RawConfig, r *Result, pids []int, load func(context.Context, raw.Done) error) error {
 	if cfg.Duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, cfg.Duration)
 		defer cancel()
 	}
-	w, err := startWatch(pid)
+	w, err := startWatch(pids)
 	if err != nil {
 		return err
 	}

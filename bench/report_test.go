@@ -52,10 +52,10 @@ func sampleResult(kind string) *Result {
 		ErrorTexts: []string{"MESSAGE_TOO_LARGE"},
 		Verify:     &VerifyReport{Checked: 200_000, Lost: 1, Complete: true, Unacknowledged: 3, Foreign: 2, Examples: []string{"producer 3 key number 0: sequence 7 is missing"}},
 		Broker: &ProcessUse{
-			PID: 42, Name: "weir", UserSeconds: 1, SystemSeconds: 0.5, CPUSeconds: 1.5, CPUSecondsPerGiB: pointer(7.864), PeakRSSBytes: 80 << 20,
+			PIDs: []int{42}, Name: "weir", UserSeconds: 1, SystemSeconds: 0.5, CPUSeconds: 1.5, CPUSecondsPerGiB: pointer(7.864), PeakRSSBytes: 80 << 20,
 			RSSBytes: 60 << 20, RSSAnonBytes: 20 << 20, RSSFileBytes: 40 << 20, PSSBytes: 58 << 20, Threads: 9, VoluntarySwitches: 12_345, PreemptedSwitches: 67,
 		},
-		Client: ProcessUse{PID: 43, UserSeconds: 2, SystemSeconds: 1, CPUSeconds: 3},
+		Client: ProcessUse{PIDs: []int{43}, UserSeconds: 2, SystemSeconds: 1, CPUSeconds: 3},
 		Floor: &FloorReport{
 			Rounds: 3, CPUSecondsPerGiB: 0.6, MiBPerSecond: 1800, BrokerCPU: 0.78, BrokerMiB: 1500,
 			CPURatio: pointer(1.3), ThroughputRatio: pointer(0.8333), CPURatios: []float64{1.28, 1.3, 1.35},

@@ -253,11 +253,11 @@ func TestRunErrors(t *testing.T) {
 	if _, err := Produce(t.Context(), c); err == nil || !strings.Contains(err.Error(), "UNKNOWN_TOPIC_OR_PARTITION") {
 		t.Errorf("no such topic: %v", err)
 	}
-	c.CreateTopic, c.BrokerPID = true, 1<<30
+	c.CreateTopic, c.BrokerPIDs = true, []int{1 << 30}
 	if _, err := Produce(t.Context(), c); err == nil || !strings.Contains(err.Error(), "broker process") {
 		t.Errorf("no such process: %v", err)
 	}
-	c.BrokerPID, c.HDRLogPath = 0, filepath.Join(t.TempDir(), "none", "run.hdr")
+	c.BrokerPIDs, c.HDRLogPath = nil, filepath.Join(t.TempDir(), "none", "run.hdr")
 	if _, err := Produce(t.Context(), c); err == nil || !strings.Contains(err.Error(), "hdr log") {
 		t.Errorf("no folder for the log: %v", err)
 	}
@@ -276,7 +276,7 @@ func TestRawLoads(t *testing.T) {
 	b := fakebroker.Start(t, fakebroker.Faults{})
 	c := DefaultRawConfig()
 	c.Brokers, c.Topic, c.Partitions, c.ReplicationFactor = []string{b.Addr}, "raw", 3, 1
-	c.BatchBytes, c.RecordBytes, c.TotalBytes, c.BrokerPID = 8<<10, 1000, 1<<20, os.Getpid()
+	c.BatchBytes, c.RecordBytes, c.TotalBytes, c.BrokerPIDs = 8<<10, 1000, 1<<20, []int{os.Getpid()}
 	p, err := RawProduce(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -304,7 +304,7 @@ func TestRawLoads(t *testing.T) {
 func TestCompareFloor(t *testing.T) {
 	b := fakebroker.Start(t, fakebroker.Faults{})
 	c := DefaultRawConfig()
-	c.Brokers, c.ReplicationFactor, c.TotalBytes, c.BrokerPID = []string{b.Addr}, 1, 4<<20, os.Getpid()
+	c.Brokers, c.ReplicationFactor, c.TotalBytes, c.BrokerPIDs = []string{b.Addr}, 1, 4<<20, []int{os.Getpid()}
 	for _, produce := range []bool{true, false} {
 		for _, sync := range []bool{false, true} {
 			dir := t.TempDir()
@@ -321,6 +321,31 @@ func TestCompareFloor(t *testing.T) {
 				t.Errorf("left behind: %v, %v", left, err)
 			}
 		}
+	}
+}
+
+// TestFloorReplicas runs a leader and two followers, each a process: all three have stored the load.
+func TestFloorReplicas(t *testing.T) {
+	c := DefaultRawConfig()
+	c.Brokers, c.TotalBytes = []string{"none"}, 4<<20
+	for _, sync := range []bool{false, true} {
+		dir := t.TempDir()
+		fc := FloorConfig{Command: []string{os.Args[0], floorVerb}, Dir: dir, Rounds: 1, Sync: sync, Replicas: 3}
+		r, err := RunFloor(t.Context(), c, fc, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Records == 0 || r.Errors != 0 || len(r.Broker.PIDs) != 3 {
+			t.Errorf("sync %v: got %+v by %+v", sync, r, r.Broker)
+		}
+		left, err := os.ReadDir(dir)
+		if err != nil || len(left) != 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	}
+	fc := FloorConfig{Command: []string{filepath.Join(t.TempDir(), "none")}, Dir: t.TempDir(), Rounds: 1, Replicas: 3}
+	if _, err := RunFloor(t.Context(), c, fc, true); err == nil {
+		t.Error("a floor that cannot start went unnoticed")
 	}
 }
 

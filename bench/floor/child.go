@@ -18,19 +18,26 @@ const startTimeout = 2 * time.Minute
 
 // Args returns the arguments that ParseArgs turns back into cfg: what a parent hands to its child.
 func Args(cfg Config) []string {
-	return []string{cfg.Dir, strconv.FormatBool(cfg.Sync), strconv.FormatInt(cfg.ReadFileBytes, 10), strconv.FormatInt(cfg.ReadBytes, 10)}
+	return []string{
+		cfg.Dir, strconv.FormatBool(cfg.Sync), strconv.FormatInt(cfg.ReadFileBytes, 10), strconv.FormatInt(cfg.ReadBytes, 10),
+		strings.Join(cfg.Followers, ","), strconv.FormatBool(cfg.Unsummed),
+	}
 }
 
 // ParseArgs reads what Args made.
 func ParseArgs(args []string) (Config, error) {
-	if len(args) != 4 {
-		return Config{}, fmt.Errorf("floor takes 4 arguments, got %d", len(args))
+	if len(args) != 6 {
+		return Config{}, fmt.Errorf("floor takes 6 arguments, got %d", len(args))
 	}
 	sync, err := strconv.ParseBool(args[1])
 	fileBytes, err2 := strconv.ParseInt(args[2], 10, 64)
 	readBytes, err3 := strconv.ParseInt(args[3], 10, 64)
-	cfg := Config{Dir: args[0], Sync: sync, ReadFileBytes: fileBytes, ReadBytes: readBytes}
-	return cfg, errors.Join(err, err2, err3)
+	unsummed, err4 := strconv.ParseBool(args[5])
+	cfg := Config{Dir: args[0], Sync: sync, ReadFileBytes: fileBytes, ReadBytes: readBytes, Unsummed: unsummed}
+	if args[4] != "" {
+		cfg.Followers = strings.Split(args[4], ",")
+	}
+	return cfg, errors.Join(err, err2, err3, err4)
 }
 
 // Main is what the child process calls with the arguments of Args: it serves until its standard input

@@ -213,12 +213,12 @@ func TestSyncErrorEndsTheConnection(t *testing.T) {
 }
 
 func TestArgsRoundTrip(t *testing.T) {
-	for _, want := range []Config{{Dir: "/d"}, {Dir: "with space", Sync: true, ReadFileBytes: 1 << 33, ReadBytes: 4096}} {
+	for _, want := range []Config{{Dir: "/d"}, {Dir: "with space", Sync: true, ReadFileBytes: 1 << 33, ReadBytes: 4096}, {Dir: "d", Followers: []string{"127.0.0.1:1", "127.0.0.1:2"}}, {Dir: "d", Unsummed: true}} {
 		if got, err := ParseArgs(Args(want)); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, %v, want %+v", got, err, want)
 		}
 	}
-	for _, bad := range [][]string{nil, {"d"}, {"d", "x", "0", "0"}, {"d", "true", "", "0"}, {"d", "true", "0", "y"}} {
+	for _, bad := range [][]string{nil, {"d"}, {"d", "true", "0", "0"}, {"d", "x", "0", "0", "", "false"}, {"d", "true", "", "0", "", "false"}, {"d", "true", "0", "y", "", "false"}, {"d", "true", "0", "0", "", ""}} {
 		if _, err := ParseArgs(bad); err == nil {
 			t.Errorf("%q was taken", bad)
 		}

@@ -1,7 +1,8 @@
 // Package floor is the least that a log server can do, to measure a real one against: frames from a
 // socket are checksummed and written to a preallocated file, answered with their correlation id, and
 // file ranges go back to the socket by sendfile. There is no protocol, no index, no offset and no
-// recovery; what a broker uses above this is what its promises cost.
+// recovery; what a broker uses above this is what its promises cost. With followers, which are such
+// servers too, it is the least that a replicated log can do.
 //
 // It runs as a process of its own, so that its CPU time can be read apart from the load's.
 package floor
@@ -41,6 +42,12 @@ type Config struct {
 	// answered from, ReadBytes at a time. It is written once, so that it is in the page cache.
 	ReadFileBytes int64
 	ReadBytes     int64
+
+	// Followers are the addresses of floor servers that store every frame too; a frame is answered once
+	// a majority has it, this server among them.
+	Followers []string
+	// Unsummed leaves the checksum out: the frames come from a leader, which has made it.
+	Unsummed bool
 }
 
 // Validate returns the first thing wrong with c.
@@ -140,11 +147,14 @@ func (s *Server) accept() {
 
 func (s *Server) serve(c *net.TCPConn) {
 	session := &connection{server: s, conn: c, writer: fileWriter{server: s}}
-	if s.syncer != nil {
-		session.acks = startAcks(c, s.syncer)
-		session.writer.settle = session.acks.pending.Wait
+	err := session.open()
+	if err == nil {
+		err = session.run()
 	}
-	s.note(session.run()) // before the peer can see the connection end, and close the server
+	if session.replicas != nil {
+		err = errors.Join(session.replicas.close(), err)
+	}
+	s.note(err) // before the peer can see the connection end, and close the server
 	c.Close()
 	if session.acks != nil {
 		session.acks.close()
@@ -164,16 +174,32 @@ func (s *Server) note(err error) {
 	}
 }
 
-// connection reads frames. buf holds one frame and the size of the next, which comes along in the same
-// read when it is there: one read a frame, nothing moved.
+// connection reads frames. buf holds one frame, its size in front, and the size of the next, which comes
+// along in the same read when it is there: one read a frame, nothing moved.
 type connection struct {
-	server *Server
-	conn   *net.TCPConn
-	writer fileWriter
-	acks   *acks // with Sync
-	buf    []byte
-	read   int64 // position in the file of fetches
-	head   [8]byte
+	server   *Server
+	conn     *net.TCPConn
+	writer   fileWriter
+	replicas *replicas // with Followers
+	acks     *acks     // with Sync, and no Followers
+	buf      []byte
+	read     int64 // position in the file of fetches
+	head     [8]byte
+}
+
+// open prepares what the server's config asks for.
+func (c *connection) open() (err error) {
+	cfg, syncer := c.server.cfg, c.server.syncer
+	switch {
+	case len(cfg.Followers) > 0:
+		if c.replicas, err = connectReplicas(c.conn, cfg.Followers); err == nil {
+			c.writer.settle = c.replicas.pending.Wait
+		}
+	case syncer != nil:
+		c.acks = startAcks(c.conn, syncer)
+		c.writer.settle = c.acks.pending.Wait
+	}
+	return err
 }
 
 func (c *connection) run() error {
@@ -190,33 +216,49 @@ func (c *connection) run() error {
 		if n < minFrameBytes || n > maxFrameBytes {
 			return fmt.Errorf("frame of %d bytes", n)
 		}
-		if int64(cap(c.buf)) < n+4 {
-			c.buf = make([]byte, n+4)
+		if int64(cap(c.buf)) < 4+n+4 {
+			c.buf = make([]byte, 4+n+4)
 		}
-		got, err := io.ReadAtLeast(c.conn, c.buf[:n+4], int(n))
+		copy(c.buf[:4], size[:])
+		got, err := io.ReadAtLeast(c.conn, c.buf[4:4+n+4], int(n))
 		if err != nil {
 			return err
 		}
-		if err := c.handle(c.buf[:n]); err != nil {
+		if err := c.handle(c.buf[:4+n]); err != nil {
 			return err
 		}
-		held = copy(size[:], c.buf[n:got])
+		held = copy(size[:], c.buf[4+n:4+got])
 	}
 }
 
-func (c *connection) handle(frame []byte) error {
+// handle takes a frame with its size in front.
+func (c *connection) handle(sized []byte) error {
+	frame := sized[4:]
 	if binary.BigEndian.Uint16(frame) == apiFetch && c.server.readFile != nil {
 		return c.send(frame[4:8])
 	}
-	// The sum goes into the answer, so that it cannot be left out.
-	sum := crc32.Checksum(frame, castagnoli)
+	correlation, sum := [4]byte(frame[4:8]), uint32(0)
+	if !c.server.cfg.Unsummed {
+		// The sum goes into the answer, so that it cannot be left out.
+		sum = crc32.Checksum(frame, castagnoli)
+	}
+	if c.replicas != nil {
+		// Followers write while this server does.
+		if err := c.replicas.send(sized, answer{correlation, sum}); err != nil {
+			return err
+		}
+	}
 	if err := c.writer.write(frame); err != nil {
 		return err
 	}
-	if c.acks != nil {
-		return c.acks.add(c.writer.file, [4]byte(frame[4:8]), sum)
+	switch {
+	case c.replicas != nil:
+		return c.replicas.storedHere(c.writer.file, c.server.syncer)
+	case c.acks != nil:
+		return c.acks.add(c.writer.file, correlation, sum)
+	default:
+		return writeAck(c.conn, correlation, sum)
 	}
-	return writeAck(c.conn, [4]byte(frame[4:8]), sum)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -24,10 +25,11 @@ var kafkaJVM = []string{
 	"-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true",
 }
 
-// kafkaPeer is one Apache Kafka node, broker and KRaft controller in one process.
+// kafkaPeer is Apache Kafka, each node broker and KRaft controller in one process.
 type kafkaPeer struct {
-	cache string
-	java  string // version line
+	cache   string
+	java    string // version line
+	brokers int
 }
 
 func (p *kafkaPeer) name() string { return nameKafka }
@@ -79,8 +81,12 @@ func kafkaPOM() string {
 }
 
 func (p *kafkaPeer) describe() (string, string) {
+	nodes := "one node"
+	if p.brokers > 1 {
+		nodes = fmt.Sprintf("%d nodes", p.brokers)
+	}
 	return "Apache Kafka " + kafkaVersion + ", " + p.java,
-		"KRaft, one node, broker defaults (deleted topics are removed after 1 s, so that they do not weigh on the next load); JVM " + strings.Join(kafkaJVM[:2], " ") + " and G1 as in kafka-server-start.sh, logging at WARN; topics with defaults (page cache) or flush.messages=1 (synced)"
+		"KRaft, " + nodes + ", broker defaults (deleted topics are removed after 1 s, so that they do not weigh on the next load); JVM " + strings.Join(kafkaJVM[:2], " ") + " and G1 as in kafka-server-start.sh, logging at WARN; topics with defaults (page cache) or flush.messages=1 (synced)"
 }
 
 func (p *kafkaPeer) promises() promises {
@@ -96,45 +102,72 @@ rootLogger.level=warn
 rootLogger.appenderRef.c.ref=C
 `
 
-func kafkaProperties(broker, controller int, data string) string {
+// kafkaProperties are those of node id, all but the folder; brokers and controllers are where the nodes
+// listen as either. Internal topics have a replica on each of one or three nodes, as by Kafka's defaults.
+func kafkaProperties(id int, brokers, controllers []string) string {
+	var voters []string
+	for i, address := range controllers {
+		voters = append(voters, fmt.Sprintf("%d@%s", i+1, address))
+	}
+	replicas := len(brokers)
+	alone := replicas == 1 // nodes that all end at once would wait for each other
 	return fmt.Sprintf(`process.roles=broker,controller
-node.id=1
-listeners=PLAINTEXT://127.0.0.1:%[1]d,CONTROLLER://127.0.0.1:%[2]d
-advertised.listeners=PLAINTEXT://127.0.0.1:%[1]d
+node.id=%[1]d
+listeners=PLAINTEXT://%[2]s,CONTROLLER://%[3]s
+advertised.listeners=PLAINTEXT://%[2]s
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-controller.quorum.voters=1@127.0.0.1:%[2]d
-log.dirs=%[3]s
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+controller.quorum.voters=%[4]s
+offsets.topic.replication.factor=%[5]d
+transaction.state.log.replication.factor=%[5]d
+transaction.state.log.min.isr=%[6]d
 log.segment.delete.delay.ms=1000
-`, broker, controller, data)
+controlled.shutdown.enable=%[7]t
+`, id, brokers[id-1], controllers[id-1], strings.Join(voters, ","), replicas, replicas/2+1, alone)
 }
 
 func (p *kafkaPeer) measure(ctx context.Context, s *sitting, dir string) error {
-	broker, err := pickPort()
-	controller, err2 := pickPort()
-	if err := errors.Join(err, err2); err != nil {
-		return err
-	}
-	properties, logging := filepath.Join(dir, "server.properties"), filepath.Join(dir, "log4j2.properties")
-	err = errors.Join(
-		os.WriteFile(properties, []byte(kafkaProperties(broker, controller, filepath.Join(dir, "data"))), 0o644),
-		os.WriteFile(logging, []byte(kafkaLogging), 0o644))
+	c, err := p.start(ctx, dir)
 	if err != nil {
 		return err
+	}
+	return errors.Join(s.kafkaLoads(ctx, p.name(), c, p.promises()), c.stop())
+}
+
+func (p *kafkaPeer) start(ctx context.Context, dir string) (cluster, error) {
+	addresses, err := pickAddresses(2 * p.brokers)
+	if err != nil {
+		return nil, err
+	}
+	brokers, controllers := addresses[:p.brokers], addresses[p.brokers:]
+	// All are formatted before the first starts, so that the time of start is that of the servers.
+	var commands []*exec.Cmd
+	for id := 1; id <= p.brokers; id++ {
+		cmd, err := p.format(ctx, filepath.Join(dir, strconv.Itoa(id)), kafkaProperties(id, brokers, controllers))
+		if err != nil {
+			return nil, err
+		}
+		commands = append(commands, cmd)
+	}
+	return startCluster(ctx, dir, brokers, commands)
+}
+
+// format makes a node's folder and returns the command that runs the node in it.
+func (p *kafkaPeer) format(ctx context.Context, home, properties string) (*exec.Cmd, error) {
+	config, logging := filepath.Join(home, "server.properties"), filepath.Join(home, "log4j2.properties")
+	err := errors.Join(
+		os.Mkdir(home, 0o755),
+		os.WriteFile(config, []byte(properties+"log.dirs="+filepath.Join(home, "data")+"\n"), 0o644),
+		os.WriteFile(logging, []byte(kafkaLogging), 0o644))
+	if err != nil {
+		return nil, err
 	}
 	java := append([]string{"-Dlog4j2.configurationFile=" + logging, "-cp", filepath.Join(p.libs(), "*")}, kafkaJVM...)
 	// Any 16 bytes in base64 are a cluster id.
-	if _, err := command(ctx, dir, nil, "java", append(java, "kafka.tools.StorageTool", "format", "-t", "d2VpcnBlZXJzYmVuY2gwMQ", "-c", properties)...); err != nil {
-		return err
+	if _, err := command(ctx, home, nil, "java", append(java, "kafka.tools.StorageTool", "format", "-t", "d2VpcnBlZXJzYmVuY2gwMQ", "-c", config)...); err != nil {
+		return nil, err
 	}
-	cmd := exec.Command("java", append(java, "kafka.Kafka", properties)...)
-	cmd.Dir = dir
-	srv, err := startServer(ctx, cmd, fmt.Sprintf("127.0.0.1:%d", broker), filepath.Join(dir, "kafka.txt"), answersKafka)
-	if err != nil {
-		return err
-	}
-	return errors.Join(s.kafkaLoads(ctx, p.name(), srv, p.promises()), srv.stop())
+	cmd := exec.Command("java", append(java, "kafka.Kafka", config)...)
+	cmd.Dir = home
+	return cmd, nil
 }

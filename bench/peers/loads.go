@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"weir/bench"
-	"weir/bench/raw"
 )
 
 const (
@@ -39,6 +39,7 @@ const (
 	metricCPU        = "broker CPU-s per GiB"
 	metricP50        = "p50 ms"
 	metricP99        = "p99 ms"
+	metricLag        = "generator late, p99 ms"
 	metricStart      = "start to first answer, ms"
 	metricIdle       = "memory idle after start, MiB"
 	metricPeak       = "memory peak, MiB"
@@ -58,12 +59,16 @@ type rawLoad struct {
 }
 
 func rawLoads(o options) []rawLoad {
-	return []rawLoad{
+	all := []rawLoad{
 		{name: loadRaw64, produce: true, batchBytes: 64 << 10, totalBytes: o.rawMiB << 20},
 		{name: loadRaw1024, produce: true, batchBytes: 1 << 20, totalBytes: o.rawMiB << 20},
 		{name: loadRawConsume, batchBytes: 64 << 10, totalBytes: o.rawMiB << 20},
 		{name: loadRawSynced, produce: true, synced: true, batchBytes: 64 << 10, totalBytes: o.syncMiB << 20},
 	}
+	if o.brokers > 1 { // a read is one broker's work, however many there are
+		all = slices.DeleteFunc(all, func(l rawLoad) bool { return !l.produce })
+	}
+	return all
 }
 
 // sitting gathers the measurements of all rounds.
@@ -105,68 +110,66 @@ func (s *sitting) measure(ctx context.Context, p peer, work string) error {
 	return p.measure(ctx, s, dir)
 }
 
-// answersKafka asks once for the API versions.
-func answersKafka(address string) error {
-	c, err := raw.Dial(address)
-	if err != nil {
-		return err
-	}
-	return c.Close()
-}
-
-// startedIdle notes the start of a server and its memory after a second without requests.
-func (s *sitting) startedIdle(ctx context.Context, peer string, srv *server) {
-	s.add(loadProcess, peer, metricStart, srv.started.Seconds()*1000)
+// startedIdle notes the start of a peer and its memory after a second without requests.
+func (s *sitting) startedIdle(ctx context.Context, peer string, c cluster) error {
+	s.add(loadProcess, peer, metricStart, c.started().Seconds()*1000)
 	select {
 	case <-time.After(time.Second):
 	case <-ctx.Done():
-		return
+		return ctx.Err()
 	}
-	if p, err := bench.SampleProcess(srv.pid); err == nil {
-		s.add(loadProcess, peer, metricIdle, mib(p.RSSBytes))
-	}
+	m, err := c.memory()
+	s.add(loadProcess, peer, metricIdle, mib(m.RSSBytes))
+	return err
 }
 
-// peak notes a server's memory at the end of its loads.
-func (s *sitting) peak(peer string, srv *server) error {
-	p, err := bench.SampleProcess(srv.pid)
-	if err != nil {
-		return err
-	}
-	s.add(loadProcess, peer, metricPeak, mib(p.PeakRSSBytes))
-	s.add(loadProcess, peer, metricPeakAnon, mib(p.RSSAnonBytes))
-	return nil
+// peak notes a peer's memory at the end of its loads.
+func (s *sitting) peak(peer string, c cluster) error {
+	m, err := c.memory()
+	s.add(loadProcess, peer, metricPeak, mib(m.PeakRSSBytes))
+	s.add(loadProcess, peer, metricPeakAnon, mib(m.RSSAnonBytes))
+	return err
 }
 
 func mib(n int64) float64 { return float64(n) / (1 << 20) }
 
-// kafkaLoads runs every load on a broker that speaks the Kafka protocol.
-func (s *sitting) kafkaLoads(ctx context.Context, peer string, srv *server, p promises) error {
-	s.startedIdle(ctx, peer, srv)
-	k := &kafkaSide{sitting: s, peer: peer, srv: srv, promises: p}
-	for _, step := range []func(context.Context) error{k.warmUp, k.rawProduceConsume, k.client, k.latency, k.synced} {
+// kafkaLoads runs every load on brokers that speak the Kafka protocol.
+func (s *sitting) kafkaLoads(ctx context.Context, peer string, c cluster, p promises) error {
+	if err := s.startedIdle(ctx, peer, c); err != nil {
+		return err
+	}
+	k := &kafkaSide{sitting: s, peer: peer, cluster: c, promises: p}
+	steps := []func(context.Context) error{k.warmUp, k.rawProduceConsume, k.client, k.latency, k.synced}
+	if len(c) > 1 {
+		steps = []func(context.Context) error{k.warmUp, k.rawReplicated, k.latency, k.acknowledgements}
+	}
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	return s.peak(peer, srv)
+	return s.peak(peer, c)
 }
 
 type kafkaSide struct {
 	*sitting
 	peer     string
-	srv      *server
+	cluster  cluster
 	promises promises
 	topics   int
 }
 
 // target returns a new topic with configs.
-func (k *kafkaSide) target(configs map[string]string) bench.Target {
+func (k *kafkaSide) target(ctx context.Context, configs map[string]string) (bench.Target, error) {
 	k.topics++
-	return bench.Target{
-		Brokers: []string{k.srv.address}, Topic: fmt.Sprintf("peers-%d", k.topics), CreateTopic: true,
-		Partitions: k.o.partitions, ReplicationFactor: 1, TopicConfigs: configs, BrokerPID: k.srv.pid,
+	t := bench.Target{
+		Brokers: k.cluster.addresses(), Topic: fmt.Sprintf("peers-%d", k.topics), CreateTopic: true,
+		Partitions: k.o.partitions, ReplicationFactor: len(k.cluster), TopicConfigs: configs, BrokerPIDs: k.cluster.pids(),
 	}
+	if len(k.cluster) == 1 {
+		return t, nil
+	}
+	return t, k.replicate(ctx, &t)
 }
 
 // drop deletes a topic, so that its dirty pages do not weigh on what comes next.
@@ -182,14 +185,18 @@ func (k *kafkaSide) drop(ctx context.Context, t bench.Target) error {
 
 func (s *sitting) raw(l rawLoad, t bench.Target) bench.RawConfig {
 	cfg := bench.DefaultRawConfig()
-	cfg.Target, cfg.Connections, cfg.RecordBytes = t, clients, recordBytes
+	// Each broker leads partitions, and a connection is to one of them.
+	cfg.Target, cfg.Connections, cfg.RecordBytes = t, max(clients, s.o.brokers), recordBytes
 	cfg.BatchBytes, cfg.TotalBytes = l.batchBytes, l.totalBytes
 	return cfg
 }
 
 // warmUp moves bytes both ways through both clients until a just-in-time compiler has seen it all.
 func (k *kafkaSide) warmUp(ctx context.Context) error {
-	t := k.target(k.promises.cached)
+	t, err := k.target(ctx, k.promises.cached)
+	if err != nil {
+		return err
+	}
 	cfg := k.raw(rawLoad{batchBytes: 64 << 10, totalBytes: k.o.warmupMiB << 20}, t)
 	if _, err := bench.RawProduce(ctx, cfg); err != nil {
 		return err
@@ -209,10 +216,14 @@ func (k *kafkaSide) rawProduceConsume(ctx context.Context) error {
 		if l.synced {
 			continue
 		}
-		t, run := k.target(k.promises.cached), bench.RawProduce
-		if !l.produce {
-			// What the first load wrote is read.
-			t, run = filled, bench.RawConsume
+		// What the first load wrote is read.
+		t, run := filled, bench.RawConsume
+		if l.produce {
+			var err error
+			if t, err = k.target(ctx, k.promises.cached); err != nil {
+				return err
+			}
+			run = bench.RawProduce
 		}
 		r, err := run(ctx, k.raw(l, t))
 		if err != nil {
@@ -239,7 +250,10 @@ func (k *kafkaSide) produce(t bench.Target, records int64) bench.ProduceConfig {
 
 // client runs the full client both ways on one topic.
 func (k *kafkaSide) client(ctx context.Context) error {
-	t := k.target(k.promises.cached)
+	t, err := k.target(ctx, k.promises.cached)
+	if err != nil {
+		return err
+	}
 	r, err := bench.Produce(ctx, k.produce(t, k.o.records))
 	if err != nil {
 		return err
@@ -262,21 +276,36 @@ func (k *kafkaSide) client(ctx context.Context) error {
 
 // latency runs the open loop.
 func (k *kafkaSide) latency(ctx context.Context) error {
-	t := k.target(k.promises.cached)
-	cfg := k.produce(t, 0)
-	cfg.Rate, cfg.Duration, cfg.Linger = k.o.rate, time.Duration(k.o.seconds)*time.Second, 0
+	t, err := k.target(ctx, k.promises.cached)
+	if err != nil {
+		return err
+	}
+	if err := k.openLoop(ctx, loadLatency, k.produce(t, 0), k.o.rate); err != nil {
+		return err
+	}
+	return k.drop(ctx, t)
+}
+
+// openLoop runs a load of rate records a second and notes its latencies.
+func (k *kafkaSide) openLoop(ctx context.Context, load string, cfg bench.ProduceConfig, rate float64) error {
+	cfg.Rate, cfg.Records, cfg.Duration, cfg.Linger = rate, 0, time.Duration(k.o.seconds)*time.Second, 0
 	r, err := bench.Produce(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	if !r.OK() {
-		return fmt.Errorf("%s: %v", loadLatency, r.ErrorTexts)
+		return fmt.Errorf("%s: %v", load, r.ErrorTexts)
 	}
-	k.result(loadLatency, k.peer, r)
-	k.add(loadLatency, k.peer, metricP50, float64(r.Latency.P50)/1000)
-	k.add(loadLatency, k.peer, metricP99, float64(r.Latency.P99)/1000)
-	return k.drop(ctx, t)
+	k.result(load, k.peer, r)
+	k.add(load, k.peer, metricP50, millis(r.Latency.P50))
+	k.add(load, k.peer, metricP99, millis(r.Latency.P99))
+	if r.SendLag != nil {
+		k.add(load, k.peer, metricLag, millis(r.SendLag.P99))
+	}
+	return nil
 }
+
+func millis(micros int64) float64 { return float64(micros) / 1000 }
 
 // synced runs with the promise that an answer means "on disk".
 func (k *kafkaSide) synced(ctx context.Context) error {
@@ -284,7 +313,10 @@ func (k *kafkaSide) synced(ctx context.Context) error {
 		if !l.synced {
 			continue
 		}
-		t := k.target(k.promises.synced)
+		t, err := k.target(ctx, k.promises.synced)
+		if err != nil {
+			return err
+		}
 		r, err := bench.RawProduce(ctx, k.raw(l, t))
 		if err != nil {
 			return fmt.Errorf("%s: %w", l.name, err)
@@ -294,7 +326,10 @@ func (k *kafkaSide) synced(ctx context.Context) error {
 			return err
 		}
 	}
-	t := k.target(k.promises.synced)
+	t, err := k.target(ctx, k.promises.synced)
+	if err != nil {
+		return err
+	}
 	r, err := bench.Produce(ctx, k.produce(t, k.o.syncMiB<<10))
 	if err != nil {
 		return err

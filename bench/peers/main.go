@@ -1,5 +1,6 @@
 // Command peers runs the same loads against Weir, Apache Kafka, NATS JetStream and the floor program in
-// one sitting, and writes a table of ratios.
+// one sitting, and writes a table of ratios. With -brokers 3 Weir and Kafka are clusters of three, and
+// the floor replicates.
 //
 // Each round starts one server after the other in an empty folder, warms it up, runs every load and
 // stops it; the order turns from round to round, and medians over the rounds are compared. Servers
@@ -48,6 +49,7 @@ func main() {
 
 // options are the flags.
 type options struct {
+	brokers    int
 	peers      string
 	weir       string
 	cache      string
@@ -70,6 +72,7 @@ func parse(args []string) (options, error) {
 	}
 	var o options
 	f := flag.NewFlagSet("peers", flag.ContinueOnError)
+	f.IntVar(&o.brokers, "brokers", 1, "brokers of each server, 1 or 3; with 3 some of the other defaults are smaller, and NATS has no part")
 	f.StringVar(&o.peers, "peers", "weir,floor,kafka,nats", "servers to run, in the order of the first round")
 	f.StringVar(&o.weir, "weir", "", "weir binary (default: built from ./cmd/weir)")
 	f.StringVar(&o.cache, "cache", filepath.Join(cache, "weir-peers"), "folder for the peers' jars and programs")
@@ -86,19 +89,55 @@ func parse(args []string) (options, error) {
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	return o, o.validate()
+	if o.brokers > 1 {
+		given := map[string]bool{}
+		f.Visit(func(g *flag.Flag) { given[g.Name] = true })
+		for name, value := range replicatedDefaults {
+			if !given[name] {
+				err = errors.Join(err, f.Set(name, value))
+			}
+		}
+	}
+	return o, errors.Join(err, o.validate())
+}
+
+// replicatedDefaults are those with three brokers. Every byte is written three times on one machine: with
+// less of them, a load's dirty pages stay below the tenth of memory from which on the kernel writes them
+// back beside the load.
+var replicatedDefaults = map[string]string{
+	"peers":      "weir,floor,kafka",
+	"out":        filepath.Join("bench", "RESULTS-3.md"),
+	"raw-mib":    "512",
+	"records":    "500000",
+	"seconds":    "8",
+	"warmup-mib": "512",
+	"partitions": "3",
 }
 
 func (o options) validate() error {
 	for _, name := range o.names() {
-		if !slices.Contains([]string{nameWeir, nameFloor, nameKafka, nameNATS}, name) {
-			return fmt.Errorf("no peer is called %q", name)
+		if !slices.Contains(o.columns(), name) {
+			return fmt.Errorf("no peer of %d brokers is called %q", o.brokers, name)
 		}
+	}
+	if o.brokers != 1 && o.brokers != 3 {
+		return fmt.Errorf("brokers: got %d, want 1 or 3", o.brokers)
+	}
+	if o.partitions%o.brokers != 0 {
+		return fmt.Errorf("partitions: got %d, want a multiple of %d, so that the brokers lead equally many", o.partitions, o.brokers)
 	}
 	if o.rounds < 1 || o.rawMiB < 1 || o.records < 1 || o.syncMiB < 1 || o.rate <= 0 || o.seconds < 1 || o.warmupMiB < 1 || o.partitions < 1 {
 		return errors.New("counts must be at least 1")
 	}
 	return nil
+}
+
+// columns are the peers that a table can have.
+func (o options) columns() []string {
+	if o.brokers > 1 {
+		return []string{nameWeir, nameFloor, nameKafka}
+	}
+	return []string{nameWeir, nameFloor, nameKafka, nameNATS}
 }
 
 func (o options) names() []string { return strings.Split(o.peers, ",") }
@@ -142,11 +181,11 @@ func prepare(ctx context.Context, o options, work string) ([]peer, error) {
 		var p peer
 		switch name {
 		case nameWeir:
-			p = &weirPeer{binary: o.weir}
+			p = &weirPeer{binary: o.weir, brokers: o.brokers}
 		case nameFloor:
-			p = &floorPeer{}
+			p = &floorPeer{replicas: o.brokers}
 		case nameKafka:
-			p = &kafkaPeer{cache: filepath.Join(o.cache, "kafka-"+kafkaVersion)}
+			p = &kafkaPeer{cache: filepath.Join(o.cache, "kafka-"+kafkaVersion), brokers: o.brokers}
 		case nameNATS:
 			p = &natsPeer{cache: filepath.Join(o.cache, "nats-"+natsServerVersion+"-"+natsCLIVersion)}
 		}

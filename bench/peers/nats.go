@@ -56,15 +56,15 @@ func (p *natsPeer) measure(ctx context.Context, s *sitting, dir string) error {
 }
 
 func (p *natsPeer) measureMode(ctx context.Context, s *sitting, dir string, synced bool) error {
-	port, err := pickPort()
+	addresses, err := pickAddresses(1)
 	if err != nil {
 		return err
 	}
-	store := filepath.Join(dir, "data")
+	address, store := addresses[0], filepath.Join(dir, "data")
 	if err := os.MkdirAll(store, 0o755); err != nil {
 		return err
 	}
-	config := fmt.Sprintf("listen: 127.0.0.1:%d\njetstream {\n  store_dir: %q\n", port, store)
+	config := fmt.Sprintf("listen: %s\njetstream {\n  store_dir: %q\n", address, store)
 	if synced {
 		config += "  sync_interval: always\n"
 	}
@@ -73,7 +73,7 @@ func (p *natsPeer) measureMode(ctx context.Context, s *sitting, dir string, sync
 		return err
 	}
 	cmd := exec.Command(filepath.Join(p.cache, "nats-server"), "-c", path)
-	srv, err := startServer(ctx, cmd, fmt.Sprintf("127.0.0.1:%d", port), filepath.Join(dir, "nats.txt"), greetsNATS)
+	srv, err := startServer(ctx, cmd, address, filepath.Join(dir, "nats.txt"), greetsNATS)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,9 @@ func greetsNATS(address string) error {
 }
 
 func (p *natsPeer) cachedLoads(ctx context.Context, s *sitting, srv *server) error {
-	s.startedIdle(ctx, p.name(), srv)
+	if err := s.startedIdle(ctx, p.name(), cluster{srv}); err != nil {
+		return err
+	}
 	warm := p.pub("async", s.o.warmupMiB<<10)
 	if _, err := p.bench(ctx, srv, warm); err != nil {
 		return err
@@ -123,7 +125,7 @@ func (p *natsPeer) cachedLoads(ctx context.Context, s *sitting, srv *server) err
 			return err
 		}
 	}
-	return s.peak(p.name(), srv)
+	return s.peak(p.name(), cluster{srv})
 }
 
 func (p *natsPeer) syncedLoads(ctx context.Context, s *sitting, srv *server) error {

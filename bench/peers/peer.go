@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -40,7 +41,8 @@ type server struct {
 	address string
 	pid     int
 	logPath string
-	started time.Duration // from start to the first answer
+	begin   time.Time
+	started time.Duration // from begin to the first answer
 }
 
 // Waits for a server.
@@ -51,36 +53,63 @@ const (
 
 // startServer runs cmd and waits until ready answers without an error. Output goes to logPath.
 func startServer(ctx context.Context, cmd *exec.Cmd, address, logPath string, ready func(address string) error) (*server, error) {
+	s, err := launch(cmd, address, logPath)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.await(ctx, ready); err != nil {
+		return nil, errors.Join(err, s.end())
+	}
+	return s, nil
+}
+
+func launch(cmd *exec.Cmd, address, logPath string) (*server, error) {
 	log, err := os.Create(logPath)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
-	begin := time.Now()
+	s := &server{cmd: cmd, exited: make(chan struct{}), address: address, logPath: logPath, begin: time.Now()}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	s := &server{cmd: cmd, exited: make(chan struct{}), address: address, pid: cmd.Process.Pid, logPath: logPath}
+	s.pid = cmd.Process.Pid
 	go func() {
 		s.err = cmd.Wait()
 		close(s.exited)
 	}()
+	return s, nil
+}
+
+// await returns once ready answers without an error; on an error of its own the process may still run.
+func (s *server) await(ctx context.Context, ready func(address string) error) error {
 	for {
-		if err = ready(address); err == nil {
-			s.started = time.Since(begin)
-			return s, nil
+		err := ready(s.address)
+		if err == nil {
+			s.started = time.Since(s.begin)
+			return nil
 		}
 		select {
 		case <-s.exited:
-			return nil, fmt.Errorf("ended at the start: %v: %s", s.err, s.tail())
+			return fmt.Errorf("ended at the start: %v: %s", s.err, s.tail())
 		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), s.stop())
+			return ctx.Err()
 		case <-time.After(2 * time.Millisecond):
 		}
-		if time.Since(begin) > readyTimeout {
-			return nil, errors.Join(fmt.Errorf("no answer after %v: %w: %s", readyTimeout, err, s.tail()), s.stop())
+		if time.Since(s.begin) > readyTimeout {
+			return fmt.Errorf("no answer after %v: %w: %s", readyTimeout, err, s.tail())
 		}
+	}
+}
+
+// end stops the process if it still runs.
+func (s *server) end() error {
+	select {
+	case <-s.exited:
+		return nil
+	default:
+		return s.stop()
 	}
 }
 
@@ -113,18 +142,25 @@ func (s *server) tail() string {
 	return strings.TrimSpace(string(b[max(0, len(b)-2000):]))
 }
 
-// pickPort returns a free loopback port below the range that the kernel gives to clients, so that no
-// outgoing connection takes it between the picking and the listening.
-func pickPort() (int, error) {
-	for range 100 {
-		port := 20_000 + rand.IntN(10_000)
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
+// pickAddresses returns n loopback addresses with free ports below the range that the kernel gives to
+// clients, so that no outgoing connection takes one between the picking and the listening.
+func pickAddresses(n int) ([]string, error) {
+	var held []io.Closer // until all are picked, so that none is picked twice
+	var picked []string
+	for tries := 100 * n; len(picked) < n && tries > 0; tries-- {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000)))
+		if err == nil {
+			held, picked = append(held, ln), append(picked, ln.Addr().String())
 		}
-		return port, ln.Close()
 	}
-	return 0, errors.New("no free port between 20000 and 30000")
+	var errs []error
+	for _, ln := range held {
+		errs = append(errs, ln.Close())
+	}
+	if len(picked) < n {
+		errs = append(errs, fmt.Errorf("%d of %d free ports between 20000 and 30000", len(picked), n))
+	}
+	return picked, errors.Join(errs...)
 }
 
 // command runs a program that fetches or builds and returns its output.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -56,16 +55,21 @@ func TestKafkaPOM(t *testing.T) {
 	}
 }
 
-func TestPickPort(t *testing.T) {
-	port, err := pickPort()
-	if err != nil || port < 20_000 || port >= 30_000 {
-		t.Fatalf("got %d, %v", port, err)
+func TestPickAddresses(t *testing.T) {
+	picked, err := pickAddresses(50)
+	if err != nil || len(picked) != 50 {
+		t.Fatalf("got %v, %v", picked, err)
 	}
-	ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err != nil {
-		t.Fatalf("a picked port is taken: %v", err)
+	for _, address := range picked { // held until the end of the test: none may come twice
+		ln, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatalf("a picked address is taken: %v", err)
+		}
+		defer ln.Close()
+		if port := ln.Addr().(*net.TCPAddr).Port; port < 20_000 || port >= 30_000 {
+			t.Errorf("port %d", port)
+		}
 	}
-	ln.Close()
 }
 
 // TestServer: waits for the answer, is ended by its process id, and a failed start tells the output.

@@ -23,26 +23,29 @@ const (
 )
 
 func rows() []row {
+	out := measuredBy([]string{metricThroughput, metricCPU},
+		row{load: loadRaw64, promise: promiseCached},
+		row{load: loadRaw1024, promise: promiseCached},
+		row{load: loadRawConsume, promise: "reads"},
+		row{load: loadClient, promise: promiseCached, alternative: loadNATSFast},
+		row{load: loadClientConsume, promise: "reads"},
+		row{load: loadRawSynced, promise: promiseSynced},
+		row{load: loadNATSSynced, promise: promiseSynced})
+	out = append(out, measuredBy([]string{metricP50, metricP99, metricCPU}, row{load: loadLatency, promise: promiseCached})...)
+	return append(out, processRows()...)
+}
+
+func processRows() []row {
+	return measuredBy([]string{metricStart, metricIdle, metricPeak, metricPeakAnon}, row{load: loadProcess, promise: absent})
+}
+
+// measuredBy returns each load's row once for each metric.
+func measuredBy(metrics []string, loads ...row) []row {
 	var out []row
-	for _, l := range []row{
-		{load: loadRaw64, promise: promiseCached},
-		{load: loadRaw1024, promise: promiseCached},
-		{load: loadRawConsume, promise: "reads"},
-		{load: loadClient, promise: promiseCached, alternative: loadNATSFast},
-		{load: loadClientConsume, promise: "reads"},
-		{load: loadRawSynced, promise: promiseSynced},
-		{load: loadNATSSynced, promise: promiseSynced},
-	} {
-		for _, m := range []string{metricThroughput, metricCPU} {
-			l.metric = m
+	for _, l := range loads {
+		for _, l.metric = range metrics {
 			out = append(out, l)
 		}
-	}
-	for _, m := range []string{metricP50, metricP99, metricCPU} {
-		out = append(out, row{load: loadLatency, metric: m, promise: promiseCached})
-	}
-	for _, m := range []string{metricStart, metricIdle, metricPeak, metricPeakAnon} {
-		out = append(out, row{load: loadProcess, metric: m, promise: "—"})
 	}
 	return out
 }
@@ -64,7 +67,11 @@ func (s *sitting) median(r row, peer string) (float64, bool) {
 // markdown writes the whole report.
 func (s *sitting) markdown(peers []peer) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Weir beside its peers\n\nWritten by `make bench-peers`; do not edit. %s, one sitting of %d rounds, servers in turn, medians.\n\n", s.started.UTC().Format("2006-01-02 15:04 MST"), s.o.rounds)
+	title := "Weir beside its peers"
+	if s.o.brokers > 1 {
+		title += fmt.Sprintf(", %d brokers each", s.o.brokers)
+	}
+	fmt.Fprintf(&b, "# %s\n\nWritten by `make bench-peers`; do not edit. %s, one sitting of %d rounds, servers in turn, medians.\n\n", title, s.started.UTC().Format("2006-01-02 15:04 MST"), s.o.rounds)
 	fmt.Fprintf(&b, "    go run ./bench/peers%s\n\n", flags(s.args))
 	e := s.env
 	fmt.Fprintf(&b, "%s, %d cores, %s of memory, %s, %s; %s. Load and server share the machine and its loopback device.\n\n", e.CPU, e.Cores, gib(e.Memory), e.Kernel, e.Go, e.Client)
@@ -73,8 +80,14 @@ func (s *sitting) markdown(peers []peer) string {
 		version, settings := p.describe()
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", p.name(), version, settings)
 	}
-	s.table(&b)
-	s.notes(&b)
+	if s.o.brokers > 1 {
+		s.table(&b, replicatedRows())
+		s.syncCost(&b)
+		s.replicatedNotes(&b)
+	} else {
+		s.table(&b, rows())
+		s.notes(&b)
+	}
 	s.everyRound(&b)
 	return b.String()
 }
@@ -88,11 +101,21 @@ func flags(args []string) string {
 
 func gib(n int64) string { return fmt.Sprintf("%.0f GiB", float64(n)/(1<<30)) }
 
-func (s *sitting) table(b *strings.Builder) {
-	columns := []string{nameWeir, nameFloor, nameKafka, nameNATS}
+// titles of columns.
+var titles = map[string]string{nameWeir: "Weir", nameFloor: "floor", nameKafka: "Kafka", nameNATS: "NATS"}
+
+func (s *sitting) table(b *strings.Builder, rows []row) {
+	columns := s.o.columns()
+	var names, ratios []string
+	for _, peer := range columns {
+		names = append(names, titles[peer])
+		if peer != nameWeir {
+			ratios = append(ratios, titles[nameWeir]+" / "+titles[peer])
+		}
+	}
 	fmt.Fprintf(b, "\n## Medians and ratios\n\nA ratio is Weir's median divided by the other's: above 1 is better for throughput, below 1 for all else.\n\n")
-	fmt.Fprintf(b, "| load | promise | metric | Weir | floor | Kafka | NATS | Weir / floor | Weir / Kafka | Weir / NATS |\n|---|---|---|--:|--:|--:|--:|--:|--:|--:|\n")
-	for _, r := range rows() {
+	fmt.Fprintf(b, "| load | promise | metric | %s | %s |\n|---|---|---|%s\n", strings.Join(names, " | "), strings.Join(ratios, " | "), strings.Repeat("--:|", len(names)+len(ratios)))
+	for _, r := range rows {
 		var cells, against []string
 		mine, have := s.median(r, nameWeir)
 		for _, peer := range columns {

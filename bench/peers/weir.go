@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
-// weirPeer is a single Weir broker with default settings.
+// weirPeer is a Weir broker with default settings, or a cluster of them.
 type weirPeer struct {
 	binary  string // built when empty
+	brokers int
 	version string
 }
 
@@ -30,7 +32,11 @@ func (p *weirPeer) prepare(ctx context.Context, work string) error {
 }
 
 func (p *weirPeer) describe() (string, string) {
-	return p.version, "defaults; topics with write.caching=true and, as Kafka's default, flush.ms=never (page cache), or write.caching=false (synced)"
+	nodes := "one broker"
+	if p.brokers > 1 {
+		nodes = fmt.Sprintf("%d brokers, each a process", p.brokers)
+	}
+	return p.version, nodes + ", defaults; topics with write.caching=true and, as Kafka's default, flush.ms=never (page cache), or write.caching=false (synced)"
 }
 
 // promises are the topic configs that stand for the two promises.
@@ -42,15 +48,35 @@ func (p *weirPeer) promises() promises {
 }
 
 func (p *weirPeer) measure(ctx context.Context, s *sitting, dir string) error {
-	port, err := pickPort()
+	c, err := p.start(ctx, dir)
 	if err != nil {
 		return err
 	}
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	cmd := exec.Command(p.binary, "start", "--data", filepath.Join(dir, "data"), "--listen", address)
-	srv, err := startServer(ctx, cmd, address, filepath.Join(dir, "weir.txt"), answersKafka)
+	return errors.Join(s.kafkaLoads(ctx, p.name(), c, p.promises()), c.stop())
+}
+
+func (p *weirPeer) start(ctx context.Context, dir string) (cluster, error) {
+	addresses, err := pickAddresses(2 * p.brokers)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(s.kafkaLoads(ctx, p.name(), srv, p.promises()), srv.stop())
+	clients, peers := addresses[:p.brokers], addresses[p.brokers:]
+	var commands []*exec.Cmd
+	for id := 1; id <= p.brokers; id++ {
+		commands = append(commands, exec.Command(p.binary, weirArgs(dir, id, clients, peers)...))
+	}
+	return startCluster(ctx, dir, clients, commands)
+}
+
+// weirArgs are the arguments of broker id; clients and peers are where the brokers listen for either.
+func weirArgs(dir string, id int, clients, peers []string) []string {
+	args := []string{"start", "--data", filepath.Join(dir, strconv.Itoa(id)), "--listen", clients[id-1]}
+	if len(clients) == 1 {
+		return args
+	}
+	args = append(args, "--node-id", strconv.Itoa(id), "--peer-listen", peers[id-1])
+	if id > 1 {
+		args = append(args, "--join", peers[0])
+	}
+	return args
 }

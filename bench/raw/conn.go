@@ -151,6 +151,22 @@ func (c *Conn) receive(correlation int32, buf []byte, maxBytes int) ([]byte, err
 	return buf, err
 }
 
+// Brokers returns how many brokers the one at address tells its clients of.
+func Brokers(address string) (int, error) {
+	c, err := Dial(address)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = []kmsg.MetadataRequestTopic{} // none, where nil would be all
+	resp := kmsg.NewPtrMetadataResponse()
+	if err := c.call(req, resp); err != nil {
+		return 0, err
+	}
+	return len(resp.Brokers), nil
+}
+
 // leader is where a partition is led.
 type leader struct {
 	partition int32

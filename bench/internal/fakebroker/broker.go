@@ -95,10 +95,13 @@ func (b *Broker) Batches() int {
 	return b.batches
 }
 
-// Config returns a topic's config as it was created.
+// Config returns a topic's config as it was created, nothing of a topic that is not there.
 func (b *Broker) Config(name, key string) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.topics[name] == nil {
+		return ""
+	}
 	return b.topics[name].configs[key]
 }
 
@@ -110,7 +113,7 @@ func (b *Broker) End(name string, index int) int64 {
 }
 
 // maxVersions are the versions served: the last that name topics by name.
-var maxVersions = map[int16]int16{0: 9, 1: 12, 2: 7, 3: 9, 18: 5, 19: 5, 22: 4, 32: 4}
+var maxVersions = map[int16]int16{0: 9, 1: 12, 2: 7, 3: 9, 18: 5, 19: 5, 20: 5, 22: 4, 32: 4}
 
 func (b *Broker) serve(c net.Conn) {
 	defer c.Close()
@@ -168,6 +171,8 @@ func (b *Broker) handle(req kmsg.Request) kmsg.Response {
 		return b.metadata(req)
 	case *kmsg.CreateTopicsRequest:
 		return b.create(req)
+	case *kmsg.DeleteTopicsRequest:
+		return b.remove(req)
 	case *kmsg.ProduceRequest:
 		return b.produce(req)
 	case *kmsg.FetchRequest:
@@ -233,6 +238,22 @@ func (b *Broker) create(req *kmsg.CreateTopicsRequest) kmsg.Response {
 			}
 			b.topics[t.Topic] = made
 		}
+		resp.Topics = append(resp.Topics, r)
+	}
+	return resp
+}
+
+func (b *Broker) remove(req *kmsg.DeleteTopicsRequest) kmsg.Response {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	resp := kmsg.NewPtrDeleteTopicsResponse()
+	for _, name := range req.TopicNames {
+		r := kmsg.NewDeleteTopicsResponseTopic()
+		r.Topic = &name
+		if b.topics[name] == nil {
+			r.ErrorCode = kerr.UnknownTopicOrPartition.Code
+		}
+		delete(b.topics, name)
 		resp.Topics = append(resp.Topics, r)
 	}
 	return resp

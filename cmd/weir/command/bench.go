@@ -26,7 +26,7 @@ func newBench(s *Streams) *cobra.Command {
 the broker's process used. It drives any broker that speaks Kafka's protocol. What a run does not prove
 stands below its figures.
 
-  weir bench produce --rate 20k/s --pid $(pgrep -f 'weir start')
+  weir bench produce --rate 20k/s --pid $(pgrep -d, -f 'weir start')
   weir bench produce --verify --manifest run.json && weir bench consume --verify --manifest run.json
   weir bench e2e -o json`
 	return cmd
@@ -36,7 +36,7 @@ stands below its figures.
 type benchOptions struct {
 	conn     connect.Options
 	topic    string
-	pid      int
+	pids     []int
 	records  int64
 	duration time.Duration
 	verify   bool
@@ -49,7 +49,7 @@ type benchOptions struct {
 func (o *benchOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.topic, "topic", "t", o.topic, "topic")
-	f.IntVar(&o.pid, "pid", 0, "the broker's process on this machine, to report its CPU and memory")
+	f.IntSliceVar(&o.pids, "pid", nil, "the broker's process on this machine, to report its CPU and memory; those of several brokers with commas")
 	f.Int64VarP(&o.records, "records", "n", 0, "stop after so many records")
 	f.DurationVarP(&o.duration, "duration", "d", o.duration, "stop after so long")
 	f.BoolVar(&o.verify, "verify", false, "write, or check, payloads that show loss, duplicates, disorder and damage")
@@ -70,7 +70,7 @@ func (o *benchOptions) target(ctx context.Context, s *Streams) (bench.Target, er
 	}
 	cl.Close()
 	brokers, err := o.conn.Addresses(s.Getenv)
-	return bench.Target{Brokers: brokers, Topic: o.topic, BrokerPID: o.pid}, err
+	return bench.Target{Brokers: brokers, Topic: o.topic, BrokerPIDs: o.pids}, err
 }
 
 func (o *benchOptions) output(s *Streams) bench.Output {

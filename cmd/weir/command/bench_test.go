@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ func TestBenchProduceThenConsume(t *testing.T) {
 	c := newCLI(t)
 	manifest := filepath.Join(t.TempDir(), "run.json")
 	out := c.ok("bench", "produce", "-n", "500", "--size", "100", "--keys", "uniform:10", "-z", "lz4", "-t", "load", "-p", "2", "-c", "retention.ms=60000",
-		"--verify", "--manifest", manifest, "--pid", "0", "--rate", "max")
+		"--verify", "--manifest", manifest, "--pid", strconv.Itoa(os.Getpid()), "--rate", "max")
 	if !strings.Contains(out, "500 records") || !strings.Contains(out, "not proven by this run") {
 		t.Errorf("got\n%s", out)
 	}
