@@ -40,6 +40,10 @@ const (
 	KeyOffsetCommit            int16 = 8
 	KeyOffsetFetch             int16 = 9
 	KeyFindCoordinator         int16 = 10
+	KeyJoinGroup               int16 = 11
+	KeyHeartbeat               int16 = 12
+	KeyLeaveGroup              int16 = 13
+	KeySyncGroup               int16 = 14
 	KeyDescribeGroups          int16 = 15
 	KeyListGroups              int16 = 16
 	KeyApiVersions             int16 = 18
@@ -78,6 +82,10 @@ var apiTable = []API{
 	{KeyOffsetCommit, "OffsetCommit", 2, 8, 2, maxRequestBytes},
 	{KeyOffsetFetch, "OffsetFetch", 1, 8, 1, maxRequestBytes},
 	{KeyFindCoordinator, "FindCoordinator", 0, 6, 0, maxRequestBytes},
+	{KeyJoinGroup, "JoinGroup", 0, 9, 0, maxRequestBytes},
+	{KeyHeartbeat, "Heartbeat", 0, 4, 0, maxRequestBytes},
+	{KeyLeaveGroup, "LeaveGroup", 0, 5, 0, maxRequestBytes},
+	{KeySyncGroup, "SyncGroup", 0, 5, 0, maxRequestBytes},
 	{KeyDescribeGroups, "DescribeGroups", 0, 6, 0, maxRequestBytes},
 	{KeyListGroups, "ListGroups", 0, 5, 0, maxRequestBytes},
 	{KeyApiVersions, "ApiVersions", 0, 5, 0, maxHandshakeBytes},

@@ -24,7 +24,7 @@ type Limits struct {
 	Size                   int // members, and as many ids again that have not joined yet
 	ProtocolBytes          int // metadata of one protocol of a member
 	MemberBytes            int // all protocols of a member
-	GroupBytes             int // all members
+	GroupBytes             int // all members as they are stored, assignments aside
 	InitialRebalanceDelay  time.Duration
 	MinSession, MaxSession time.Duration
 }

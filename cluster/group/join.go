@@ -64,11 +64,7 @@ func (g *Classic) hasRoom(r *JoinRequest) bool {
 	if m == nil && r.InstanceID != "" {
 		m = g.members[g.static[r.InstanceID]] // its place is taken over
 	}
-	bytes := g.Bytes() + memberBytes + int64(protocolBytes(r.Protocols))
-	if m != nil {
-		bytes -= m.bytes()
-	}
-	if bytes > int64(g.limits.GroupBytes) && (m == nil || !m.says(r.Protocols)) {
+	if !g.canStore(m, r) {
 		return false
 	}
 	_, pending := g.pending[r.MemberID]
@@ -89,6 +85,21 @@ func (g *Classic) hasRoom(r *JoinRequest) bool {
 	default:
 		return true
 	}
+}
+
+// canStore says whether the group with the request in the place of m, which may be nil, can
+// be made durable.
+func (g *Classic) canStore(m *member, r *JoinRequest) bool {
+	if m != nil && m.says(r.Protocols) {
+		return true // no more than before
+	}
+	bytes := memberRecordBytes + len(r.MemberID) + len(r.NewMemberID) + len(r.InstanceID) + len(r.ClientID) + len(r.ClientHost) + largest(r.Protocols)
+	for _, other := range g.members {
+		if other != m {
+			bytes += other.recordBytes()
+		}
+	}
+	return bytes <= g.limits.GroupBytes
 }
 
 // joinNew takes in a newcomer, or a static member that begins anew.

@@ -34,6 +34,21 @@ func (m *member) bytes() int64 {
 	return int64(n + protocolBytes(m.protocols))
 }
 
+// recordBytes is at most what the member takes in a Snapshot that is stored, assignment aside.
+func (m *member) recordBytes() int {
+	return memberRecordBytes + len(m.id) + len(m.instance) + len(m.clientID) + len(m.clientHost) + largest(m.protocols)
+}
+
+// memberRecordBytes is room for the lengths and numbers of a stored member.
+const memberRecordBytes = 64
+
+func largest(protocols []Protocol) (bytes int) {
+	for _, p := range protocols {
+		bytes = max(bytes, len(p.Metadata))
+	}
+	return bytes
+}
+
 // protocolOverhead is about what a protocol takes beside its name and metadata.
 const protocolOverhead = 64
 

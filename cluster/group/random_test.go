@@ -159,7 +159,7 @@ func (w *world) join(a *actor) {
 	w.made++
 	r := JoinRequest{
 		Ticket: w.ticket(a), MemberID: a.id, NewMemberID: fmt.Sprintf("%s-%d", a.name, w.made), InstanceID: a.instance,
-		Session: randomSession, Rebalance: 20 * time.Second, ProtocolType: consumerType,
+		Session: randomSession, Rebalance: 20 * time.Second, ProtocolType: ConsumerType,
 		Protocols:      []Protocol{{"x", []byte(a.name)}, {"y", []byte{byte(w.rng.IntN(2))}}},
 		RequireKnownID: w.rng.IntN(3) > 0, SkipAssignment: w.rng.IntN(2) == 0,
 	}

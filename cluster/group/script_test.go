@@ -189,7 +189,7 @@ func (s *scene) join(name, id string, args map[string]string) error {
 	s.made++
 	r := JoinRequest{
 		Ticket: s.ticket(name + " join"), MemberID: id, NewMemberID: fmt.Sprintf("%s%d", name, s.made), InstanceID: args["instance"],
-		ClientID: name, ClientHost: "/host", Session: 10 * time.Second, Rebalance: 30 * time.Second, ProtocolType: consumerType,
+		ClientID: name, ClientHost: "/host", Session: 10 * time.Second, Rebalance: 30 * time.Second, ProtocolType: ConsumerType,
 		RequireKnownID: args["v"] >= "4", SkipAssignment: args["v"] >= "9",
 	}
 	var err error

@@ -2,13 +2,13 @@ package group
 
 import "encoding/binary"
 
-// consumerType is the protocol type of consumers; others' metadata are not read.
-const consumerType = "consumer"
+// ConsumerType is the protocol type of consumers; others' metadata are not read.
+const ConsumerType = "consumer"
 
 // Subscribed is the topics that the members of the present generation subscribe to. known is
 // false when that cannot be told: it is no group of consumers, or a subscription does not parse.
 func (g *Classic) Subscribed() (topics map[string]bool, known bool) {
-	if g.protocolType != consumerType || g.protocol == "" {
+	if g.protocolType != ConsumerType || g.protocol == "" {
 		return nil, false
 	}
 	topics = make(map[string]bool)

@@ -27,7 +27,7 @@ func TestSubscription(t *testing.T) {
 		{"a topic beyond the end", "\x00\x01\x00\x00\x00\x01\x00\x02a", nil, false},
 		{"fewer than announced", "\x00\x01\x00\x00\x00\x02\x00\x03abc", nil, false},
 	} {
-		g := Restore(&Limits{Size: 1, MaxSession: time.Minute}, Snapshot{ProtocolType: consumerType, Protocol: "range", Members: []SnapshotMember{
+		g := Restore(&Limits{Size: 1, MaxSession: time.Minute}, Snapshot{ProtocolType: ConsumerType, Protocol: "range", Members: []SnapshotMember{
 			{ID: "m", Subscription: []byte(x.metadata)},
 		}}, time.Now())
 		topics, known := g.Subscribed()
