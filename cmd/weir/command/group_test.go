@@ -69,3 +69,29 @@ func TestGroupLife(t *testing.T) {
 	}
 	c.fails(fault.Failed, []string{"group", "describe", "billing"}, `group "billing" does not exist`, "GROUP_ID_NOT_FOUND")
 }
+
+// TestConsumeInAGroup: a member prints, commits what it has printed, and the next goes on behind it.
+func TestConsumeInAGroup(t *testing.T) {
+	b := brokertest.Start(t, map[string]string{"group.initial.rebalance.delay.ms": "0"})
+	c := &cli{t: t, addr: b.Addr(), broker: b}
+	c.ok("topic", "create", "orders", "-p", "1")
+	c.okIn("1\n2\n3\n4\n5\n", "produce", "orders")
+	line := []string{"consume", "orders", "-g", "billing", "--from", "start", "-f", "%v "}
+	if got := c.ok(append(line, "-n", "2")...); got != "1 2 " {
+		t.Errorf("the first member: %s", got)
+	}
+	if got := c.ok(append(line, "-n", "1", "--filter", "value:4")...); got != "4 " {
+		t.Errorf("the second: %s", got)
+	}
+	out, _, stop := c.start(nil, line...)
+	brokertest.Eventually(t, "the third has what is left", func() bool { return out.String() == "5 " })
+	if code := stop(); code != fault.Interrupted {
+		t.Errorf("it ended with %d", code)
+	}
+	if got := c.ok("group", "describe", "billing"); !strings.HasPrefix(got, "billing: Empty, 0 members, lag 0,") {
+		t.Errorf("afterwards:\n%s", got)
+	}
+	for _, more := range [][]string{{"-e"}, {"--to", "5"}, {"-p", "0"}, {"--from", "-1h"}} {
+		c.fails(fault.WrongUsage, append([]string{"consume", "orders", "-g", "billing"}, more...))
+	}
+}
