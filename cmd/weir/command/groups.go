@@ -2,12 +2,14 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"weir/cmd/weir/connect"
 	"weir/cmd/weir/fault"
@@ -62,19 +64,30 @@ func runGroupList(ctx context.Context, s *Streams, o groupListOptions) error {
 	ctx, cancel := asking(ctx, cl)
 	defer cancel()
 	listed, err := cl.Admin.ListGroups(ctx, o.states...)
-	if err != nil {
+	if err != nil && !partlyListed(err) {
 		return cl.Explain("cannot list groups", err)
 	}
 	rows := []groupRow{}
 	for _, g := range listed.Sorted() {
 		rows = append(rows, groupRow{g.Group, g.State, g.ProtocolType, g.Coordinator})
 	}
-	return output.List(s.Out, o.format, rows, []output.Column[groupRow]{
+	missing := err
+	err = output.List(s.Out, o.format, rows, []output.Column[groupRow]{
 		{Name: "GROUP", Cell: func(r groupRow) string { return r.Group }},
 		{Name: "STATE", Cell: func(r groupRow) string { return r.State }},
 		{Name: "TYPE", Wide: true, Cell: func(r groupRow) string { return r.Protocol }},
 		{Name: "COORDINATOR", Wide: true, Cell: func(r groupRow) string { return fmt.Sprint(r.Coordinator) }},
 	})
+	if err == nil && missing != nil {
+		err = &fault.Error{What: "the groups of a broker that does not answer are missing", Why: missing.Error(), Exit: fault.PartlyDone, Err: missing}
+	}
+	return err
+}
+
+// partlyListed says that some brokers have answered, and others have not.
+func partlyListed(err error) bool {
+	var shards *kadm.ShardErrors
+	return errors.As(err, &shards) && !shards.AllFailed
 }
 
 // completeGroups offers the names of groups. It is silent when no broker answers.
@@ -95,18 +108,6 @@ func knownGroups(ctx context.Context, cl *connect.Client, names []string) ([]kad
 	ctx, cancel := asking(ctx, cl)
 	defer cancel()
 	names = distinct(names)
-	listed, err := cl.Admin.ListGroups(ctx)
-	if err != nil {
-		return nil, cl.Explain("cannot list groups", err)
-	}
-	for _, n := range names {
-		if _, ok := listed[n]; !ok {
-			return nil, &fault.Error{
-				What: fmt.Sprintf("group %q does not exist on %s", n, cl.Seeds), Code: "GROUP_ID_NOT_FOUND",
-				Why: fault.DidYouMean(n, listed.Groups()), Do: "See what there is: weir group list", Exit: fault.Failed,
-			}
-		}
-	}
 	lags, err := cl.Admin.Lag(ctx, names...)
 	if err != nil {
 		return nil, cl.Explain("cannot read "+strings.Join(names, ", "), err)
@@ -114,10 +115,24 @@ func knownGroups(ctx context.Context, cl *connect.Client, names []string) ([]kad
 	groups := make([]kadm.DescribedGroupLag, 0, len(names))
 	for _, n := range names {
 		g := lags[n]
+		if errors.Is(g.Error(), kerr.GroupIDNotFound) || g.Error() == nil && g.State == "Dead" { // as older brokers say it
+			return nil, noSuchGroup(ctx, cl, n)
+		}
 		if err := g.Error(); err != nil {
 			return nil, cl.Explain(fmt.Sprintf("cannot read group %q", n), err)
 		}
 		groups = append(groups, g)
 	}
 	return groups, nil
+}
+
+func noSuchGroup(ctx context.Context, cl *connect.Client, name string) error {
+	e := &fault.Error{
+		What: fmt.Sprintf("group %q does not exist on %s", name, cl.Seeds), Code: "GROUP_ID_NOT_FOUND",
+		Do: "See what there is: weir group list", Exit: fault.Failed,
+	}
+	if listed, err := cl.Admin.ListGroups(ctx); err == nil || partlyListed(err) {
+		e.Why = fault.DidYouMean(name, listed.Groups())
+	}
+	return e
 }
