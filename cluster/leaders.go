@@ -40,6 +40,7 @@ type partitionKey struct {
 // leaders is the table.
 type leaders struct {
 	wake chan struct{} // one token when this node may lead something else than it has told
+	led  chan struct{} // another, for LeadershipChanges
 
 	mu      sync.Mutex // guards the rest
 	known   map[partitionKey]Leadership
@@ -51,7 +52,7 @@ type leaders struct {
 
 func newLeaders() *leaders {
 	return &leaders{
-		wake: make(chan struct{}, 1), known: make(map[partitionKey]Leadership), told: make(map[partitionKey]Leadership),
+		wake: make(chan struct{}, 1), led: make(chan struct{}, 1), known: make(map[partitionKey]Leadership), told: make(map[partitionKey]Leadership),
 		changed: make(chan struct{}), telling: make(map[int32]bool),
 	}
 }
@@ -87,11 +88,17 @@ func (l *leaders) takeAgain() bool {
 
 // notify is called by partitions, from within their groups.
 func (l *leaders) notify() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
+	for _, c := range []chan struct{}{l.wake, l.led} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
 	}
 }
+
+// LeadershipChanges has one token when this node may lead other partitions than before, or
+// the same ones anew. It is for one reader.
+func (n *Node) LeadershipChanges() <-chan struct{} { return n.leaders.led }
 
 // tellAgain has everything told soon.
 func (l *leaders) tellAgain() {

@@ -24,8 +24,9 @@ type API struct {
 func (a API) Serves(version int16) bool { return version >= a.Floor && version <= a.Max }
 
 // Bounds of request frames. ApiVersions can be sent by anyone, so it gets
-// little; only Produce carries records.
+// little; only Produce carries records; JoinGroup stays for as long as a rebalance takes.
 const (
+	maxJoinBytes      = 320 << 10
 	maxHandshakeBytes = 16 << 10
 	maxRequestBytes   = 1 << 20
 	maxProduceBytes   = 100 << 20
@@ -40,6 +41,10 @@ const (
 	KeyOffsetCommit            int16 = 8
 	KeyOffsetFetch             int16 = 9
 	KeyFindCoordinator         int16 = 10
+	KeyJoinGroup               int16 = 11
+	KeyHeartbeat               int16 = 12
+	KeyLeaveGroup              int16 = 13
+	KeySyncGroup               int16 = 14
 	KeyDescribeGroups          int16 = 15
 	KeyListGroups              int16 = 16
 	KeyApiVersions             int16 = 18
@@ -78,6 +83,10 @@ var apiTable = []API{
 	{KeyOffsetCommit, "OffsetCommit", 2, 8, 2, maxRequestBytes},
 	{KeyOffsetFetch, "OffsetFetch", 1, 8, 1, maxRequestBytes},
 	{KeyFindCoordinator, "FindCoordinator", 0, 6, 0, maxRequestBytes},
+	{KeyJoinGroup, "JoinGroup", 0, 9, 0, maxJoinBytes},
+	{KeyHeartbeat, "Heartbeat", 0, 4, 0, maxRequestBytes},
+	{KeyLeaveGroup, "LeaveGroup", 0, 5, 0, maxRequestBytes},
+	{KeySyncGroup, "SyncGroup", 0, 5, 0, maxRequestBytes},
 	{KeyDescribeGroups, "DescribeGroups", 0, 6, 0, maxRequestBytes},
 	{KeyListGroups, "ListGroups", 0, 5, 0, maxRequestBytes},
 	{KeyApiVersions, "ApiVersions", 0, 5, 0, maxHandshakeBytes},

@@ -65,6 +65,11 @@ func records(name string) field {
 	return field{name: name, kind: kindBytes, to: maxVersion, tag: -1, decoded: sliceBytes}
 }
 
+// opaque is a byte array.
+func opaque(name string) field {
+	return field{name: name, kind: kindBytes, to: maxVersion, nullable: maxVersion + 1, tag: -1, decoded: sliceBytes}
+}
+
 // array has elements made of the given fields; a single unnamed field makes an
 // array of plain values, which have no tag section.
 func array(name string, elem ...field) field {

@@ -77,6 +77,24 @@ var groupShapes = []shape{
 	{KeyFindCoordinator, 3, []field{
 		str("Key").only(0, 3), int8s("KeyType").since(1), array("CoordinatorKeys", str("")).since(4),
 	}},
+	{KeyJoinGroup, 6, []field{
+		str("GroupId"), int32s("SessionTimeoutMs"), int32s("RebalanceTimeoutMs").since(1), str("MemberId"),
+		str("GroupInstanceId").orNull(5).since(5), str("ProtocolType"),
+		array("Protocols", str("Name"), opaque("Metadata")),
+		str("Reason").orNull(8).since(8),
+	}},
+	{KeyHeartbeat, 4, []field{
+		str("GroupId"), int32s("GenerationId"), str("MemberId"), str("GroupInstanceId").orNull(3).since(3),
+	}},
+	{KeyLeaveGroup, 4, []field{
+		str("GroupId"), str("MemberId").only(0, 2),
+		array("Members", str("MemberId"), str("GroupInstanceId").orNull(3), str("Reason").orNull(5).since(5)).since(3),
+	}},
+	{KeySyncGroup, 4, []field{
+		str("GroupId"), int32s("GenerationId"), str("MemberId"), str("GroupInstanceId").orNull(3).since(3),
+		str("ProtocolType").orNull(5).since(5), str("ProtocolName").orNull(5).since(5),
+		array("GroupAssignment", str("MemberId"), opaque("Assignment")),
+	}},
 	{KeyDescribeGroups, 5, []field{
 		array("Groups", str("")), boolean("IncludeAuthorizedOperations").since(3),
 	}},

@@ -28,7 +28,7 @@ type Broker struct {
 	node        *cluster.Node
 	server      *wire.Server
 	sessions    *fetchSessions
-	offsets     *offsetStore
+	groups      *coordinator
 	producerIDs producerIDs
 	now         func() time.Time
 
@@ -92,9 +92,9 @@ func (b *Broker) listen() (lns []net.Listener, endpoints []metadata.Endpoint, er
 
 func (b *Broker) serve(lns []net.Listener) error {
 	b.sessions = newFetchSessions(b.cfg.Network.FetchSessions, b.now)
-	b.offsets = newOffsetStore(b.node, b.logger)
+	b.groups = newCoordinator(b.node, groupLimits(&b.cfg.Groups), b.now, b.stopping, b.logger)
 	b.producerIDs.node = b.node
-	b.offsets.load(context.Background(), b.now().UnixMilli())
+	b.groups.start()
 	wireCfg := wire.Config{
 		MaxRequestBytes: b.cfg.Network.RequestMaxBytes,
 		RequestLimit: func(_ *wire.Conn, key int16) int {
@@ -115,6 +115,7 @@ func (b *Broker) serve(lns []net.Listener) error {
 		wireCfg.IdleTimeout = math.MaxInt64
 	}
 	if err := wireCfg.Validate(); err != nil {
+		b.groups.close()
 		return errors.Join(err, b.node.Close())
 	}
 	b.server = wire.NewServer(wireCfg, b, b.logger)
@@ -160,21 +161,22 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	}
 	b.endBackground()
 	b.serving.Wait()
+	b.groups.close()
 	return errors.Join(err, b.node.Close())
 }
 
 // offsetsCheckInterval is how often old commits are looked for, as in Kafka.
 const offsetsCheckInterval = 10 * time.Minute
 
-// expireOffsets forgets commits that are older than offsets.retention.minutes
-// (KIP-211: of consumers without a membership, from the commit on).
+// expireOffsets forgets commits that are of no use for longer than offsets.retention.minutes
+// (KIP-211), and groups of which nothing is left.
 func (b *Broker) expireOffsets(ctx context.Context) {
 	ticker := time.NewTicker(offsetsCheckInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			b.offsets.expire(ctx, b.now(), b.cfg.Groups.OffsetsRetention)
+			b.groups.expire(ctx, b.cfg.Groups.OffsetsRetention)
 		case <-ctx.Done():
 			return
 		}
@@ -191,9 +193,27 @@ func (b *Broker) forgetDropped(ctx context.Context) {
 			return
 		}
 		now := b.now().UnixMilli()
-		b.offsets.removeWhere(ctx, now, func(tp group.TopicPartition, c group.Commit) bool {
+		b.groups.removeWhere(ctx, func(_ *shard, _ string, tp group.TopicPartition, c group.Commit) bool {
 			return c.Timestamp <= now && slices.Contains(names, tp.Topic)
 		})
+	}
+}
+
+// Bounds of what members have groups keep.
+const (
+	// maxProtocolBytes is the metadata of one protocol: a subscription to some 1,500 topics.
+	maxProtocolBytes = 64 << 10
+	// maxMemberBytes is all protocols of a member.
+	maxMemberBytes = 256 << 10
+	// maxGroupBytes is a group as it is stored, without its assignments, which are smaller than a
+	// frame: together they fit into a segment of the offsets topic.
+	maxGroupBytes = 5 << 19
+)
+
+func groupLimits(cfg *config.Groups) group.Limits {
+	return group.Limits{
+		Size: cfg.MaxSize, ProtocolBytes: maxProtocolBytes, MemberBytes: maxMemberBytes, GroupBytes: maxGroupBytes,
+		InitialRebalanceDelay: cfg.InitialRebalanceDelay, MinSession: cfg.MinSessionTimeout, MaxSession: cfg.MaxSessionTimeout,
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"weir/cluster"
 	"weir/cluster/config"
+	"weir/cluster/group"
 	"weir/cluster/metadata"
 	"weir/log"
 	"weir/partition"
@@ -66,6 +67,16 @@ var errorTable = []errorEntry{
 		return errors.As(err, &e) && e.Got < e.Want
 	}, protocol.CodeFencedLeaderEpoch},
 	{typed[*partition.LeaderEpochError], protocol.CodeUnknownLeaderEpoch},
+
+	{sentinel(group.ErrUnknownMember), protocol.CodeUnknownMemberID},
+	{sentinel(group.ErrFencedInstance), protocol.CodeFencedInstanceID},
+	{sentinel(group.ErrIllegalGeneration), protocol.CodeIllegalGeneration},
+	{sentinel(group.ErrRebalanceInProgress), protocol.CodeRebalanceInProgress},
+	{sentinel(group.ErrInconsistentProtocol), protocol.CodeInconsistentGroupProtocol},
+	{sentinel(group.ErrMemberIDRequired), protocol.CodeMemberIDRequired},
+	{sentinel(group.ErrGroupFull), protocol.CodeGroupMaxSizeReached},
+	{sentinel(group.ErrSessionTimeout), protocol.CodeInvalidSessionTimeout},
+	{sentinel(group.ErrMetadataTooLarge), protocol.CodeInvalidRequest},
 
 	{sentinel(cluster.ErrUnknownPartition), protocol.CodeUnknownTopicOrPartition},
 	{typed[*cluster.OfflineError], protocol.CodeKafkaStorageError},

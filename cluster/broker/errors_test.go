@@ -8,6 +8,7 @@ import (
 
 	"weir/cluster"
 	"weir/cluster/config"
+	"weir/cluster/group"
 	"weir/cluster/metadata"
 	"weir/log"
 	"weir/partition"
@@ -41,6 +42,15 @@ func TestErrorCodes(t *testing.T) {
 		{&log.OffsetOutOfRangeError{}, protocol.CodeOffsetOutOfRange},
 		{&log.CorruptError{}, protocol.CodeKafkaStorageError},
 		{context.DeadlineExceeded, protocol.CodeRequestTimedOut},
+		{group.ErrUnknownMember, protocol.CodeUnknownMemberID},
+		{group.ErrFencedInstance, protocol.CodeFencedInstanceID},
+		{group.ErrIllegalGeneration, protocol.CodeIllegalGeneration},
+		{group.ErrRebalanceInProgress, protocol.CodeRebalanceInProgress},
+		{group.ErrInconsistentProtocol, protocol.CodeInconsistentGroupProtocol},
+		{group.ErrMemberIDRequired, protocol.CodeMemberIDRequired},
+		{group.ErrGroupFull, protocol.CodeGroupMaxSizeReached},
+		{group.ErrSessionTimeout, protocol.CodeInvalidSessionTimeout},
+		{group.ErrMetadataTooLarge, protocol.CodeInvalidRequest},
 		{cluster.ErrUnknownPartition, protocol.CodeUnknownTopicOrPartition},
 		{&cluster.OfflineError{Err: errors.New("why")}, protocol.CodeKafkaStorageError},
 		{&cluster.UnavailableError{Err: errors.New("closed")}, protocol.CodeNotController},

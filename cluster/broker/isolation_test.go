@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -117,7 +118,7 @@ func TestOffsetsExpire(t *testing.T) {
 	at := func(name string, when time.Time) {
 		t.Helper()
 		c := group.Commit{Offset: 1, Timestamp: when.UnixMilli()}
-		if err := b.offsets.commit(ctx, name, map[group.TopicPartition]group.Commit{tp: c}, when.UnixMilli()); err != nil {
+		if err := b.groups.commit(ctx, name, noMember, map[group.TopicPartition]group.Commit{tp: c}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -125,9 +126,12 @@ func TestOffsetsExpire(t *testing.T) {
 	at("young", begin.Add(-59*time.Minute))
 	at("renewed", begin.Add(-2*time.Hour))
 	at("renewed", begin)
-	b.offsets.expire(ctx, begin, time.Hour)
+	b.groups.expire(ctx, time.Hour)
 	var groups []string
-	b.offsets.read(func(o *group.Offsets) { groups = o.Groups() })
+	if err := b.groups.each(func(s *shard) { groups = append(groups, s.names()...) }); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(groups)
 	if got := fmt.Sprint(groups); got != "[renewed young]" {
 		t.Errorf("left are %s", got)
 	}
@@ -139,20 +143,24 @@ func TestTooManyGroups(t *testing.T) {
 	b := startInside(t)
 	ctx := context.Background()
 	tp := group.TopicPartition{Topic: "t"}
-	b.offsets.read(func(o *group.Offsets) {
-		for i := range maxGroups {
-			o.Set(fmt.Sprint("g", i), tp, group.Commit{})
-		}
-	})
 	commits := map[group.TopicPartition]group.Commit{tp: {Offset: 1}}
-	if err := b.offsets.commit(ctx, "g7", commits, 1); err != nil {
+	if err := b.groups.commit(ctx, "g0", noMember, commits); err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxGroups {
+		name := fmt.Sprint("g", i)
+		if err := b.groups.within(name, func(s *shard) { s.offsets.Set(name, tp, group.Commit{}) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.groups.commit(ctx, "g7", noMember, commits); err != nil {
 		t.Errorf("a group that is known: %v", err)
 	}
-	if err := b.offsets.commit(ctx, "one more", commits, 1); errorCode(err) != 44 {
+	if err := b.groups.commit(ctx, "one more", noMember, commits); errorCode(err) != 44 {
 		t.Errorf("one more: %v", err)
 	}
 	gone := map[group.TopicPartition]group.Commit{{Topic: "gone"}: {Offset: 1}}
-	if err := b.offsets.commit(ctx, "g7", gone, 1); errorCode(err) != 3 {
+	if err := b.groups.commit(ctx, "g7", noMember, gone); errorCode(err) != 3 {
 		t.Errorf("a topic deleted meanwhile: %v", err)
 	}
 }

@@ -1,14 +1,16 @@
 package broker
 
-// OffsetCommit (key 8), versions 2-8: offsets of consumers that assign their
-// partitions themselves (no member, generation -1). Answered when the commit
-// is on disk.
+// OffsetCommit (key 8), versions 2-8: offsets of a group's members, or of consumers that
+// assign their partitions themselves (no member, generation -1), of which only groups without
+// members know. Answered when the commit is on disk.
 //
 // Added by version: 6 leader epoch, 7 instance id, 8 flexible.
 // Names of groups have at most 255 bytes, INVALID_GROUP_ID; there is room for
 // 10,000 groups, POLICY_VIOLATION.
-// Left out: members and generations (no group has any: UNKNOWN_MEMBER_ID),
-// retention by request (v2-4; the broker's own applies, from the commit on).
+// A commit keeps its member in the group as a heartbeat does. Others are refused with
+// UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, FENCED_INSTANCE_ID; so is all that comes between
+// Join and Sync, REBALANCE_IN_PROGRESS.
+// Left out: retention by request (v2-4; the broker's own applies).
 
 import (
 	"context"
@@ -22,11 +24,8 @@ import (
 func (b *Broker) offsetCommit(ctx context.Context, _ *call, req *kmsg.OffsetCommitRequest) (*kmsg.OffsetCommitResponse, error) {
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
 	var all protocol.ErrorCode // for every partition
-	switch {
-	case len(req.Group) > maxGroupNameBytes:
+	if len(req.Group) > maxGroupNameBytes {
 		all = protocol.CodeInvalidGroupID
-	case req.MemberID != "" || req.Generation >= 0:
-		all = protocol.CodeUnknownMemberID
 	}
 	now := b.now().UnixMilli()
 	commits := make(map[group.TopicPartition]group.Commit)
@@ -48,7 +47,8 @@ func (b *Broker) offsetCommit(ctx context.Context, _ *call, req *kmsg.OffsetComm
 		}
 	}
 	if len(commits) > 0 {
-		if err := b.offsets.commit(ctx, req.Group, commits, now); err != nil {
+		by := committer{member: req.MemberID, instance: orEmpty(req.InstanceID), generation: req.Generation}
+		if err := b.groups.commit(ctx, req.Group, by, commits); err != nil {
 			for tp := range commits {
 				codes[tp] = commitCode(err)
 			}
@@ -75,8 +75,8 @@ func (b *Broker) checkCommit(tp group.TopicPartition, c group.Commit) protocol.E
 	return errorCode(b.checkPartition(tp.Topic, tp.Partition))
 }
 
-// commitCode words a failed write of the offsets topic for consumers, who
-// retry these.
+// commitCode words what groups answer, and failed writes of the offsets topic, for
+// consumers: they retry the latter.
 func commitCode(err error) protocol.ErrorCode {
 	switch code := errorCode(err); code {
 	case protocol.CodeNotLeaderOrFollower, protocol.CodeKafkaStorageError:

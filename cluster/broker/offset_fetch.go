@@ -45,7 +45,8 @@ func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRe
 // committed answers for one group in the newer form, which the older one is
 // made from.
 func (b *Broker) committed(name string, topics []kmsg.OffsetFetchRequestGroupTopic) (out []kmsg.OffsetFetchResponseGroupTopic, err error) {
-	err = b.offsets.readGroup(name, func(table *group.Offsets) {
+	err = b.groups.within(name, func(s *shard) {
+		table := s.offsets
 		if topics == nil {
 			topics = allCommitted(table, name)
 		}

@@ -1,7 +1,6 @@
-// Package group holds the state of consumer groups: for now the offsets that
-// consumers with a group id but without a membership commit. It is pure: no
-// I/O, no clock; the caller makes changes durable first and then applies them,
-// and rebuilds the state by applying them again.
+// Package group holds the state of consumer groups, see DESIGN.md: the offsets that
+// they have committed, and groups with members of the classic protocol. It is pure: no
+// I/O, no clock; the caller makes changes durable, and rebuilds the state from them.
 package group
 
 import (

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"weir/cmd/weir/connect"
@@ -26,6 +27,7 @@ type consumeOptions struct {
 	readCommitted bool
 	metaOnly      bool
 	regex         bool
+	group         string
 }
 
 func (o *consumeOptions) addFlags(cmd *cobra.Command) {
@@ -34,6 +36,7 @@ func (o *consumeOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.to, "to", "", "position to stop before")
 	f.Int64VarP(&o.count, "count", "n", 0, "stop after so many records")
 	f.Int32SliceVarP(&o.partitions, "partition", "p", nil, "only these partitions (default all)")
+	f.StringVarP(&o.group, "group", "g", "", "read as a member of this group: go on where it is, and commit what is printed")
 	f.BoolVarP(&o.exit, "exit", "e", false, "stop at what is the end now")
 	f.BoolVar(&o.follow, "follow", false, "go on with what comes (the default without an end)")
 	f.StringVarP(&o.template, "format", "f", "", `print by a template, such as '%p %o %k=%v\n'`)
@@ -63,6 +66,7 @@ func newConsume(s *Streams) *cobra.Command {
   weir consume orders --from +10 -n 5 -f '%k=%v\n'
   weir consume orders --filter key=u1 --filter value:paid -e
   weir consume -r '^orders\.' --from end
+  weir consume orders -g billing
 
 ` + positionHelp,
 		Args:              needs(1),
@@ -73,6 +77,7 @@ func newConsume(s *Streams) *cobra.Command {
 		},
 	}
 	o.addFlags(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("group", completeGroups(s, &o.conn)) // fails only for a flag that is not there
 	withConnection(s, cmd, &o.conn)
 	return cmd
 }
@@ -81,6 +86,11 @@ func runConsume(ctx context.Context, s *Streams, o consumeOptions) error {
 	rng, err := o.span(s)
 	if err != nil {
 		return err
+	}
+	if o.group != "" {
+		if err := o.checkGroup(rng); err != nil {
+			return err
+		}
 	}
 	filter, err := record.ParseFilter(o.filters)
 	if err != nil {
@@ -102,6 +112,13 @@ func runConsume(ctx context.Context, s *Streams, o consumeOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.group != "" {
+		err := runConsumeGroup(ctx, s, o, topicsOf(topics), rng.From, filter, out)
+		if closed := out.Close(); err == nil {
+			err = closed
+		}
+		return err
+	}
 	committed := cl.OptValue(kgo.FetchIsolationLevel) == kgo.ReadCommitted()
 	where, err := newPositions(ctx, cl, topics, committed)
 	if err != nil {
@@ -120,6 +137,13 @@ func runConsume(ctx context.Context, s *Streams, o consumeOptions) error {
 		err = closed
 	}
 	return err
+}
+
+func topicsOf(details []kadm.TopicDetail) (names []string) {
+	for _, d := range details {
+		names = append(names, d.Topic)
+	}
+	return names
 }
 
 // printTo writes what passes the filter, up to count records if that is above zero. Each batch is flushed

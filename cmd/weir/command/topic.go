@@ -115,9 +115,14 @@ func runTopicList(ctx context.Context, s *Streams, o topicListOptions) error {
 // topicID writes an id as Kafka's tools do.
 func topicID(id kadm.TopicID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// eachTopic does one thing per topic and tells how each went: a line at stdout for what was done, the
-// error at stderr for what was not. More than one topic with some failed is "partly done".
+// eachTopic is eachOf for topics.
 func eachTopic(s *Streams, names []string, done func(name string) (string, error)) error {
+	return eachOf(s, "topics", names, done)
+}
+
+// eachOf does one thing per name and tells how each went: a line at stdout for what was done, the
+// error at stderr for what was not. More than one with some failed is "partly done".
+func eachOf(s *Streams, kind string, names []string, done func(name string) (string, error)) error {
 	failed := 0
 	var last error
 	for _, name := range names {
@@ -135,7 +140,7 @@ func eachTopic(s *Streams, names []string, done func(name string) (string, error
 		return last
 	}
 	if failed > 0 {
-		return fault.Partly(failed, len(names), "topics")
+		return fault.Partly(failed, len(names), kind)
 	}
 	return nil
 }

@@ -127,7 +127,17 @@ func completeTopics(s *Streams, o *connect.Options, most int) cobra.CompletionFu
 	}
 }
 
-func topicNames(ctx context.Context, s *Streams, o *connect.Options) []string {
+func topicNames(ctx context.Context, s *Streams, o *connect.Options) (names []string) {
+	atOnce(ctx, s, o, func(ctx context.Context, cl *connect.Client) {
+		if details, err := cl.Admin.ListTopics(ctx); err == nil {
+			names = details.Names()
+		}
+	})
+	return names
+}
+
+// atOnce asks a broker for what a person waits for at a key, if one answers soon.
+func atOnce(ctx context.Context, s *Streams, o *connect.Options, ask func(context.Context, *connect.Client)) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
@@ -137,12 +147,8 @@ func topicNames(ctx context.Context, s *Streams, o *connect.Options) []string {
 	quick.Timeout, quick.Verbose = completionTimeout, false
 	cl, err := quick.Open(ctx, s.Getenv, s.Err)
 	if err != nil {
-		return nil
+		return
 	}
 	defer cl.Close()
-	details, err := cl.Admin.ListTopics(ctx)
-	if err != nil {
-		return nil
-	}
-	return details.Names()
+	ask(ctx, cl)
 }

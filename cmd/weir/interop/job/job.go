@@ -11,11 +11,12 @@ import (
 	"os"
 )
 
-// Job asks for exactly one of Produce, Consume and Admin.
+// Job asks for exactly one of Produce, Consume, Join and Admin.
 type Job struct {
 	Brokers string   `json:"brokers"`
 	Produce *Produce `json:"produce,omitempty"`
 	Consume []Read   `json:"consume,omitempty"`
+	Join    *Join    `json:"join,omitempty"`
 	Admin   *Admin   `json:"admin,omitempty"`
 }
 
@@ -60,6 +61,14 @@ type Read struct {
 	End       int64  `json:"end"`  // exclusive
 }
 
+// Join joins a group that subscribes to Topic, beginning at the first offset where the group has none, with the
+// range assignor where the client has it. It reads Count records, commits them, and leaves.
+type Join struct {
+	Topic string `json:"topic"`
+	Group string `json:"group"`
+	Count int    `json:"count"`
+}
+
 // Admin walks through the client's admin calls on Topic, which does not exist yet: create it with 3
 // partitions and Configs, look at it, alter it, add partitions up to 5, put 10 records on partition 0 and
 // delete those below offset 4, delete it, and try what must be refused.
@@ -79,6 +88,7 @@ type Result struct {
 	Client   string       `json:"client"` // name and version of the client library
 	Produced []Position   `json:"produced,omitempty"`
 	Consumed []ReadResult `json:"consumed,omitempty"`
+	Joined   []Position   `json:"joined,omitempty"` // of the records that a member has read
 	Admin    *AdminResult `json:"admin,omitempty"`
 }
 
@@ -121,6 +131,7 @@ type Client interface {
 	Name() string
 	Produce(brokers string, p *Produce) ([]Position, error)
 	Consume(brokers string, reads []Read) ([]ReadResult, error)
+	Join(brokers string, g *Join) ([]Position, error)
 	Admin(brokers string, a *Admin) (*AdminResult, error)
 }
 
@@ -145,6 +156,8 @@ func run(c Client, in io.Reader, out io.Writer) error {
 		result.Produced, err = c.Produce(j.Brokers, j.Produce)
 	case j.Consume != nil:
 		result.Consumed, err = c.Consume(j.Brokers, j.Consume)
+	case j.Join != nil:
+		result.Joined, err = c.Join(j.Brokers, j.Join)
 	case j.Admin != nil:
 		result.Admin, err = c.Admin(j.Brokers, j.Admin)
 	default:

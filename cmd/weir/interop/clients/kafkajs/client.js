@@ -150,6 +150,33 @@ async function fetch(cluster, topic, partition, fetchOffset) {
   return new Batch(topic, String(fetchOffset), responses[0].partitions[0])
 }
 
+async function join(brokers, { topic, group, count }) {
+  const consumer = kafkaOf(brokers).consumer({ groupId: group, maxWaitTimeInMs: 100 })
+  const read = []
+  const next = new Map()
+  let enough
+  const done = new Promise((resolve, reject) => {
+    enough = resolve
+    setTimeout(() => reject(new Error(`no more records after ${read.length}`)), 60000).unref()
+    consumer.on(consumer.events.CRASH, event => event.payload.restart || reject(event.payload.error))
+  })
+  await consumer.connect()
+  await consumer.subscribe({ topic, fromBeginning: true })
+  await consumer.run({
+    autoCommit: false,
+    eachMessage: async ({ partition, message }) => {
+      if (read.length >= count) return
+      read.push({ partition, offset: Number(message.offset) })
+      next.set(partition, String(Number(message.offset) + 1))
+      if (read.length === count) enough()
+    },
+  })
+  await done
+  await consumer.commitOffsets([...next].map(([partition, offset]) => ({ topic, partition, offset })))
+  await consumer.disconnect()
+  return read
+}
+
 const kafkaOf = brokers =>
   new Kafka({ clientId: 'interop', brokers: [brokers], connectionTimeout: 10000, logLevel: logLevel.NOTHING })
 
@@ -161,6 +188,7 @@ async function main() {
   const result = { client: `kafkajs ${version}` }
   if (job.produce) result.produced = await produce(job.brokers, job.produce)
   else if (job.consume) result.consumed = await consume(job.brokers, job.consume)
+  else if (job.join) result.joined = await join(job.brokers, job.join)
   else result.admin = await admin(kafkaOf(job.brokers), job.admin)
   process.stdout.write(JSON.stringify(result))
 }

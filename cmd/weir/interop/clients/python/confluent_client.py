@@ -65,6 +65,33 @@ def consume(brokers, reads):
         consumer.close()
 
 
+def join(brokers, group):
+    consumer = Consumer({
+        "bootstrap.servers": brokers,
+        "group.id": group["group"],
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "partition.assignment.strategy": "range",
+    })
+    try:
+        consumer.subscribe([group["topic"]])
+        read = []
+        deadline = time.monotonic() + TIMEOUT
+        while len(read) < group["count"]:
+            if time.monotonic() > deadline:
+                raise RuntimeError("no more records after %d" % len(read))
+            message = consumer.poll(1)
+            if message is None:
+                continue
+            if message.error() is not None:
+                raise KafkaException(message.error())
+            read.append((message.partition(), message.offset()))
+        consumer.commit(offsets=[TopicPartition(group["topic"], p, o + 1) for p, o in dict(read).items()], asynchronous=False)
+        return read
+    finally:
+        consumer.close()
+
+
 def read_one(consumer, read):
     partition = TopicPartition(read["topic"], read["partition"])
     low, high = consumer.get_watermark_offsets(partition, timeout=TIMEOUT)
@@ -173,4 +200,4 @@ def describe_configs(client, topic):
 
 if __name__ == "__main__":
     version = f"confluent-kafka {confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})"
-    jobio.main(version, produce, consume, admin)
+    jobio.main(version, produce, consume, join, admin)

@@ -29,7 +29,7 @@ def record(partition, offset, timestamp, key, value, headers):
     }
 
 
-def main(name, produce, consume, admin):
+def main(name, produce, consume, join, admin):
     """Runs the one part that the job asks for, by the function of that name."""
     job = json.load(sys.stdin)
     result = {"client": name}
@@ -41,6 +41,10 @@ def main(name, produce, consume, admin):
         ]
     elif job.get("consume"):
         result["consumed"] = consume(job["brokers"], job["consume"])
+    elif job.get("join"):
+        result["joined"] = [
+            {"partition": partition, "offset": offset} for partition, offset in join(job["brokers"], job["join"])
+        ]
     else:
         result["admin"] = admin(job["brokers"], job["admin"])
     json.dump(result, sys.stdout)

@@ -4,6 +4,7 @@ import time
 
 import kafka
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 import jobio
@@ -39,6 +40,25 @@ def consume(brokers, reads):
     consumer = new_consumer(brokers)
     try:
         return [read_one(consumer, read) for read in reads]
+    finally:
+        consumer.close()
+
+
+def join(brokers, group):
+    consumer = KafkaConsumer(
+        group["topic"], bootstrap_servers=brokers, group_id=group["group"], enable_auto_commit=False,
+        auto_offset_reset="earliest", max_poll_records=1,
+        partition_assignment_strategy=[RangePartitionAssignor])
+    try:
+        read = []
+        deadline = time.monotonic() + TIMEOUT
+        while len(read) < group["count"]:
+            if time.monotonic() > deadline:
+                raise RuntimeError("no more records after %d" % len(read))
+            for records in consumer.poll(timeout_ms=1000).values():
+                read.extend((record.partition, record.offset) for record in records)
+        consumer.commit()
+        return read
     finally:
         consumer.close()
 
@@ -140,4 +160,4 @@ def describe_configs(client, topic):
 
 
 if __name__ == "__main__":
-    jobio.main(f"kafka-python {kafka.__version__}", produce, consume, admin)
+    jobio.main(f"kafka-python {kafka.__version__}", produce, consume, join, admin)

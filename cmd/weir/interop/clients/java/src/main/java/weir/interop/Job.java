@@ -5,7 +5,7 @@ import java.util.List;
 import java.util.Map;
 
 /** What crosses between the driver and this program: the shapes of job/job.go. Jackson reads bytes as base64. */
-record Job(String brokers, Produce produce, List<Read> consume, Admin admin) {
+record Job(String brokers, Produce produce, List<Read> consume, Join join, Admin admin) {
 
     record Header(String name, byte[] value) {}
 
@@ -17,6 +17,8 @@ record Job(String brokers, Produce produce, List<Read> consume, Admin admin) {
 
     record Read(String topic, int partition, String from, long at, long end) {}
 
+    record Join(String topic, String group, int count) {}
+
     record Admin(String topic, String illegal, String unknown, Map<String, String> configs,
                  Map<String, String> alter, Map<String, String> replace) {}
 
@@ -25,5 +27,6 @@ record Job(String brokers, Produce produce, List<Read> consume, Admin admin) {
     record ReadResult(long start, long high, List<Rec> records) {}
 
     @JsonInclude(JsonInclude.Include.NON_NULL)
-    record Result(String client, List<Position> produced, List<ReadResult> consumed, Map<String, Object> admin) {}
+    record Result(String client, List<Position> produced, List<ReadResult> consumed, List<Position> joined,
+                  Map<String, Object> admin) {}
 }

@@ -1,0 +1,223 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf16"
+
+	"weir/cluster"
+	"weir/cluster/group"
+	"weir/partition"
+	"weir/protocol"
+)
+
+// offsetsTopic is where groups live, in Kafka's own record formats, so that its tools can
+// read them.
+const offsetsTopic = "__consumer_offsets"
+
+// Bounds of what groups may have the broker keep, all of it in memory.
+const (
+	maxGroups         = 10_000 // with offsets, and as many with members
+	maxGroupNameBytes = 255
+	maxGroupsBytes    = 256 << 20
+	// maxMetadataBytes is what the record format can hold of a commit; the configured
+	// limit may be less.
+	maxMetadataBytes = math.MaxInt16
+)
+
+// coordinator is the groups that this broker coordinates: those whose partition of the
+// offsets topic it leads.
+type coordinator struct {
+	node     *cluster.Node
+	logger   *slog.Logger
+	limits   group.Limits
+	now      func() time.Time
+	stopping <-chan struct{} // closed when parked requests are to be answered
+	clock    *groupClock
+	tickets  atomic.Uint64
+
+	ctx     context.Context // of the background goroutines
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	// What all shards take together.
+	withOffsets, withMembers, bytes atomic.Int64
+
+	mu     sync.Mutex // guards shards; a leaf
+	shards map[int32]*shard
+}
+
+// shard is the groups of one partition of the topic. What is committed there is in the
+// tables; what is on its way is in ahead.
+type shard struct {
+	index int32
+
+	mu        sync.Mutex // guards all below, and the order of writes to the partition
+	partition *partition.Partition
+	epoch     int32                 // the leadership whose records are in the tables; notLoaded
+	failed    time.Time             // when the partition could not be read
+	offsets   *group.Offsets        // committed offsets
+	stored    map[string][]byte     // the last record of each group with members, as it is in the topic
+	groups    map[string]*liveGroup // groups that have or had members
+	ahead     []change
+	live      int64 // bytes of the last rewrite
+	batchMax  int   // bytes of one batch of the topic
+
+	groupBytes, storedBytes int64     // what groups and stored take
+	size                    shardSize // as accounted
+}
+
+// notLoaded is the epoch of a shard that knows nothing.
+const notLoaded = -1
+
+// change is a write that is on its way into the topic.
+type change struct {
+	append *partition.Append
+	done   func(error) // runs with mu held, in the order of the changes
+}
+
+// shardSize is what has been counted of a shard.
+type shardSize struct{ withOffsets, withMembers, bytes int64 }
+
+func newCoordinator(n *cluster.Node, limits group.Limits, now func() time.Time, stopping <-chan struct{}, logger *slog.Logger) *coordinator {
+	c := &coordinator{
+		node: n, logger: logger, limits: limits, now: now, stopping: stopping, clock: newGroupClock(), shards: make(map[int32]*shard),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+// start loads what is led here and runs what goes on beside requests, until close.
+func (c *coordinator) start() {
+	c.followLeadership()
+	c.removeWhere(c.ctx, func(_ *shard, _ string, tp group.TopicPartition, _ group.Commit) bool {
+		return c.node.Topic(tp.Topic) == nil
+	})
+	c.running.Go(c.keepTime)
+	c.running.Go(func() {
+		for {
+			select {
+			case <-c.node.LeadershipChanges():
+				c.followLeadership()
+			case <-c.ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+// close ends what start has begun. No request may be under way.
+func (c *coordinator) close() {
+	c.cancel()
+	c.running.Wait()
+}
+
+func newShard(index int32) *shard {
+	s := &shard{index: index}
+	s.clear()
+	return s
+}
+
+// clear forgets everything.
+func (s *shard) clear() {
+	s.partition, s.epoch, s.offsets = nil, notLoaded, group.NewOffsets()
+	s.stored, s.groups, s.ahead, s.live = make(map[string][]byte), make(map[string]*liveGroup), nil, 0
+	s.groupBytes, s.storedBytes = 0, 0
+}
+
+func (c *coordinator) shard(index int32) *shard {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.shards[index]
+	if s == nil {
+		s = newShard(index)
+		c.shards[index] = s
+	}
+	return s
+}
+
+// within runs f on the shard of a group. f runs with mu held. Errors: NOT_COORDINATOR when another
+// broker leads its partition, COORDINATOR_LOAD_IN_PROGRESS while that cannot be read: to say that there
+// is no such group would send its consumers back to the beginning.
+func (c *coordinator) within(name string, f func(*shard)) error {
+	t := c.node.Topic(offsetsTopic)
+	if t == nil {
+		f(newShard(0)) // there are no groups
+		return nil
+	}
+	return c.on(t, groupPartition(name, t.NumPartitions()), f)
+}
+
+func (c *coordinator) on(t *cluster.Topic, index int32, f func(*shard)) error {
+	s := c.shard(index)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer c.account(s)
+	if err := c.ensureLoaded(t, s); err != nil {
+		return err
+	}
+	c.catchUp(s)
+	f(s)
+	return nil
+}
+
+// each runs f on every shard that is coordinated here. Errors: COORDINATOR_LOAD_IN_PROGRESS
+// when one of them cannot be read; f has seen the others.
+func (c *coordinator) each(f func(*shard)) (err error) {
+	t := c.node.Topic(offsetsTopic)
+	if t == nil {
+		return nil
+	}
+	for i := range int32(t.NumPartitions()) {
+		if e := c.on(t, i, f); e != nil && !errors.Is(e, protocol.CodeNotCoordinator) {
+			err = e
+		}
+	}
+	return err
+}
+
+// names lists the groups of a shard, sorted.
+func (s *shard) names() []string {
+	names := slices.AppendSeq(s.offsets.Groups(), maps.Keys(s.groups))
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// has says whether there is such a group.
+func (s *shard) has(name string) bool { return s.groups[name] != nil || s.offsets.Has(name) }
+
+// state is what a group does; one that has only committed offsets is empty.
+func (s *shard) state(name string) (state group.State, protocolType string) {
+	if g := s.groups[name]; g != nil {
+		return g.State(), g.ProtocolType()
+	}
+	return group.Empty, ""
+}
+
+// account counts what a shard takes; it is called when that may have changed.
+func (c *coordinator) account(s *shard) {
+	is := shardSize{
+		withOffsets: int64(s.offsets.Count()), withMembers: int64(len(s.groups)), bytes: s.offsets.Bytes() + s.groupBytes + s.storedBytes,
+	}
+	c.withOffsets.Add(is.withOffsets - s.size.withOffsets)
+	c.withMembers.Add(is.withMembers - s.size.withMembers)
+	c.bytes.Add(is.bytes - s.size.bytes)
+	s.size = is
+}
+
+// groupPartition maps a group to a partition as Kafka does: Java's
+// String.hashCode, made positive.
+func groupPartition(name string, n int) int32 {
+	var h int32
+	for _, unit := range utf16.Encode([]rune(name)) {
+		h = 31*h + int32(unit)
+	}
+	return int32(int(h&0x7fffffff) % n)
+}

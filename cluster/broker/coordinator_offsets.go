@@ -1,0 +1,181 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"weir/cluster/group"
+	"weir/partition"
+	"weir/protocol"
+	"weir/protocol/recordbatch"
+)
+
+// committer is who commits offsets; member and instance are empty and the generation is
+// negative for a consumer that is in no group.
+type committer struct {
+	member, instance string
+	generation       int32
+}
+
+// noMember commits without being a member.
+var noMember = committer{generation: -1}
+
+// commit makes commits of one group durable and visible. Errors: what a group answers who is
+// not a member as of now, UNKNOWN_TOPIC_OR_PARTITION when a topic has just been deleted,
+// POLICY_VIOLATION when there is no room for more.
+func (c *coordinator) commit(ctx context.Context, name string, by committer, commits map[group.TopicPartition]group.Commit) error {
+	return c.write(ctx, name, func(s *shard) ([]recordbatch.Record, func(), error) {
+		if err := c.mayCommit(s, name, by); err != nil {
+			return nil, nil, err
+		}
+		if c.bytes.Load() > maxGroupsBytes || c.withOffsets.Load() >= maxGroups && !s.offsets.Has(name) {
+			return nil, nil, protocol.CodePolicyViolation
+		}
+		now := c.now().UnixMilli()
+		records := make([]recordbatch.Record, 0, len(commits))
+		for tp, x := range commits {
+			// Deleting a topic forgets its commits after this lock: none may slip in behind.
+			if c.node.Topic(tp.Topic) == nil {
+				return nil, nil, protocol.CodeUnknownTopicOrPartition
+			}
+			records = append(records, commitRecord(name, tp, x, now))
+		}
+		return records, func() {
+			for tp, x := range commits {
+				s.offsets.Set(name, tp, x)
+			}
+		}, nil
+	})
+}
+
+// mayCommit says whether the group takes a commit. It is called with mu held, so that the
+// commits of a generation are before everything of the next in the topic.
+func (c *coordinator) mayCommit(s *shard, name string, by committer) error {
+	if g := s.groups[name]; g != nil {
+		return g.Commit(c.now(), by.member, by.instance, by.generation)
+	}
+	switch {
+	case by.generation < 0:
+		return nil
+	case s.offsets.Has(name):
+		return group.ErrUnknownMember
+	default:
+		return group.ErrIllegalGeneration // Kafka's word, from before there was one for unknown groups
+	}
+}
+
+// remove forgets commits of one group, durably.
+func (c *coordinator) remove(ctx context.Context, name string, tps []group.TopicPartition) error {
+	return c.removeIf(ctx, name, tps, nil)
+}
+
+// pickCommit says whether a commit is meant. It runs with mu held.
+type pickCommit func(s *shard, name string, tp group.TopicPartition, x group.Commit) bool
+
+// removeIf is remove for those commits that are still as pick wants them. With
+// a pick it leaves alone what may be about to change.
+func (c *coordinator) removeIf(ctx context.Context, name string, tps []group.TopicPartition, pick pickCommit) error {
+	return c.write(ctx, name, func(s *shard) ([]recordbatch.Record, func(), error) {
+		now := c.now().UnixMilli()
+		var records []recordbatch.Record
+		for _, tp := range tps {
+			if pick != nil {
+				if x, ok := s.offsets.Get(name, tp); len(s.ahead) > 0 || !ok || !pick(s, name, tp, x) {
+					continue
+				}
+			}
+			records = append(records, recordbatch.Record{Timestamp: now, Key: offsetKey(name, tp)})
+		}
+		return records, func() {
+			for _, tp := range tps {
+				s.offsets.Delete(name, tp)
+			}
+		}, nil
+	})
+}
+
+// removeWhere forgets all commits that pick picks.
+func (c *coordinator) removeWhere(ctx context.Context, pick pickCommit) {
+	for name, tps := range c.find(pick) {
+		if err := c.removeIf(ctx, name, tps, pick); err != nil {
+			c.logger.Warn("committed offsets are not removed", "group", name, "err", err)
+		}
+	}
+}
+
+// find lists the commits that pick picks, by group.
+func (c *coordinator) find(pick pickCommit) map[string][]group.TopicPartition {
+	found := make(map[string][]group.TopicPartition)
+	_ = c.each(func(s *shard) { // what cannot be read is not coordinated now
+		for _, name := range s.offsets.Groups() {
+			for _, tp := range s.offsets.Partitions(name) {
+				if x, _ := s.offsets.Get(name, tp); pick(s, name, tp, x) {
+					found[name] = append(found[name], tp)
+				}
+			}
+		}
+	})
+	return found
+}
+
+// expire forgets offsets that have not counted for longer than age, as KIP-211 has it, and
+// then groups of which nothing is left.
+func (c *coordinator) expire(ctx context.Context, age time.Duration) {
+	before := c.now().Add(-age).UnixMilli()
+	c.removeWhere(ctx, func(s *shard, name string, tp group.TopicPartition, x group.Commit) bool {
+		since, counts := s.unusedSince(name, tp, x)
+		return !counts && since < before
+	})
+	var empty []string
+	_ = c.each(func(s *shard) {
+		for name := range s.stored {
+			if s.forgettable(name) {
+				empty = append(empty, name)
+			}
+		}
+	})
+	for _, name := range empty {
+		if err := c.forget(ctx, name); err != nil {
+			c.logger.Warn("an empty group is not removed", "group", name, "err", err)
+		}
+	}
+}
+
+// unusedSince is since when an offset is of no use, unix ms: in a group that once had members,
+// since it is empty; in one that has consumers, since the commit, if they do not subscribe to
+// the topic; else since the commit.
+func (s *shard) unusedSince(name string, tp group.TopicPartition, x group.Commit) (since int64, counts bool) {
+	g := s.groups[name]
+	switch {
+	case g == nil || g.ProtocolType() == "":
+		return x.Timestamp, false
+	case g.State() == group.Empty:
+		return max(x.Timestamp, g.StateSince()), false
+	case g.State() != group.Stable:
+		return 0, true
+	}
+	topics, known := g.Subscribed()
+	return x.Timestamp, !known || topics[tp.Topic]
+}
+
+// removeTopic forgets what groups have committed for a topic that is gone.
+func (c *coordinator) removeTopic(ctx context.Context, topic string) error {
+	var before []*partition.Append
+	_ = c.each(func(s *shard) {
+		for _, x := range s.ahead {
+			before = append(before, x.append)
+		}
+	})
+	for _, a := range before {
+		if err := a.Wait(ctx); ctx.Err() != nil {
+			return err
+		} // else it failed for its own client, and changed nothing
+	}
+	var errs []error
+	found := c.find(func(_ *shard, _ string, tp group.TopicPartition, _ group.Commit) bool { return tp.Topic == topic })
+	for name, tps := range found {
+		errs = append(errs, c.remove(ctx, name, tps))
+	}
+	return errors.Join(errs...)
+}

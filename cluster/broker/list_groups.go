@@ -1,0 +1,44 @@
+package broker
+
+// ListGroups (key 16), versions 0-5: the groups that this broker coordinates.
+//
+// Added by version: 3 flexible, 4 states (KIP-518), 5 types (KIP-848).
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// groupTypeClassic is the only type there is.
+const groupTypeClassic = "classic"
+
+func (b *Broker) listGroups(_ context.Context, _ *call, req *kmsg.ListGroupsRequest) (*kmsg.ListGroupsResponse, error) {
+	resp := req.ResponseKind().(*kmsg.ListGroupsResponse)
+	if !wanted(req.TypesFilter, groupTypeClassic) {
+		return resp, nil
+	}
+	err := b.groups.each(func(s *shard) {
+		for _, name := range s.names() {
+			state, protocolType := s.state(name)
+			if !wanted(req.StatesFilter, string(state)) {
+				continue
+			}
+			g := kmsg.NewListGroupsResponseGroup()
+			g.Group, g.ProtocolType, g.GroupState, g.GroupType = name, protocolType, string(state), groupTypeClassic
+			resp.Groups = append(resp.Groups, g)
+		}
+	})
+	if err != nil {
+		resp.Groups, resp.ErrorCode = nil, int16(errorCode(err))
+	}
+	slices.SortFunc(resp.Groups, func(a, b kmsg.ListGroupsResponseGroup) int { return strings.Compare(a.Group, b.Group) })
+	return resp, nil
+}
+
+// wanted says whether an empty filter, or one of its words in any case, names v.
+func wanted(filter []string, v string) bool {
+	return len(filter) == 0 || slices.ContainsFunc(filter, func(f string) bool { return strings.EqualFold(f, v) })
+}

@@ -1,0 +1,56 @@
+package broker
+
+// SyncGroup (key 14), versions 0-5: a member's assignment; the leader brings all of them. The
+// answer comes when they are durable; until then the request is parked.
+//
+// Added by version: 3 instance id, 4 flexible, 5 protocol type and name, which have to be those
+// of the generation, INCONSISTENT_GROUP_PROTOCOL.
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/cluster/group"
+)
+
+func (b *Broker) syncGroup(ctx context.Context, _ *call, req *kmsg.SyncGroupRequest) (*kmsg.SyncGroupResponse, error) {
+	resp := req.ResponseKind().(*kmsg.SyncGroupResponse)
+	resp.MemberAssignment = []byte{}
+	a, err := b.sync(ctx, req)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err == nil {
+		err = a.Err
+	}
+	if err != nil {
+		resp.ErrorCode = int16(commitCode(err))
+		return resp, nil
+	}
+	resp.ProtocolType, resp.Protocol = &a.ProtocolType, &a.Protocol
+	resp.MemberAssignment = append(resp.MemberAssignment, a.Assignment...)
+	return resp, nil
+}
+
+func (b *Broker) sync(ctx context.Context, req *kmsg.SyncGroupRequest) (*group.SyncAnswer, error) {
+	if err := checkGroupName(req.Group); err != nil {
+		return nil, err
+	}
+	if req.Version >= 5 && (req.ProtocolType == nil || req.Protocol == nil) {
+		return nil, group.ErrInconsistentProtocol
+	}
+	r := group.SyncRequest{
+		MemberID: req.MemberID, InstanceID: orEmpty(req.InstanceID), Generation: req.Generation,
+		ProtocolType: req.ProtocolType, Protocol: req.Protocol, Assignments: make(map[string][]byte, len(req.GroupAssignment)),
+	}
+	for _, m := range req.GroupAssignment {
+		r.Assignments[m.MemberID] = bytes.Clone(m.MemberAssignment)
+	}
+	a, err := b.groups.ask(ctx, req.Group, false, func(g *liveGroup, t group.Ticket) group.Output {
+		r.Ticket = t
+		return g.Sync(b.groups.now(), r)
+	})
+	return a.Sync, err
+}

@@ -1,0 +1,138 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"weir/cmd/weir/connect"
+	"weir/cmd/weir/fault"
+	"weir/cmd/weir/output"
+)
+
+func newGroups(s *Streams) *cobra.Command {
+	cmd := group("group", "See and remove consumer groups", newGroupList(s), newGroupDescribe(s), newGroupDelete(s))
+	cmd.Aliases = []string{"groups"}
+	return cmd
+}
+
+type groupListOptions struct {
+	conn   connect.Options
+	states []string
+	format output.Format
+}
+
+func newGroupList(s *Streams) *cobra.Command {
+	var o groupListOptions
+	cmd := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List consumer groups",
+		Long: `List consumer groups, all or those in some states.
+
+  weir group list
+  weir group list --state Stable --state Empty -o json`,
+		Args: between(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return runGroupList(cmd.Context(), s, o) },
+	}
+	cmd.Flags().StringSliceVar(&o.states, "state", nil, "only groups in this state: Stable, Empty, PreparingRebalance, CompletingRebalance")
+	formatFlag(cmd, &o.format, listFormats)
+	withConnection(s, cmd, &o.conn)
+	return cmd
+}
+
+// groupRow is a group in a list.
+type groupRow struct {
+	Group       string `json:"group"`
+	State       string `json:"state"`
+	Protocol    string `json:"protocol_type"` // empty for a group that never had members
+	Coordinator int32  `json:"coordinator"`
+}
+
+func runGroupList(ctx context.Context, s *Streams, o groupListOptions) error {
+	cl, err := s.open(ctx, &o.conn)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	ctx, cancel := asking(ctx, cl)
+	defer cancel()
+	listed, err := cl.Admin.ListGroups(ctx, o.states...)
+	if err != nil && !partlyListed(err) {
+		return cl.Explain("cannot list groups", err)
+	}
+	rows := []groupRow{}
+	for _, g := range listed.Sorted() {
+		rows = append(rows, groupRow{g.Group, g.State, g.ProtocolType, g.Coordinator})
+	}
+	missing := err
+	err = output.List(s.Out, o.format, rows, []output.Column[groupRow]{
+		{Name: "GROUP", Cell: func(r groupRow) string { return r.Group }},
+		{Name: "STATE", Cell: func(r groupRow) string { return r.State }},
+		{Name: "TYPE", Wide: true, Cell: func(r groupRow) string { return r.Protocol }},
+		{Name: "COORDINATOR", Wide: true, Cell: func(r groupRow) string { return fmt.Sprint(r.Coordinator) }},
+	})
+	if err == nil && missing != nil {
+		err = &fault.Error{What: "the groups of a broker that does not answer are missing", Why: missing.Error(), Exit: fault.PartlyDone, Err: missing}
+	}
+	return err
+}
+
+// partlyListed says that some brokers have answered, and others have not.
+func partlyListed(err error) bool {
+	var shards *kadm.ShardErrors
+	return errors.As(err, &shards) && !shards.AllFailed
+}
+
+// completeGroups offers the names of groups. It is silent when no broker answers.
+func completeGroups(s *Streams, o *connect.Options) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		var names []string
+		atOnce(cmd.Context(), s, o, func(ctx context.Context, cl *connect.Client) {
+			if listed, err := cl.Admin.ListGroups(ctx); err == nil {
+				names = slices.DeleteFunc(listed.Groups(), func(n string) bool { return slices.Contains(args, n) })
+			}
+		})
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// knownGroups reads groups by name, with their lag. One that does not exist is an error that says which do.
+func knownGroups(ctx context.Context, cl *connect.Client, names []string) ([]kadm.DescribedGroupLag, error) {
+	ctx, cancel := asking(ctx, cl)
+	defer cancel()
+	names = distinct(names)
+	lags, err := cl.Admin.Lag(ctx, names...)
+	if err != nil {
+		return nil, cl.Explain("cannot read "+strings.Join(names, ", "), err)
+	}
+	groups := make([]kadm.DescribedGroupLag, 0, len(names))
+	for _, n := range names {
+		g := lags[n]
+		if errors.Is(g.Error(), kerr.GroupIDNotFound) || g.Error() == nil && g.State == "Dead" { // as older brokers say it
+			return nil, noSuchGroup(ctx, cl, n)
+		}
+		if err := g.Error(); err != nil {
+			return nil, cl.Explain(fmt.Sprintf("cannot read group %q", n), err)
+		}
+		groups = append(groups, g)
+	}
+	return groups, nil
+}
+
+func noSuchGroup(ctx context.Context, cl *connect.Client, name string) error {
+	e := &fault.Error{
+		What: fmt.Sprintf("group %q does not exist on %s", name, cl.Seeds), Code: "GROUP_ID_NOT_FOUND",
+		Do: "See what there is: weir group list", Exit: fault.Failed,
+	}
+	if listed, err := cl.Admin.ListGroups(ctx); err == nil || partlyListed(err) {
+		e.Why = fault.DidYouMean(name, listed.Groups())
+	}
+	return e
+}

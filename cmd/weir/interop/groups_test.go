@@ -1,0 +1,149 @@
+//go:build interop
+
+package interop
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"weir/interop/job"
+)
+
+// TestGroups has each client join a group: it reads what is there, commits, leaves, and goes on exactly
+// behind its commit, also when the broker was started again in between; then it shares the topic with
+// a client of another kind, which takes over when it leaves.
+func TestGroups(t *testing.T) {
+	b := startBroker(t)
+	clients := slices.DeleteFunc(chosenClients(t), func(c *client) bool { return c.name == "kcat" })
+	for _, c := range clients {
+		t.Run(c.name, func(t *testing.T) {
+			g := &sharedTopic{broker: b, topic: "group-" + c.name}
+			g.create(t)
+			g.append(t, 5)
+			g.wants(t, c, g.written)
+			g.append(t, 3)
+			g.wants(t, c, g.written[20:])
+			if b.binary != "" {
+				b.stop(t)
+				b.start(t)
+				g.append(t, 1)
+				g.wants(t, c, g.written[32:])
+			}
+			if c.name != "kafkajs" { // its only assignor is its own
+				g.share(t, c)
+			}
+		})
+	}
+}
+
+// sharedTopic is a topic with a group of the same name.
+type sharedTopic struct {
+	broker  *broker
+	topic   string
+	written []job.Position
+}
+
+func (g *sharedTopic) client(t *testing.T, options ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	kafka, err := kgo.NewClient(append(options, kgo.SeedBrokers(g.broker.address), kgo.DefaultProduceTopic(g.topic))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(kafka.Close)
+	return kafka
+}
+
+func (g *sharedTopic) create(t *testing.T) {
+	t.Helper()
+	if _, err := kadm.NewClient(g.client(t)).CreateTopic(t.Context(), partitions, 1, nil, g.topic); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// append writes count more records to each partition.
+func (g *sharedTopic) append(t *testing.T, count int) {
+	t.Helper()
+	kafka := g.client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	defer kafka.Close()
+	for range count {
+		for p := range int32(partitions) {
+			r := &kgo.Record{Partition: p, Value: []byte("value")}
+			if err := kafka.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			g.written = append(g.written, job.Position{Partition: r.Partition, Offset: r.Offset})
+		}
+	}
+}
+
+// wants has the client read as a member of the group, and wants it to get exactly these records.
+func (g *sharedTopic) wants(t *testing.T, c *client, want []job.Position) {
+	t.Helper()
+	got := c.run(t, g.job(len(want))).Joined
+	if !slices.Equal(ordered(got), ordered(want)) {
+		t.Errorf("got %v, want %v", ordered(got), ordered(want))
+	}
+}
+
+func (g *sharedTopic) job(count int) job.Job {
+	return job.Job{Brokers: g.broker.address, Join: &job.Join{Topic: g.topic, Group: g.topic, Count: count}}
+}
+
+func ordered(positions []job.Position) []job.Position {
+	return slices.SortedFunc(slices.Values(positions), func(a, b job.Position) int {
+		if a.Partition != b.Partition {
+			return int(a.Partition - b.Partition)
+		}
+		return int(a.Offset - b.Offset)
+	})
+}
+
+// share has the client join beside a member that is there already, read something, and leave.
+func (g *sharedTopic) share(t *testing.T, c *client) {
+	kafka := g.client(t, kgo.ConsumerGroup(g.topic), kgo.ConsumeTopics(g.topic), kgo.Balancers(kgo.RangeBalancer()), kgo.AutoCommitInterval(100*time.Millisecond))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	read := make(chan job.Position, 100_000)
+	go func() {
+		for ctx.Err() == nil {
+			kafka.PollFetches(ctx).EachRecord(func(r *kgo.Record) { read <- job.Position{Partition: r.Partition, Offset: r.Offset} })
+		}
+	}()
+	joined := make(chan []job.Position, 1)
+	go func() { joined <- c.run(t, g.job(3)).Joined }()
+	seen := make(map[job.Position]bool)
+	first := len(g.written)
+	theirs := 0
+	for theirs == 0 {
+		select {
+		case positions := <-joined:
+			if theirs = len(positions); theirs < 3 {
+				t.Fatalf("the member beside read %v", positions)
+			}
+			for _, p := range positions {
+				seen[p] = true
+			}
+		case <-time.After(200 * time.Millisecond):
+			g.append(t, 1) // there is something for whoever has the partition
+		case <-ctx.Done():
+			t.Fatal("the other member is not done")
+		}
+	}
+	g.append(t, 1)
+	for _, want := range g.written[first:] { // those that the other had and did not commit, too
+		for !seen[want] {
+			select {
+			case p := <-read:
+				seen[p] = true
+			case <-ctx.Done():
+				t.Fatalf("nobody has read %v", fmt.Sprint(want))
+			}
+		}
+	}
+}
