@@ -66,6 +66,8 @@ func (s *sitting) replicatedNotes(b *strings.Builder) {
   a majority has it, Kafka when all replicas in sync have it, at least %[3]d. "Leader's page cache" is acks=1.
 - Prebuilt batches: %[4]d MiB of valid uncompressed batches over %[5]d connections, one to each leader, with 8 requests in flight each;
   answers are checked. The floor program gets the same frames, on connections to one of its processes.
+  Kafka reads no request of a connection before the one before it is answered, so that it has one batch for each connection to replicate, where
+  Weir has up to 8: that is how each serves such a client, and no measure of what more connections would get. The full client is.
 - Full client: %[6]d records from 2 clients, franz-go with batches up to 256 KiB and a linger of 5 ms. It shares the %[7]d cores with the brokers.
 - Each ack synced: %[8]d MiB.
 - 20 %% load: %[9]d s of an open loop at a fifth of the records a second that the same peer took, in the same round, from the full client under the same

@@ -179,7 +179,7 @@ func (w *world) sync(a *actor) {
 }
 
 func (w *world) leave(a *actor) {
-	if a.id == "" || a.parked != 0 {
+	if a.id == "" {
 		return
 	}
 	_, out := w.g.Leave(w.now, []Leaver{{a.id, a.instance}})
