@@ -130,8 +130,15 @@ func TestNoAnswerWithoutAMajority(t *testing.T) {
 		}
 	}()
 	s, f := <-slowConns, <-fastConns
-	defer s.Close()
-	defer f.Close()
+	defer func() { // in the order in which a server ends, which takes a lost follower for an error
+		c.Close()
+		for _, follower := range []net.Conn{s, f} {
+			if _, err := io.Copy(io.Discard, follower); err != nil {
+				t.Error(err)
+			}
+			follower.Close()
+		}
+	}()
 	if _, err := io.ReadFull(f, make([]byte, len(first)+len(second))); err != nil {
 		t.Fatal(err)
 	}
