@@ -85,9 +85,10 @@ func directory(node int32) (d [16]byte) {
 	return d
 }
 
-// newGroup makes n nodes and starts the first ones, which are the group's first members.
+// newGroup makes n nodes and starts the first ones, which are the group's first members. The
+// time for an election is what the library gives a transfer, too.
 func newGroup(t testing.TB, n, voters int, s Settings) *group {
-	return newGroupTimed(t, n, voters, s, Timing{Heartbeat: 100 * time.Millisecond, Commit: 20 * time.Millisecond})
+	return newGroupTimed(t, n, voters, s, Timing{Heartbeat: 100 * time.Millisecond, Election: time.Second, Commit: 20 * time.Millisecond})
 }
 
 func newGroupTimed(t testing.TB, n, voters int, s Settings, timing Timing) *group {

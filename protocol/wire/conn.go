@@ -30,6 +30,7 @@ type Conn struct {
 	cancel   context.CancelCauseFunc
 	waits    waits
 	reader   frameReader
+	heard    bool        // a request has been read; of the reading goroutine
 	gone     atomic.Bool // no more reading or writing
 	writer   func()      // writeReplies, bound once: it starts often
 
@@ -88,7 +89,11 @@ func (c *Conn) serve() {
 		c.fail(ErrPeerClosed)
 	case errors.Is(err, errDraining):
 		c.awaitAnswered()
-		c.linger()
+		if c.heard {
+			c.linger()
+		} else {
+			resetOnClose(c.nc)
+		}
 		c.fail(err)
 	default:
 		c.fail(err)
@@ -125,7 +130,7 @@ func (c *Conn) readRequests() (err error) {
 		case err != nil:
 			return err
 		}
-		r.Conn = c
+		r.Conn, c.heard = c, true
 		if err := r.parse(); err != nil {
 			r.Release()
 			return err
@@ -205,6 +210,14 @@ func (c *Conn) drain() {
 		c.nc.SetReadDeadline(time.Unix(1, 0))
 	}
 	c.changed.Broadcast()
+}
+
+// resetOnClose is for a connection on which nothing has been answered: some clients take its
+// orderly end for a server that wants TLS or SASL, and give up where they would try again.
+func resetOnClose(nc net.Conn) {
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		tcp.SetLinger(0) // best effort: it closes all the same
+	}
 }
 
 // Bounds of linger.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,6 +105,31 @@ func TestShutdownUnderLoad(t *testing.T) {
 	if got, want := int64(answered.value()), s.Stats().Requests.Load(); got > want || s.Stats().BytesOut.Load() != 8*want {
 		t.Errorf("answered %d of %d requests with %d bytes", got, want, s.Stats().BytesOut.Load())
 	}
+}
+
+// TestShutdownResetsTheNew: who has just connected is not shown an orderly end, which means
+// something else before the first answer.
+func TestShutdownResetsTheNew(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, Config{}, func(r *Request) Reply { return NoReply }, ln)
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for s.Stats().ConnectionsOpen.Load() == 0 {
+		runtime.Gosched()
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("got %v, want a reset", err)
+	}
+	s.stop()
 }
 
 // When its context ends first, Shutdown closes what is left.

@@ -171,6 +171,7 @@ func (s *Server) admit(nc net.Conn, listener net.Addr) {
 		s.mu.Unlock()
 		s.stats.ConnectionsRejected.Add(1)
 		s.gates.rejected.warn(s, "connection refused", "reason", refusal, "remote", nc.RemoteAddr(), "open", open)
+		resetOnClose(nc)
 		nc.Close()
 		return
 	}
