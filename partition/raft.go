@@ -128,7 +128,7 @@ func (p *Partition) startRaft() error {
 	}
 	conf := p.raftConfig()
 	snapshots := &snapshots{p: p, start: p.state.at}
-	r, err := raft.NewRaft(conf, machine{p}, store{p}, rep.Stable, snapshots, replicator{trans, p})
+	r, err := newRaft(conf, p, snapshots, trans)
 	if err != nil {
 		return fmt.Errorf("partition: %s-%d: %w", p.cfg.Topic, p.cfg.Partition, err)
 	}
@@ -154,6 +154,21 @@ func (p *Partition) startRaft() error {
 	}
 	p.stand(r)
 	return nil
+}
+
+// newRaft gives an entry that cannot be read as an error: the library, which looks through
+// the log for configurations before it starts anything, panics with it.
+func newRaft(conf *raft.Config, p *Partition, snapshots raft.SnapshotStore, trans Transport) (r *raft.Raft, err error) {
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case error:
+			err = v
+		default:
+			panic(v)
+		}
+	}()
+	return raft.NewRaft(conf, machine{p}, store{p}, p.cfg.Replication.Stable, snapshots, replicator{trans, p})
 }
 
 func (p *Partition) raftConfig() *raft.Config {
