@@ -19,6 +19,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sys/unix"
 )
 
 // patience bounds what has to happen within seconds; only a broken broker, or
@@ -174,6 +175,31 @@ func (b *broker) kill() {
 	}
 	<-b.exited
 	b.command = nil
+}
+
+// halt returns when no thread of the broker runs any more, not in the kernel either.
+func (b *broker) halt() {
+	b.t.Helper()
+	if err := b.command.Process.Signal(syscall.SIGSTOP); err != nil {
+		b.t.Fatal(err)
+	}
+	for {
+		err := unix.Waitid(unix.P_PID, b.command.Process.Pid, nil, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT, nil)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, unix.EINTR) {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// proceed ends halt, unless the broker has been killed.
+func (b *broker) proceed() {
+	b.t.Helper()
+	if err := b.command.Process.Signal(syscall.SIGCONT); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // stop ends the process in order.

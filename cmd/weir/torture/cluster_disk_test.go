@@ -74,7 +74,7 @@ func TestClusterFullDisk(t *testing.T) {
 // losesPower is the end of a broker whose data are on the image.
 func (c *trio) losesPower(i int, disk *image) {
 	c.t.Helper()
-	disk.losePower()
+	disk.losePower(c.brokers[i])
 	if c.rng.IntN(2) == 0 {
 		c.moment(500 * time.Millisecond) // it may notice
 	}

@@ -33,7 +33,7 @@ func TestPowerLoss(t *testing.T) {
 	ended := 0
 	for range losses {
 		time.Sleep(time.Duration(200+rng.IntN(800)) * time.Millisecond) // the moment is what is drawn
-		disk.losePower()
+		disk.losePower(b)
 		if rng.IntN(2) == 0 {
 			// Left alone, the broker notices and ends by itself: it must
 			// not acknowledge anything that no disk takes.
