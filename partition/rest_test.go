@@ -45,6 +45,14 @@ func newRestRig(t *testing.T) *restRig {
 	return x
 }
 
+// newKnowingRig is one whose follower has answered to args when it stood under a number.
+func newKnowingRig(t *testing.T, number uint64) (x *restRig, args *raft.AppendEntriesRequest) {
+	x = newRestRig(t)
+	args = x.tick()
+	x.told(args, number)
+	return x, args
+}
+
 // tick is what the library says to a follower that has everything.
 func (x *restRig) tick() *raft.AppendEntriesRequest {
 	r := x.leader.raft.Load()
@@ -77,29 +85,32 @@ func (x *restRig) want(answered bool) {
 	}
 }
 
+func (x *restRig) over(otherwise string) {
+	x.t.Helper()
+	select {
+	case <-x.outcome:
+	case <-time.After(patience):
+		x.t.Fatal(otherwise)
+	}
+}
+
 // TestRest: what a follower knows is not said again, until something happens.
 func TestRest(t *testing.T) {
 	t.Run("something is proposed", func(t *testing.T) {
-		x := newRestRig(t)
-		args := x.tick()
-		x.told(args, 7)
+		x, args := newKnowingRig(t, 7)
 		x.rest(args)
 		x.g.put(makeBatch(t, rand.New(rand.NewPCG(1, 2)), nobody, 1))
 		x.want(true)
 	})
 	t.Run("it stands no more", func(t *testing.T) {
-		x := newRestRig(t)
-		args := x.tick()
-		x.told(args, 7)
+		x, args := newKnowingRig(t, 7)
 		x.stands.number.Store(0)
 		close(x.stands.ended)
 		x.rest(args)
 		x.want(false)
 	})
 	t.Run("its turn has come", func(t *testing.T) {
-		x := newRestRig(t)
-		args := x.tick()
-		x.told(args, 7)
+		x, args := newKnowingRig(t, 7)
 		close(x.stands.turn)
 		x.rest(args)
 		x.want(true)
@@ -108,58 +119,40 @@ func TestRest(t *testing.T) {
 		}
 	})
 	t.Run("its turn has come, and it stands no more", func(t *testing.T) {
-		x := newRestRig(t)
-		args := x.tick()
-		x.told(args, 7)
+		x, args := newKnowingRig(t, 7)
 		x.rest(args)
 		x.stands.number.Store(8)
 		close(x.stands.turn)
 		x.want(false)
 	})
 	t.Run("it was opened anew", func(t *testing.T) {
-		x := newRestRig(t)
-		args := x.tick()
-		x.told(args, 6)
+		x, args := newKnowingRig(t, 6)
 		x.rest(args)
 		x.want(false)
 	})
 	t.Run("another leads", func(t *testing.T) {
-		x := newRestRig(t)
-		args := x.tick()
-		x.told(args, 7)
+		x, args := newKnowingRig(t, 7)
 		x.rest(args)
 		x.g.do(func(l *member) error {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			return l.Transfer(ctx, "")
 		})
-		select {
-		case <-x.outcome:
-		case <-time.After(patience):
-			t.Fatal("it outlived the leadership")
-		}
+		x.over("it outlived the leadership")
 	})
 	t.Run("the group closes", func(t *testing.T) {
-		x := newRestRig(t)
-		args := x.tick()
-		x.told(args, 7)
+		x, args := newKnowingRig(t, 7)
 		x.rest(args)
 		for _, m := range x.g.nodes {
 			x.g.stop(m)
 		}
-		select {
-		case <-x.outcome:
-		case <-time.After(patience):
-			t.Fatal("it outlived the group")
-		}
+		x.over("it outlived the group")
 	})
 }
 
 // TestHeartbeatRests: a heartbeat rests with the request beside it, also while that looks up.
 func TestHeartbeatRests(t *testing.T) {
-	x := newRestRig(t)
-	args := x.tick()
-	x.told(args, 7)
+	x, args := newKnowingRig(t, 7)
 	close(x.stands.turn)
 	x.rest(args)
 	x.want(true)
@@ -189,9 +182,7 @@ func TestHeartbeatRests(t *testing.T) {
 
 // TestNoRest: what a follower does not know is said at once.
 func TestNoRest(t *testing.T) {
-	x := newRestRig(t)
-	args := x.tick()
-	x.told(args, 7)
+	x, args := newKnowingRig(t, 7)
 	for name, other := range map[string]raft.AppendEntriesRequest{
 		"entries":           {Term: args.Term, PrevLogEntry: args.PrevLogEntry, LeaderCommitIndex: args.LeaderCommitIndex, Entries: []*raft.Log{{}}},
 		"a later commit":    {Term: args.Term, PrevLogEntry: args.PrevLogEntry, LeaderCommitIndex: args.LeaderCommitIndex + 1},

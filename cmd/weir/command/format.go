@@ -1,6 +1,9 @@
 package command
 
 import (
+	"fmt"
+	"io"
+
 	"github.com/spf13/cobra"
 
 	"weir/cmd/weir/output"
@@ -39,4 +42,20 @@ func (v *formatValue) Type() string   { return "FORMAT" }
 func (v *formatValue) Set(s string) (err error) {
 	*v.f, err = output.ParseFormat(s, v.allowed)
 	return err
+}
+
+// writeDescriptions writes a list, or each apart for a person to read.
+func writeDescriptions[T interface{ write(io.Writer) error }](w io.Writer, format output.Format, described []T) error {
+	if format != output.Table {
+		return output.List(w, format, described, nil)
+	}
+	for i, d := range described {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		if err := d.write(w); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -86,18 +86,7 @@ func runGroupDescribe(ctx context.Context, s *Streams, o groupDescribeOptions) e
 	for i, g := range groups {
 		described[i] = describeGroup(g)
 	}
-	if o.format != output.Table {
-		return output.List[groupDescription](s.Out, o.format, described, nil)
-	}
-	for i, d := range described {
-		if i > 0 {
-			fmt.Fprintln(s.Out)
-		}
-		if err := d.write(s.Out); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writeDescriptions(s.Out, o.format, described)
 }
 
 func describeGroup(g kadm.DescribedGroupLag) groupDescription {
@@ -136,7 +125,7 @@ func hostOf(host string) string {
 	return host
 }
 
-func (d *groupDescription) write(w io.Writer) error {
+func (d groupDescription) write(w io.Writer) error {
 	fmt.Fprintf(w, "%s: %s, %s, lag %s", d.Group, d.State, output.Plural(int64(len(d.Members)), "member"), output.Count(d.Lag))
 	if d.Protocol != "" {
 		fmt.Fprintf(w, ", %s", d.Protocol)

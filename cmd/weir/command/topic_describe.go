@@ -94,18 +94,7 @@ func runTopicDescribe(ctx context.Context, s *Streams, o topicDescribeOptions) e
 	if err != nil {
 		return err
 	}
-	if o.format != output.Table {
-		return output.List[topicDescription](s.Out, o.format, described, nil)
-	}
-	for i, d := range described {
-		if i > 0 {
-			fmt.Fprintln(s.Out)
-		}
-		if err := d.write(s.Out); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writeDescriptions(s.Out, o.format, described)
 }
 
 func describeTopics(ctx context.Context, cl *connect.Client, topics []kadm.TopicDetail, all bool) ([]topicDescription, error) {
@@ -174,7 +163,7 @@ func (d *topicDescription) addPartition(p kadm.PartitionDetail, where *positions
 	d.Partitions = append(d.Partitions, row)
 }
 
-func (d *topicDescription) write(w io.Writer) error {
+func (d topicDescription) write(w io.Writer) error {
 	fmt.Fprintf(w, "%s: %s, %s", d.Topic, output.Plural(int64(len(d.Partitions)), "partition"), output.Plural(d.Records, "record"))
 	if d.SizeBytes != nil {
 		fmt.Fprintf(w, ", %s", output.Bytes(*d.SizeBytes))
