@@ -157,9 +157,9 @@ func (s *Server) admit(nc net.Conn, listener net.Addr) {
 	ip := ipOf(nc.RemoteAddr())
 	total, perIP := s.connectionLimits()
 	s.mu.Lock()
-	refusal := ""
+	refusal, stopping := "", s.state != stateOpen
 	switch {
-	case s.state != stateOpen:
+	case stopping:
 		refusal = "server is shutting down"
 	case len(s.conns) >= total:
 		refusal = "too many connections"
@@ -171,7 +171,9 @@ func (s *Server) admit(nc net.Conn, listener net.Addr) {
 		s.mu.Unlock()
 		s.stats.ConnectionsRejected.Add(1)
 		s.gates.rejected.warn(s, "connection refused", "reason", refusal, "remote", nc.RemoteAddr(), "open", open)
-		resetOnClose(nc)
+		if stopping {
+			resetOnClose(nc)
+		}
 		nc.Close()
 		return
 	}
