@@ -40,6 +40,8 @@ type Node struct {
 	controller  atomic.Pointer[controller.Controller] // nil until it is open
 	watchdog    *partition.Watchdog
 	closing     partition.Watched // what a stop does beside closing partitions
+	voting      partition.Watched // writes of votes
+	governing   partition.Watched // writes of the controller
 	leaders     *leaders
 	dropped     dropped
 	retired     retired
@@ -154,15 +156,25 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 	if err := n.dir.checkVotes(); err != nil {
 		return err
 	}
-	n.votes, err = votes.Open(n.dir.votes(), n.logger, n.fail)
+	n.watch(&n.voting, "a write of votes")
+	n.votes, err = votes.Open(n.dir.votes(), n.logger, &n.voting, n.fail)
 	return err
 }
 
+// watch has it told when the disk does not come back from writes beside those of partitions.
+func (n *Node) watch(x *partition.Watched, op string) {
+	n.watchdog.Watch(x, func() {
+		n.logger.Error("the disk hangs", "err", &partition.HungError{Op: op, Limit: n.watchdog.Limit()})
+	})
+}
+
 func (n *Node) openController(ctx context.Context) error {
+	n.watch(&n.governing, "a write of the controller")
 	cfg := controller.Config{
 		Dir: n.dir.controller(), NodeID: n.ID(), Directory: n.dir.meta.directory(), New: n.dir.fresh,
 		Bootstrap: len(n.static.Peers.Seeds) == 0,
 		Forward:   n.call(serviceForward), Heartbeat: n.call(serviceHeartbeat),
+		Disk:   &n.governing,
 		Logger: n.logger, OnFatal: n.fail, SessionTimeout: n.static.Peers.SessionTimeout,
 	}
 	if t := n.peers.transport; t != nil {
@@ -170,7 +182,7 @@ func (n *Node) openController(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		cfg.Transport = patientController{patientGroup{group, &n.peers}}
+		cfg.Transport = patientController{patientGroup{group, &n.peers}, &n.governing}
 	}
 	c, err := controller.Open(ctx, cfg)
 	if err != nil {

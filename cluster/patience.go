@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"weir/cluster/transport"
+	"weir/partition"
 )
 
 // The library tries a follower that it cannot reach again and again, ever later: after a
@@ -47,9 +48,17 @@ func (g patientGroup) AwaitPeer(err error) {
 }
 
 // patientController is the controller's handle.
-type patientController struct{ patientGroup }
+type patientController struct {
+	patientGroup
+	disk *partition.Watched // the controller's writes
+}
 
+// AppendEntries sends nothing while the controller's disk hangs: its followers elect another leader
+// then, and this one finds that out when its disk comes back.
 func (g patientController) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if g.disk.Hangs() {
+		return errHung
+	}
 	err := g.Group.AppendEntries(id, target, args, resp)
 	if err != nil && (len(args.Entries) > 0 || args.PrevLogEntry > 0 || args.LeaderCommitIndex > 0) { // no heartbeat
 		g.AwaitPeer(err)

@@ -36,11 +36,11 @@ func NewWatchdog(limit time.Duration) *Watchdog {
 type Watched struct {
 	dog   *Watchdog
 	began atomic.Int64 // at which look; 0: nothing is under way
-	hung  func()       // hears of the first operation that hangs, on a goroutine of its own
-	told  bool         // guarded by the watchdog's mu
+	hung  func()       // hears of an operation that hangs, on a goroutine of its own
+	told  bool         // of the one under way; guarded by the watchdog's mu
 }
 
-// Watch has hung called when an operation of x hangs, once. x is watched until Forget.
+// Watch has hung called once for each operation of x that hangs. x is watched until Forget.
 func (w *Watchdog) Watch(x *Watched, hung func()) {
 	if w == nil {
 		return
@@ -75,6 +75,11 @@ func (x *Watched) Begin() {
 // End notes that it has come back.
 func (x *Watched) End() { x.began.Store(0) }
 
+// Hangs says whether the operation under way, if any, does.
+func (x *Watched) Hangs() bool {
+	return x.dog != nil && overdue(x.began.Load(), x.dog.looks.Load())
+}
+
 func (w *Watchdog) wake() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -101,10 +106,11 @@ func (w *Watchdog) look() {
 	for x := range w.all {
 		began := x.began.Load()
 		busy = busy || began != 0
-		if !x.told && overdue(began, now) {
-			x.told = true
+		late := overdue(began, now)
+		if late && !x.told {
 			go x.hung()
 		}
+		x.told = late
 	}
 	if !busy {
 		w.awake.Store(false)

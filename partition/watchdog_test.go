@@ -40,15 +40,22 @@ func TestWatchdog(t *testing.T) {
 		if !w.Hangs() {
 			t.Error("it hangs, and nothing is said to")
 		}
-		time.Sleep(5 * time.Second)
-		x.End()
-		if w.Hangs() {
-			t.Error("it has come back")
+		if !x.Hangs() || y.Hangs() {
+			t.Error("not the one that hangs")
 		}
-		x.Begin()
 		time.Sleep(5 * time.Second)
 		if len(told) > 0 {
 			t.Error("told twice")
+		}
+		x.End()
+		if w.Hangs() || x.Hangs() {
+			t.Error("it has come back")
+		}
+		time.Sleep(5 * time.Second)
+		x.Begin()
+		time.Sleep(5 * time.Second)
+		if len(told) != 1 {
+			t.Errorf("told %d times of another one that hangs", len(told))
 		}
 		w.Forget(&x)
 		if w.Hangs() {

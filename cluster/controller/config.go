@@ -14,6 +14,12 @@ import (
 // left; after any other error it may have arrived.
 type Call func(ctx context.Context, node int32, request []byte) ([]byte, error)
 
+// Disk is told of one write after the other.
+type Disk interface {
+	Begin()
+	End()
+}
+
 // Config says what Open opens.
 type Config struct {
 	Dir       string   // DATA/controller; made if missing
@@ -33,6 +39,11 @@ type Config struct {
 	// Transport carries the group's messages; nil means a group that talks to nobody. Open owns it.
 	// Its local address and the addresses it is given are server ids: see ServerID.
 	Transport raft.Transport
+
+	// Disk, if not nil, hears when a write of the group's main goroutine begins and when it has come
+	// back. A leader that hangs in one leads on in the eyes of its followers, which hear heartbeats of
+	// other goroutines (hashicorp/raft issue 503): whoever owns Transport has to end those then.
+	Disk Disk
 
 	Forward   Call // reaches HandleForward; nil: proposals are made by the leader only
 	Heartbeat Call // reaches HandleHeartbeat; nil: this broker gives no sign of life

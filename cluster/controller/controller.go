@@ -93,7 +93,7 @@ func Open(ctx context.Context, config Config) (c *Controller, err error) {
 
 func newController(config Config) *Controller {
 	c := &Controller{
-		config: config.withDefaults(), machine: metadata.NewMachine(), fault: newFault(),
+		config: config.withDefaults(), machine: metadata.NewMachine(), fault: newFault(config.Disk),
 		waiting: newWaiters(), liveness: newLiveness(), wakeLeader: make(chan struct{}, 1),
 		stop: make(chan struct{}), slots: make(chan struct{}, maxPending), closed: make(chan struct{}),
 	}

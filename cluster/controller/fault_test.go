@@ -94,7 +94,7 @@ func TestVoteIsOneRecord(t *testing.T) {
 		if bolt, err = raftboltdb.NewBoltStore(path); err != nil {
 			t.Fatal(err)
 		}
-		return &stableStore{bolt: bolt, fault: newFault()}
+		return &stableStore{bolt: bolt, fault: newFault(nil)}
 	}
 	check := func(s *stableStore, term uint64, candidate string) {
 		t.Helper()

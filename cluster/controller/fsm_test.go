@@ -15,7 +15,7 @@ func TestRestoreTakesOverASnapshot(t *testing.T) {
 	register(t, source)
 	createTopics(t, source, 0, 3)
 	changes := 0
-	target := &fsm{machine: metadata.NewMachine(), fault: newFault(), waiting: newWaiters(), changed: func() { changes++ }}
+	target := &fsm{machine: metadata.NewMachine(), fault: newFault(nil), waiting: newWaiters(), changed: func() { changes++ }}
 	body := source.Image().Encode()
 	if err := target.Restore(io.NopCloser(bytes.NewReader(body[:len(body)-1]))); err == nil || changes != 0 {
 		t.Fatalf("half a snapshot was taken: %v", err)

@@ -13,11 +13,25 @@ import (
 // fault remembers the first failed write. After it nothing more is written: a disk that failed
 // once may have forgotten pages it claims to hold, and a leader that goes on would count them.
 type fault struct {
+	disk   Disk // may be nil
 	err    atomic.Pointer[error]
 	raised chan struct{} // closed by the first failure
 }
 
-func newFault() *fault { return &fault{raised: make(chan struct{})} }
+func newFault(disk Disk) *fault { return &fault{disk: disk, raised: make(chan struct{})} }
+
+// write has the main goroutine's writes known to the disk's owner while they are under way, and
+// remembers one that fails.
+func (f *fault) write(write func() error) error {
+	if err := f.get(); err != nil {
+		return err
+	}
+	if f.disk != nil {
+		f.disk.Begin()
+		defer f.disk.End()
+	}
+	return f.set(write())
+}
 
 // set records err if it is the first one, and returns it.
 func (f *fault) set(err error) error {
@@ -58,18 +72,17 @@ func (s *logStore) GetLog(index uint64, entry *raft.Log) error {
 func (s *logStore) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.Log{entry}) }
 
 func (s *logStore) StoreLogs(entries []*raft.Log) error {
-	if err := s.fault.get(); err != nil {
-		return err
-	}
 	copies := make([]*raft.Log, len(entries))
 	for i, e := range entries {
 		sealed := *e
 		sealed.Extensions = binary.BigEndian.AppendUint32(nil, entrySum(e))
 		copies[i] = &sealed
 	}
-	return s.fault.set(s.bolt.StoreLogs(copies))
+	return s.fault.write(func() error { return s.bolt.StoreLogs(copies) })
 }
 
+// DeleteRange is called by the library's snapshot goroutine, too, beside StoreLogs: it is no
+// activity of its own, because what hangs in it has the next write of the main goroutine wait.
 func (s *logStore) DeleteRange(min, max uint64) error {
 	if err := s.fault.get(); err != nil {
 		return err

@@ -92,11 +92,8 @@ func (s *stableStore) ownedBy(id raft.ServerID) error {
 
 // write stores value with a CRC-32C over key and value behind it: bbolt checks its meta pages only.
 func (s *stableStore) write(key, value []byte) error {
-	if err := s.fault.get(); err != nil {
-		return err
-	}
 	record := binary.BigEndian.AppendUint32(bytes.Clone(value), stableSum(key, value))
-	return s.fault.set(s.bolt.Set(key, record))
+	return s.fault.write(func() error { return s.bolt.Set(key, record) })
 }
 
 // read returns the library's "not found" for a key that was never set.

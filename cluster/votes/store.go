@@ -65,6 +65,7 @@ type Store struct {
 	path    string
 	db      *bbolt.DB
 	logger  *slog.Logger
+	disk    Disk
 	onFault func(error)
 
 	commitMu sync.Mutex // one transaction at a time; taken before mu, after a group's
@@ -73,6 +74,12 @@ type Store struct {
 	groups  map[GroupID]*group
 	next    *batch // what waits for the next transaction, nil while nothing does
 	failure error  // *FailedError, ErrClosed
+}
+
+// Disk is told of one transaction after the other, when it begins and when it has come back.
+type Disk interface {
+	Begin()
+	End()
 }
 
 // batch is what goes into one transaction.
@@ -86,11 +93,11 @@ type batch struct {
 type write struct{ key, value []byte }
 
 // Open opens the file at path, or makes an empty one, durably. It reads all of it: nothing is read
-// again. onFault, if set, hears of the first write that fails, once, on the goroutine of a caller
-// whose write it was.
+// again. disk, if not nil, hears of transactions. onFault, if set, hears of the first write that fails,
+// once, on the goroutine of a caller whose write it was.
 //
 // Errors: *CorruptError for a damaged file, those of bbolt and the file system.
-func Open(path string, logger *slog.Logger, onFault func(error)) (*Store, error) {
+func Open(path string, logger *slog.Logger, disk Disk, onFault func(error)) (*Store, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
@@ -101,7 +108,7 @@ func Open(path string, logger *slog.Logger, onFault func(error)) (*Store, error)
 	if err != nil {
 		return nil, fmt.Errorf("votes: open %s: %w", path, err)
 	}
-	s := &Store{path: path, db: db, logger: logger, onFault: onFault, groups: map[GroupID]*group{}}
+	s := &Store{path: path, db: db, logger: logger, disk: disk, onFault: onFault, groups: map[GroupID]*group{}}
 	if err := s.load(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -259,6 +266,10 @@ func (s *Store) run(b *batch) (failed bool) {
 }
 
 func (s *Store) transaction(writes []write) error {
+	if s.disk != nil {
+		s.disk.Begin()
+		defer s.disk.End()
+	}
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket([]byte(bucketName))
 		for _, w := range writes {

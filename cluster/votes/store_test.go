@@ -24,7 +24,7 @@ func must(t testing.TB, err error) {
 
 func open(t testing.TB, path string) *Store {
 	t.Helper()
-	s, err := Open(path, nil, func(err error) { t.Errorf("fault: %v", err) })
+	s, err := Open(path, nil, nil, func(err error) { t.Errorf("fault: %v", err) })
 	must(t, err)
 	t.Cleanup(func() { must(t, s.Close()) })
 	return s
@@ -261,7 +261,7 @@ func TestManyGroups(t *testing.T) {
 // The first failed write is the last one: what the disk holds is not known.
 func TestFailedWriteIsFinal(t *testing.T) {
 	var faults []error
-	s, err := Open(file(t), nil, func(err error) { faults = append(faults, err) })
+	s, err := Open(file(t), nil, nil, func(err error) { faults = append(faults, err) })
 	must(t, err)
 	g := s.Group(GroupID{1})
 	must(t, g.SetUint64([]byte(keyTerm), 1))
@@ -289,10 +289,10 @@ func TestFailedWriteIsFinal(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	path := file(t)
-	s, err := Open(path, nil, nil)
+	s, err := Open(path, nil, nil, nil)
 	must(t, err)
 	g := s.Group(GroupID{1})
-	if _, err := Open(path, nil, nil); !errors.Is(err, bbolterrors.ErrTimeout) {
+	if _, err := Open(path, nil, nil, nil); !errors.Is(err, bbolterrors.ErrTimeout) {
 		t.Errorf("opened twice: %v", err)
 	}
 	must(t, errors.Join(s.Close(), s.Close()))
@@ -304,7 +304,7 @@ func TestClose(t *testing.T) {
 // A damaged file is refused and stays as it is.
 func TestDamagedFile(t *testing.T) {
 	path := file(t)
-	s, err := Open(path, nil, nil)
+	s, err := Open(path, nil, nil, nil)
 	must(t, err)
 	must(t, s.Group(GroupID{1}).SetUint64([]byte(keyTerm), 1))
 	vote(t, s.Group(GroupID{1}), 1, "a candidate of some length")
@@ -329,7 +329,7 @@ func TestDamagedFile(t *testing.T) {
 	} {
 		must(t, os.WriteFile(path, content, 0o600))
 		var corrupt *CorruptError
-		s, err := Open(path, nil, nil)
+		s, err := Open(path, nil, nil, nil)
 		if !errors.As(err, &corrupt) || corrupt.Path != path {
 			t.Errorf("%s: %v", name, err)
 			if s != nil {
