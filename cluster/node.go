@@ -39,9 +39,10 @@ type Node struct {
 	peers       peers
 	controller  atomic.Pointer[controller.Controller] // nil until it is open
 	watchdog    *partition.Watchdog
-	closing     partition.Watched // what a stop does beside closing partitions
-	voting      partition.Watched // writes of votes
-	governing   partition.Watched // writes of the controller
+	closing     partition.Watched    // what a stop does beside closing partitions
+	logLimit    *controller.LogLimit // of the Raft library's lines about partitions
+	voting      partition.Watched    // writes of votes
+	governing   partition.Watched    // writes of the controller
 	leaders     *leaders
 	dropped     dropped
 	retired     retired
@@ -72,13 +73,16 @@ func Open(ctx context.Context, cfg *config.Broker, endpoints []metadata.Endpoint
 	return openOn(ctx, vfs.OS, cfg, endpoints, logger)
 }
 
+// raftLinesPerSecond is how often the same message of the Raft library is logged, of whatever partitions.
+const raftLinesPerSecond = 10
+
 // openOn is Open on a file system; what bbolt keeps is on the operating system's in any
 // case.
 func openOn(ctx context.Context, fsys vfs.FS, cfg *config.Broker, endpoints []metadata.Endpoint, logger *slog.Logger) (*Node, error) {
 	n := &Node{
 		logger: logger, fs: fsys, static: cfg, fatal: make(chan error, 1), watchdog: partition.NewWatchdog(cfg.WriteTimeout),
 		retired: retired{wake: make(chan struct{}, 1), closing: make(map[partitionKey]error)},
-		leaders: newLeaders(), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), throttle: &throttle{now: time.Now}, peers: peers{
+		leaders: newLeaders(), logLimit: controller.NewLogLimit(raftLinesPerSecond), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), throttle: &throttle{now: time.Now}, peers: peers{
 			seeds: make(map[int32]string), lost: make(map[int32]time.Time), there: make(map[int32]bool), news: make(chan struct{}),
 		},
 	}
@@ -182,7 +186,7 @@ func (n *Node) openController(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		cfg.Transport = patientController{patientGroup{group, &n.peers}, &n.governing}
+		cfg.Transport = patientController{newPatientGroup(group, &n.peers), &n.governing}
 	}
 	c, err := controller.Open(ctx, cfg)
 	if err != nil {

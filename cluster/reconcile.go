@@ -163,7 +163,7 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 	mp, self := &t.meta.Partitions[index], metadata.ReplicaID{Node: n.ID(), Directory: n.DirectoryID()}
 	id := groupID(t.ID, index)
 	rep := partition.Replication{
-		Local: serverID(self), Stable: n.votes.Group(id), Logger: controller.RaftLogger(n.logger.With("topic", t.Name, "partition", index), "partition"), OnChange: n.leaders.notify,
+		Local: serverID(self), Stable: n.votes.Group(id), Logger: controller.RaftLogger(n.logger.With("topic", t.Name, "partition", index), "partition", n.logLimit), OnChange: n.leaders.notify,
 	}
 	if mp.IsInitial(self) {
 		rep.Eager = mp.Initial[0] == self
@@ -179,7 +179,7 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 			return nil, err
 		}
 		rep.Timing = groupTiming
-		rep.Transport, rep.Throttle = patientGroup{group, &n.peers}, n.throttle
+		rep.Transport, rep.Throttle = newPatientGroup(group, &n.peers), n.throttle
 	}
 	k := partitionKey{t.ID, index}
 	mode, damaged := n.retired.recovery(k, n.dir.recovery)

@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -36,9 +35,6 @@ func (p *Partition) checkDamage(err error, from uint64) {
 	}
 }
 
-// handOverTimeout bounds the wait of a damaged leader for another one.
-const handOverTimeout = 5 * time.Second
-
 // damage gives up the leadership for good. It does not wait.
 func (p *Partition) damage(corrupt *log.CorruptError) {
 	if p.damaged.Swap(true) {
@@ -52,13 +48,7 @@ func (p *Partition) damage(corrupt *log.CorruptError) {
 		return
 	}
 	p.background.Go(func() {
-		if id := p.successor(); id != "" {
-			ctx, cancel := context.WithTimeout(context.Background(), handOverTimeout)
-			defer cancel()
-			if err := p.Transfer(ctx, id); err != nil {
-				p.logger.Warn("the leadership is not handed over", "to", id, "err", err)
-			}
-		}
+		p.handOver()
 		p.retire(corrupt) // opened again it refuses to be told to stand, too
 	})
 }

@@ -154,3 +154,59 @@ func TestSnapshotBelowADivergentTail(t *testing.T) {
 	acked.put(g, makeBatch(t, rng, nobody, 2))
 	acked.areIn(t, g.same())
 }
+
+// TestFullLeader: a leader whose disk has no room refuses a batch, and another leads, where it is
+// taken; the full one does not lead while it is, whatever is asked of it. With room it catches up, and may.
+func TestFullLeader(t *testing.T) {
+	for _, path := range []string{"*.log", "*"} { // with and without room for a no-op
+		g := newGroup(t, 3, 3, testSettings())
+		rng := rand.New(rand.NewPCG(1, 1))
+		acked := records{}
+		for range 3 {
+			acked.put(g, makeBatch(t, rng, nobody, 2))
+		}
+		g.settle()
+		kinds := vfs.OpPreallocate | vfs.OpCreate
+		if path == "*" {
+			kinds |= vfs.OpWrite
+		}
+		var full *member
+		for refused := false; !refused; { // one that lost its leadership first shows nothing
+			full = g.leader()
+			full.inj.Add(vfs.Rule{Kinds: kinds, Path: path, Times: -1, Err: syscall.ENOSPC})
+			err := error(nil)
+			for err == nil { // until the segment is full
+				err = await(t, full.Propose(makeBatch(t, rng, nobody, 2), AcksAll))
+			}
+			var storage *StorageError
+			if refused = errors.As(err, &storage) && vfs.IsNoSpace(err); !refused {
+				full.inj.Clear()
+			}
+		}
+		w := NewWaiter()
+		for full.Attach(w); full.epoch.Load() >= 0; <-w.C() {
+		}
+		full.Detach(w)
+		acked.put(g, makeBatch(t, rng, nobody, 2))
+		other := g.leader()
+		if other == full {
+			t.Fatal("the full one leads again")
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		_ = other.Transfer(ctx, full.id) // as a preferred election may ask for
+		cancel()
+		acked.put(g, makeBatch(t, rng, nobody, 2))
+		if g.leader() == full {
+			t.Error("the full one was told to lead, and does")
+		}
+		full.inj.Clear()
+		acked.put(g, makeBatch(t, rng, nobody, 2))
+		acked.areIn(t, g.same())
+		if full.standsAside() {
+			t.Error("it has been written, and still leaves leading to others")
+		}
+		for _, m := range g.nodes {
+			g.stop(m)
+		}
+	}
+}

@@ -101,6 +101,10 @@ func (p *Partition) leave(err error) bool {
 	return true
 }
 
+// pauseLeft slows down the library's goroutines for followers, which try again and again: only its
+// main goroutine can end them, when that comes back from the disk.
+func pauseLeft() { time.Sleep(time.Second) }
+
 // broken says why the replica takes nothing, nil when it does. The node hears of a log that
 // has failed before anybody else does.
 func (p *Partition) broken() error {

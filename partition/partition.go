@@ -105,8 +105,10 @@ type Partition struct {
 	disk     activities
 	hung     chan struct{} // closed when the disk hangs
 	hungOnce sync.Once
-	damaged  atomic.Bool // bad bytes have been found in the log
-	abstains atomic.Bool // the replica has given up its vote
+	damaged  atomic.Bool               // bad bytes have been found in the log
+	full     atomic.Pointer[time.Time] // when the disk was last found full, nil once something has been written since
+	yielding bool                      // a leader with a full disk is handing over; guarded by mu
+	abstains atomic.Bool               // the replica has given up its vote
 	ballots  ballots
 
 	// order has the library take proposals in the order in which they were checked.

@@ -67,6 +67,10 @@ const maxKeptBytes = 2 * maxMessageBytes
 // AppendEntries sends entries, as many as fit a message, and notes how far the
 // follower has come.
 func (r replicator) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if left := r.p.left.Load(); left != nil {
+		pauseLeft()
+		return *left
+	}
 	on, answered := uint64(0), false
 	if args.PrevLogEntry > 0 || len(args.Entries) > 0 {
 		on, answered = r.rest(id, target, args)

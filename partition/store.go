@@ -95,8 +95,13 @@ func (p *Partition) storeAll(entries []*raft.Log) error {
 	}
 	w := &p.w
 	at, err := w.append(p.log)
-	if vfs.IsNoSpace(err) && p.withoutBatches(entries, err) {
-		at, err = w.append(p.log)
+	if vfs.IsNoSpace(err) {
+		p.foundFull(err)
+		if p.withoutBatches(entries, err) {
+			at, err = w.append(p.log)
+		}
+	} else if err == nil {
+		p.hasRoom(w.entries)
 	}
 	if err != nil {
 		return p.notStored(err)
@@ -124,8 +129,7 @@ func (w *writerState) append(l *log.Log) (log.AppendResult, error) {
 }
 
 // withoutBatches makes no-ops of the batches proposed here, for which the disk has no
-// room: their producers hear of it, and this replica need not give up its leadership.
-// It says false when there are none.
+// room: their producers hear of it, and the library need not. It says false when there are none.
 func (p *Partition) withoutBatches(entries []*raft.Log, err error) bool {
 	w := &p.w
 	rest, refused := w.own[:0], []*proposal(nil)

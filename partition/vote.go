@@ -239,7 +239,7 @@ func (b *ballots) count(x *ballot, granted bool) {
 // candidate whose own does, it holds back until they are.
 func (r replicator) RequestVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
 	p, abstains := r.p, r.p.abstains.Load()
-	if p.damaged.Load() {
+	if p.standsAside() {
 		resp.Term = args.Term
 		return nil // as if all had refused
 	}
@@ -255,7 +255,7 @@ func (r replicator) RequestVote(id raft.ServerID, target raft.ServerAddress, arg
 
 // RequestPreVote asks whether there would be a vote.
 func (r replicator) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	if r.p.damaged.Load() {
+	if r.p.standsAside() {
 		resp.Term = args.Term
 		return nil // as if all had refused
 	}

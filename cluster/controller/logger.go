@@ -19,19 +19,20 @@ var expected = []string{
 }
 
 // newRaftLogger passes what the library logs of the controller's group to logger.
-func newRaftLogger(logger *slog.Logger) hclog.Logger { return RaftLogger(logger, "controller") }
+func newRaftLogger(logger *slog.Logger) hclog.Logger { return RaftLogger(logger, "controller", nil) }
 
 // RaftLogger passes what the library logs of a group at warn and above to logger, and the
-// expected warnings at debug. name begins each message.
-func RaftLogger(logger *slog.Logger, name string) hclog.Logger {
+// expected warnings at debug, each message within limit. name begins each message.
+func RaftLogger(logger *slog.Logger, name string, limit *LogLimit) hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Off})
-	l.RegisterSink(&slogSink{logger: logger, name: name})
+	l.RegisterSink(&slogSink{logger: logger, name: name, limit: limit})
 	return l
 }
 
 type slogSink struct {
 	logger *slog.Logger
 	name   string
+	limit  *LogLimit
 }
 
 // Accept implements hclog.SinkAdapter.
@@ -48,6 +49,13 @@ func (s *slogSink) Accept(_ string, level hclog.Level, msg string, args ...any) 
 	ctx := context.Background()
 	if !s.logger.Enabled(ctx, to) {
 		return
+	}
+	dropped, ok := s.limit.pass(msg)
+	if !ok {
+		return
+	}
+	if dropped > 0 {
+		args = append(args, "dropped", dropped) // lines like this one
 	}
 	for i, a := range args {
 		if f, ok := a.(hclog.Format); ok && len(f) > 0 {

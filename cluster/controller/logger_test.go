@@ -3,7 +3,9 @@ package controller
 import (
 	"bytes"
 	"log/slog"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -26,6 +28,38 @@ func TestLibraryLogsAtWarn(t *testing.T) {
 	want := "level=WARN msg=\"controller: slow\" peer=\"2.aa of 3\"\nlevel=ERROR msg=\"controller: broken\" id=7\n"
 	if out.String() != want {
 		t.Fatalf("got %q", out.String())
+	}
+}
+
+// TestLogLimit: of each message so many lines a second are logged, and the next says how many were not.
+func TestLogLimit(t *testing.T) {
+	now := time.Unix(100, 0)
+	limit := NewLogLimit(2)
+	limit.now = func() time.Time { return now }
+	var out bytes.Buffer
+	handler := slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+			return slog.Attr{}
+		}
+		return a
+	}})
+	for group := range 5 {
+		l := RaftLogger(slog.New(handler).With("group", group), "p", limit)
+		l.Warn("gone")
+		if group == 3 {
+			l.Warn("other")
+			now = now.Add(time.Second)
+		}
+	}
+	want := "msg=\"p: gone\" group=0\nmsg=\"p: gone\" group=1\nmsg=\"p: other\" group=3\nmsg=\"p: gone\" group=4 dropped=2\n"
+	if out.String() != want {
+		t.Fatalf("got %q", out.String())
+	}
+	for i := range 3 * maxMessages {
+		limit.pass(strconv.Itoa(i))
+	}
+	if len(limit.seen) > maxMessages {
+		t.Errorf("%d messages are remembered", len(limit.seen))
 	}
 }
 

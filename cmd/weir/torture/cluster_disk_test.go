@@ -38,9 +38,8 @@ func (c *trio) led(i int) map[int32]bool {
 	return all
 }
 
-// TestClusterFullDisk fills the disk of one broker: partitions that it does
-// not lead are written all the time, the others when there is room again, and
-// it catches up.
+// TestClusterFullDisk fills the disk of one broker: others lead what it led, so
+// that everything is written, and it catches up when there is room again.
 func TestClusterFullDisk(t *testing.T) {
 	needMount(t)
 	disk := mountMemory(t, "size=192m")
@@ -49,8 +48,8 @@ func TestClusterFullDisk(t *testing.T) {
 	for range clusterCycles(t) {
 		rest := filepath.Join(disk, "rest")
 		takeRest(t, rest)
-		led := c.led(1)
-		t.Logf("full, leading %d partitions: the others are written after %v", len(led), c.steadyBut(led).Round(time.Millisecond))
+		led := len(c.led(1))
+		t.Logf("full, leading %d partitions: all is written after %v", led, c.steady().Round(time.Millisecond))
 		c.moment(3 * time.Second)
 		if c.rng.IntN(2) == 0 {
 			c.kill(1)
@@ -69,6 +68,51 @@ func TestClusterFullDisk(t *testing.T) {
 		c.recovered("full disk of broker", 1)
 	}
 	c.finish()
+}
+
+// alterTopic sets a value of a topic, once there is a controller that can.
+func (c *trio) alterTopic(to topic, name, value string) {
+	c.t.Helper()
+	client := c.brokers[0].client()
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		r, err := kadm.NewClient(client).AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: name, Value: &value}}, to.name)
+		if err == nil && len(r) == 1 && r[0].Err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			c.t.Fatalf("alter %s of %s: %v, %v", name, to.name, r, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// TestClusterHungDisk has the disk of one broker hang: others lead what it led,
+// the controller too, and it takes part again when the disk comes back.
+func TestClusterHungDisk(t *testing.T) {
+	needMount(t)
+	disk := newImage(t, 768)
+	c := newTrioIn(t, newProxies(t), [3]string{disk.dir}, "log.write.timeout.ms=2000")
+	t.Cleanup(disk.thaw) // nothing that waits for the disk can be killed
+	c.begin()
+	for cycle := range clusterCycles(t) {
+		led := len(c.led(0))
+		disk.freeze()
+		c.recovered(fmt.Sprintf("hung disk of the leader of %d", led), 0)
+		began := time.Now()
+		c.alterTopic(replicated[0], "retention.ms", fmt.Sprint(700_000_000+cycle))
+		t.Logf("the controller takes changes after another %v", time.Since(began).Round(time.Millisecond))
+		c.moment(3 * time.Second)
+		disk.thaw()
+		c.recovered("disk that hung", 0)
+	}
+	c.finish()
+	if !bytes.Contains(c.brokers[0].said(), []byte("the disk has not come back")) {
+		t.Error("the broker does not say why it led no more")
+	}
+	c.brokers[0].kill()
 }
 
 // losesPower is the end of a broker whose data are on the image.

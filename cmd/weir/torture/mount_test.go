@@ -56,6 +56,7 @@ type image struct {
 	t         *testing.T
 	file, dir string
 	mounted   bool
+	frozen    bool
 }
 
 func newImage(t *testing.T, megabytes int64) *image {
@@ -92,6 +93,38 @@ func (i *image) unmount() {
 	if i.mounted {
 		unmount(i.t, i.dir)
 		i.mounted = false
+	}
+}
+
+// freezeCall and thawCall are FIFREEZE and FITHAW.
+const (
+	freezeCall = 0xc0045877
+	thawCall   = 0xc0045878
+)
+
+// freeze has everything that writes to the file system hang, until thaw.
+func (i *image) freeze() {
+	i.t.Helper()
+	i.call(freezeCall)
+	i.frozen = true
+}
+
+func (i *image) thaw() {
+	if i.frozen {
+		i.call(thawCall)
+		i.frozen = false
+	}
+}
+
+func (i *image) call(number uint) {
+	i.t.Helper()
+	d, err := os.Open(i.dir)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	defer d.Close()
+	if err := unix.IoctlSetPointerInt(int(d.Fd()), number, 0); err != nil {
+		i.t.Fatalf(cannotMount, "freeze or thaw a file system", err)
 	}
 }
 

@@ -1,0 +1,71 @@
+package partition
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"weir/log"
+)
+
+// A leader whose disk has no room refuses batches, and hands over to a follower that has
+// everything: there the producers go on. A replica that has just found its disk full asks
+// for no votes; later it may, for nobody else may be able to lead. What is written next
+// finds out whether there is room again.
+
+// standAsideTime is for how long after that it leaves leading to others.
+const standAsideTime = 10 * time.Second
+
+// foundFull is called by the library's main goroutine when something has found no room. It
+// does not wait.
+func (p *Partition) foundFull(err error) {
+	now := time.Now()
+	if last := p.full.Swap(&now); last == nil || now.Sub(*last) > standAsideTime {
+		p.logger.Error("the disk is full: nothing is written until there is room, and others are to lead", "err", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, leading := p.Leading()
+	if !leading || p.closed.Load() || p.yielding {
+		return
+	}
+	p.yielding = true
+	p.background.Go(func() {
+		p.handOver()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.yielding = false
+	})
+}
+
+// hasRoom is called when entries have been written. One without a batch may fit where
+// nothing else does.
+func (p *Partition) hasRoom(entries []log.Entry) {
+	if p.full.Load() == nil || !slices.ContainsFunc(entries, func(e log.Entry) bool { return e.Kind == log.KindBatch }) {
+		return
+	}
+	p.full.Store(nil)
+	p.logger.Info("there is room on the disk again")
+}
+
+// standsAside says that this replica is not to be elected.
+func (p *Partition) standsAside() bool {
+	full := p.full.Load()
+	return p.damaged.Load() || full != nil && time.Since(*full) < standAsideTime
+}
+
+// handOverTimeout bounds the wait of a leader that may not go on for another one.
+const handOverTimeout = 5 * time.Second
+
+// handOver gives the leadership to a follower that had everything a moment ago, if there is one.
+func (p *Partition) handOver() {
+	id := p.successor()
+	if id == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), handOverTimeout)
+	defer cancel()
+	if err := p.Transfer(ctx, id); err != nil {
+		p.logger.Warn("the leadership is not handed over", "to", id, "err", err)
+	}
+}
