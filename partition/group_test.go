@@ -80,6 +80,10 @@ func (h handOver) AppendEntries(id raft.ServerID, target raft.ServerAddress, arg
 
 func (h handOver) SetTerm(term func() uint64) { h.Transport.(*transport.Group).SetTerm(term) }
 
+func (h handOver) SetMembers(f func() raft.Configuration) {
+	h.Transport.(*transport.Group).SetMembers(f)
+}
+
 func directory(node int32) (d [16]byte) {
 	d[15] = byte(node)
 	return d

@@ -148,6 +148,11 @@ func (p *Partition) startRaft() error {
 	}); ok {
 		t.LetStand(func() bool { return r.State() == raft.Leader }, conf.HeartbeatTimeout, conf.LeaderLeaseTimeout)
 	}
+	if t, ok := trans.(interface {
+		SetMembers(func() raft.Configuration)
+	}); ok {
+		t.SetMembers(p.Members)
+	}
 	r.RegisterObserver(raft.NewObserver(nil, false, p.observe))
 	if term := r.CurrentTerm(); r.State() == raft.Leader {
 		p.elected(r, term) // before there was an observer

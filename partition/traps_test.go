@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -303,5 +304,49 @@ func TestProposalsOfAnotherLeadership(t *testing.T) {
 	}
 	if end := r.LogEndOffset(); end != 1 {
 		t.Errorf("the log ends at %d, want 1", end)
+	}
+}
+
+// TestElectsWhoJoinedMeanwhile: a replica that was away while another member was replaced does not know
+// the new one as a voter. It votes for it all the same, by its log: with the leader gone nobody else
+// could be elected.
+func TestElectsWhoJoinedMeanwhile(t *testing.T) {
+	for _, promoted := range []bool{false, true} { // the one that was away knows of it, without a vote
+		g := newGroup(t, 4, 3, testSettings())
+		rng := rand.New(rand.NewPCG(1, 1))
+		acked := records{}
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		acked.put(g, makeBatch(t, rng, nobody, 2))
+		added := g.nodes[3]
+		g.start(added, log.RecoverProcessCrash)
+		if promoted {
+			g.do(func(l *member) error { return l.AddLearner(ctx, added.id) })
+			g.settle()
+		}
+		away := g.follower()
+		mode := g.crash(away, false)
+		g.do(func(l *member) error { return l.AddLearner(ctx, added.id) })
+		g.do(func(l *member) error { return l.Promote(ctx, added.id) })
+		rest := slices.DeleteFunc(slices.Clone(g.nodes[:3]), func(m *member) bool { return m == away })
+		if rest[0] == g.leader() {
+			slices.Reverse(rest)
+		}
+		replaced, third := rest[0], rest[1]
+		g.do(func(l *member) error { return l.Remove(ctx, replaced.id) })
+		g.stop(replaced)
+		acked.put(g, makeBatch(t, rng, nobody, 2))
+		was := g.crash(third, false)
+		g.start(away, mode)
+		acked.put(g, makeBatch(t, rng, nobody, 2)) // of the three, this one and the added one are there
+		if g.leader() != added {
+			t.Error("led by one that lacks something")
+		}
+		g.start(third, was)
+		acked.put(g, makeBatch(t, rng, nobody, 2))
+		acked.areIn(t, g.same())
+		for _, m := range g.nodes {
+			g.stop(m)
+		}
 	}
 }

@@ -163,6 +163,11 @@ func (c *Controller) startRaft() error {
 	if err != nil {
 		return fmt.Errorf("controller: start: %w", err)
 	}
+	if t, ok := c.transport.(interface {
+		SetMembers(func() raft.Configuration)
+	}); ok {
+		t.SetMembers(func() raft.Configuration { return c.raft.GetConfiguration().Configuration() })
+	}
 	c.raft.RegisterObserver(raft.NewObserver(nil, false, func(o *raft.Observation) bool {
 		if _, ok := o.Data.(raft.LeaderObservation); ok {
 			c.leaderChanged.fire()

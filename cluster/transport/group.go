@@ -29,6 +29,7 @@ type Group struct {
 	alive    atomic.Int64 // when the main loop was last known to have answered, unix nanoseconds
 	term     atomic.Pointer[func() uint64]
 	leads    atomic.Pointer[func() bool] // see LetStand
+	members  atomic.Pointer[func() raft.Configuration]
 
 	mu       sync.Mutex // guards the rest, and the order of what is put into consumer
 	closed   bool
@@ -81,6 +82,42 @@ func (g *Group) Done() <-chan struct{} { return g.ctx.Done() }
 // main loop, which may be busy with a sync. The heartbeat still reaches raft. f is called from the
 // transport's goroutines and must not block. Without it every heartbeat waits for raft.
 func (g *Group) SetTerm(f func() uint64) { g.term.Store(&f) }
+
+// SetMembers has candidates judged by their logs alone, as Raft has it. The library refuses its vote to
+// one that is no voter in its own configuration, which may be an old one: of a group of three, a replica
+// that was away while another member was replaced would not elect that, and with the third gone nobody
+// leads. So f, the newest configuration of this replica, gives such a candidate the id of a voter; its
+// address, which is what the vote is kept by, stays. f is called from the transport's goroutines and must
+// not block.
+func (g *Group) SetMembers(f func() raft.Configuration) { g.members.Store(&f) }
+
+// judge makes a voter of a candidate: see SetMembers.
+func (g *Group) judge(command any) {
+	members := g.members.Load()
+	var candidate *raft.RPCHeader
+	switch r := command.(type) {
+	case *raft.RequestVoteRequest:
+		candidate = &r.RPCHeader
+	case *raft.RequestPreVoteRequest:
+		candidate = &r.RPCHeader
+	}
+	if members == nil || candidate == nil {
+		return
+	}
+	var voter raft.ServerID
+	for _, s := range (*members)().Servers {
+		switch {
+		case s.Suffrage != raft.Voter:
+		case string(s.ID) == string(candidate.ID):
+			return
+		default:
+			voter = s.ID
+		}
+	}
+	if voter != "" {
+		candidate.ID = []byte(voter)
+	}
+}
 
 // SetHeartbeatHandler does nothing. The library would have heartbeats handled on the transport's goroutine,
 // where they change the term beside its main loop: a leader in the middle of an append may then stamp it

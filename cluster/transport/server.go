@@ -209,6 +209,7 @@ func (c *conn) serveVote(h frameHeader) error {
 	}
 	response := newRPCAnswer(g)
 	if err == nil {
+		g.judge(command)
 		err = g.deliver(raft.RPC{Command: command, RespChan: response.ch}, false)
 	}
 	if err != nil {

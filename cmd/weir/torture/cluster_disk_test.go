@@ -43,7 +43,7 @@ func (c *trio) led(i int) map[int32]bool {
 func TestClusterFullDisk(t *testing.T) {
 	needMount(t)
 	disk := mountMemory(t, "size=192m")
-	c := newTrioIn(t, newProxies(t), [3]string{1: disk})
+	c := newTrioIn(t, newProxies(t), map[int]string{1: disk})
 	c.begin()
 	for range clusterCycles(t) {
 		rest := filepath.Join(disk, "rest")
@@ -94,7 +94,7 @@ func (c *trio) alterTopic(to topic, name, value string) {
 func TestClusterHungDisk(t *testing.T) {
 	needMount(t)
 	disk := newImage(t, 768)
-	c := newTrioIn(t, newProxies(t), [3]string{disk.dir}, "log.write.timeout.ms=2000")
+	c := newTrioIn(t, newProxies(t), map[int]string{0: disk.dir}, "log.write.timeout.ms=2000")
 	t.Cleanup(disk.thaw) // nothing that waits for the disk can be killed
 	c.begin()
 	for cycle := range clusterCycles(t) {
@@ -137,7 +137,7 @@ func (c *trio) losesPower(i int, disk *image) {
 func TestClusterPowerLoss(t *testing.T) {
 	needMount(t)
 	disk := newImage(t, 768)
-	c := newTrioIn(t, newProxies(t), [3]string{1: disk.dir})
+	c := newTrioIn(t, newProxies(t), map[int]string{1: disk.dir})
 	c.begin()
 	for range clusterCycles(t) {
 		c.losesPower(1, disk)

@@ -24,31 +24,32 @@ import (
 	"weir/cmd/weir/torture/history"
 )
 
-// trio is a cluster of three brokers, numbered from 1 on.
+// trio is a cluster of brokers, numbered from 1 on, of three if nothing else is said.
 type trio struct {
 	t       *testing.T
 	seed    uint64
 	rng     *rand.Rand
 	root    string // of data and logs, kept when the test fails
-	brokers [3]*broker
+	brokers []*broker
 	net     wires
-	down    [3]bool
-	stopped [3]bool // by SIGSTOP
+	down    []bool
+	stopped []bool // by SIGSTOP
 	l       *load
 	damaged int                 // the broker that may complain, -1 for none
 	ids     map[string][16]byte // of the topics
+	holders map[int32][]int32   // by partition as the history numbers them: who has it, if not all
 }
 
-// newTrio starts three brokers over the wires.
+// newTrio starts the brokers at the ends of the wires.
 func newTrio(t *testing.T, net wires, sets ...string) *trio {
 	t.Helper()
-	return newTrioIn(t, net, [3]string{}, sets...)
+	return newTrioIn(t, net, nil, sets...)
 }
 
-// newTrioIn has the brokers keep their data in folders, where not empty.
-func newTrioIn(t *testing.T, net wires, folders [3]string, sets ...string) *trio {
+// newTrioIn has some brokers keep their data in folders.
+func newTrioIn(t *testing.T, net wires, folders map[int]string, sets ...string) *trio {
 	t.Helper()
-	c := &trio{t: t, seed: seed(t), net: net, damaged: -1, ids: map[string][16]byte{}}
+	c := &trio{t: t, seed: seed(t), net: net, brokers: make([]*broker, net.count()), down: make([]bool, net.count()), stopped: make([]bool, net.count()), damaged: -1, ids: map[string][16]byte{}, holders: map[int32][]int32{}}
 	c.rng = rand.New(rand.NewPCG(c.seed, 0))
 	var err error
 	if c.root, err = os.MkdirTemp("", "weir-torture-"+strings.ReplaceAll(t.Name(), "/", "-")+"-"); err != nil {

@@ -91,15 +91,23 @@ func framesOf(f *os.File) (all []frame, err error) {
 	}
 }
 
-// replicas reads a partition's log on all brokers.
-func (c *trio) replicas(id [16]byte, p int32) (logs [3][]frame, err error) {
-	for i, b := range c.brokers {
-		logs[i], err = frames(filepath.Join(b.data, "topics", hex.EncodeToString(id[:]), fmt.Sprint(p)))
-		if err != nil {
-			return logs, err
+// replicas reads a partition's log where it is.
+func (c *trio) replicas(to topic, p int32) (who []int32, logs [][]frame, err error) {
+	id := c.ids[to.name]
+	who = c.holders[to.partition(p)]
+	if who == nil {
+		for i := range c.brokers {
+			who = append(who, int32(i)+1)
 		}
 	}
-	return logs, nil
+	for _, i := range who {
+		l, err := frames(filepath.Join(c.brokers[i-1].data, "topics", hex.EncodeToString(id[:]), fmt.Sprint(p)))
+		if err != nil {
+			return nil, nil, err
+		}
+		logs = append(logs, l)
+	}
+	return who, logs, nil
 }
 
 // differ says where two logs do, "" for nowhere up to the shorter end.
@@ -118,10 +126,9 @@ func (c *trio) awaitEqual() {
 	c.t.Helper()
 	began := time.Now()
 	for _, to := range c.l.topics {
-		id := c.ids[to.name]
 		for p := range to.partitions {
 			for {
-				why := c.unequal(id, p)
+				why := c.unequal(to, p)
 				if why == "" {
 					break
 				}
@@ -136,17 +143,17 @@ func (c *trio) awaitEqual() {
 	c.t.Logf("the replicas were equal after %v", time.Since(began).Round(time.Millisecond))
 }
 
-func (c *trio) unequal(id [16]byte, p int32) string {
-	logs, err := c.replicas(id, p)
+func (c *trio) unequal(to topic, p int32) string {
+	who, logs, err := c.replicas(to, p)
 	if err != nil {
 		return err.Error()
 	}
 	for i := 1; i < len(logs); i++ {
 		if d := differ(logs[0], logs[i]); d != "" {
-			return fmt.Sprintf("brokers 1 and %d differ in %s", i+1, d)
+			return fmt.Sprintf("brokers %d and %d differ in %s", who[0], who[i], d)
 		}
 		if len(logs[0]) != len(logs[i]) {
-			return fmt.Sprintf("broker 1 has %d entries, broker %d has %d", len(logs[0]), i+1, len(logs[i]))
+			return fmt.Sprintf("broker %d has %d entries, broker %d has %d", who[0], len(logs[0]), who[i], len(logs[i]))
 		}
 	}
 	return ""
@@ -166,21 +173,21 @@ func (c *trio) compareStopped() {
 	entries := 0
 	for _, to := range c.l.topics {
 		for p := range to.partitions {
-			logs, err := c.replicas(c.ids[to.name], p)
+			who, logs, err := c.replicas(to, p)
 			if err != nil {
 				c.t.Errorf("%s-%d: %v", to.name, p, err)
 				continue
 			}
 			for i, l := range logs {
 				if d := differ(logs[0], l); d != "" {
-					c.t.Errorf("%s-%d: brokers 1 and %d differ in %s", to.name, p, i+1, d)
+					c.t.Errorf("%s-%d: brokers %d and %d differ in %s", to.name, p, who[0], who[i], d)
 				}
 				end := int64(0)
 				for _, f := range l {
 					end = max(end, f.nextOffset())
 				}
 				if want := ends[to.partition(p)]; end < want {
-					c.t.Errorf("%s-%d: broker %d ends with offset %d, clients read up to %d", to.name, p, i+1, end, want)
+					c.t.Errorf("%s-%d: broker %d ends with offset %d, clients read up to %d", to.name, p, who[i], end, want)
 				}
 				entries += len(l)
 			}

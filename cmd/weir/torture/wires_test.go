@@ -17,8 +17,9 @@ import (
 	"time"
 )
 
-// wires is how the brokers of a trio, from 0 on, are reached.
+// wires is how the brokers of a cluster, from 0 on, are reached.
 type wires interface {
+	count() int
 	within(i int) []string              // the command to run it under
 	address(i int) string               // for clients
 	hosts(i int) (bind, reached string) // for its peers
@@ -33,13 +34,13 @@ type wires interface {
 // through this process. Clients reach all of them at all times.
 type proxies struct {
 	t         testing.TB
-	addresses [3]string // for clients
-	behind    [3]string // for peers, behind the proxies
-	listeners [3]net.Listener
+	addresses []string // for clients
+	behind    []string // for peers, behind the proxies
+	listeners []net.Listener
 	running   sync.WaitGroup
 
 	mu    sync.Mutex // guards the rest
-	gates [3][3]gate
+	gates [][]gate   // from, to
 	ended bool
 	moved chan struct{} // closed when a gate changes
 	conns map[net.Conn]bool
@@ -52,10 +53,16 @@ type gate struct {
 	rate  int // bytes a second, 0 for any
 }
 
-func newProxies(t testing.TB) *proxies {
+func newProxies(t testing.TB) *proxies { return newProxiesOf(t, 3) }
+
+func newProxiesOf(t testing.TB, brokers int) *proxies {
 	t.Helper()
-	p := &proxies{t: t, moved: make(chan struct{}), conns: map[net.Conn]bool{}}
+	p := &proxies{
+		t: t, addresses: make([]string, brokers), behind: make([]string, brokers), listeners: make([]net.Listener, brokers),
+		moved: make(chan struct{}), conns: map[net.Conn]bool{},
+	}
 	for i := range p.listeners {
+		p.gates = append(p.gates, make([]gate, brokers))
 		p.addresses[i], p.behind[i] = freeAddress(t), freeAddress(t)
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -68,6 +75,7 @@ func newProxies(t testing.TB) *proxies {
 	return p
 }
 
+func (p *proxies) count() int                   { return len(p.listeners) }
 func (p *proxies) within(int) []string          { return nil }
 func (p *proxies) address(i int) string         { return p.addresses[i] }
 func (p *proxies) hosts(i int) (string, string) { return p.behind[i], p.listeners[i].Addr().String() }
@@ -168,7 +176,7 @@ func (p *proxies) serve(to int, in net.Conn) {
 		return
 	}
 	from := int(int32(binary.BigEndian.Uint32(rest[1:]))) - 1
-	if from < 0 || from > 2 {
+	if from < 0 || from >= len(p.gates) {
 		from = to // a probe of one that is no member yet
 	}
 	if !p.open(from, to) {
@@ -258,7 +266,7 @@ type namespaces struct {
 	name string // of everything made here begins with it
 	net  string // the first three numbers of all addresses
 	cuts [][2]int
-	off  [3]bool
+	off  []bool
 }
 
 // canNamespaces says whether this process may make them.
@@ -284,9 +292,9 @@ func newNamespaces(t *testing.T) *namespaces {
 	t.Helper()
 	// The kernel takes some time to remove what had a name.
 	number := os.Getpid()%1000*100 + int(namespaceSets.Add(1))%100
-	n := &namespaces{t: t, name: fmt.Sprintf("weir%d", number), net: fmt.Sprintf("10.231.%d", number%250)}
+	n := &namespaces{t: t, name: fmt.Sprintf("weir%d", number), net: fmt.Sprintf("10.231.%d", number%250), off: make([]bool, 3)}
 	t.Cleanup(func() {
-		for i := range 3 {
+		for i := range n.off {
 			exec.Command("ip", "link", "del", n.link(i)).Run()
 			exec.Command("ip", "netns", "del", n.space(i)).Run()
 		}
@@ -295,7 +303,7 @@ func newNamespaces(t *testing.T) *namespaces {
 	n.ip("link add %s type bridge", n.name)
 	n.ip("addr add %s.1/24 dev %s", n.net, n.name)
 	n.ip("link set %s up", n.name)
-	for i := range 3 {
+	for i := range n.off {
 		n.ip("netns add %s", n.space(i))
 		n.ip("link add %s type veth peer name eth0 netns %s", n.link(i), n.space(i))
 		n.ip("link set %s master %s", n.link(i), n.name)
@@ -315,6 +323,7 @@ func (n *namespaces) ip(format string, args ...any) {
 	}
 }
 
+func (n *namespaces) count() int                   { return len(n.off) }
 func (n *namespaces) space(i int) string           { return fmt.Sprintf("%sn%d", n.name, i+1) }
 func (n *namespaces) link(i int) string            { return fmt.Sprintf("%sv%d", n.name, i+1) }
 func (n *namespaces) host(i int) string            { return fmt.Sprintf("%s.%d", n.net, 11+i) }
