@@ -49,8 +49,11 @@ func (n *Node) keepMembers() {
 			return
 		}
 		im := n.Image()
-		if n.Config().Leaders.Drained {
+		switch {
+		case n.Config().Leaders.Drained:
 			side(handOvers, balance.leave(n))
+		case n.unheard():
+			side(handOvers, balance.escape(n, n.askHeard()))
 		}
 		quiet.renew(im.Brokers())
 		var work []func()

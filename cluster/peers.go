@@ -23,6 +23,7 @@ const (
 	serviceLeaders   transport.Service = 3 // who leads which partition
 	serviceTransfer  transport.Service = 4 // to a partition's leader: let another replica lead
 	serviceQuorum    transport.Service = 5 // to the controller's leader: how its group does
+	serviceHeard     transport.Service = 6 // whether the controller hears of a broker
 )
 
 // probeInterval is between two rounds of asking the seeds whose cluster they are.
@@ -224,6 +225,7 @@ func (n *Node) serveControllers(c *controller.Controller) {
 	if t := n.peers.transport; t != nil {
 		t.Handle(serviceForward, c.HandleForward)
 		t.Handle(serviceHeartbeat, c.HandleHeartbeat)
+		t.Handle(serviceHeard, n.handleHeard)
 		t.Handle(serviceLeaders, n.handleLeaders)
 		t.Handle(serviceTransfer, n.handleTransfer)
 		t.Handle(serviceQuorum, n.handleQuorum)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -243,6 +244,22 @@ func (r *rebalancer) leave(n *Node) (steps []func()) {
 	r.untried(n, func(mt *metadata.Topic, index int32, p *partition.Partition) bool {
 		if id, drained, ok := n.heir(mt.Partitions[index].Goal(), p); ok && !drained {
 			steps = append(steps, r.handOver(n, mt, index, p, "hand over", id))
+		}
+		return true
+	})
+	return steps
+}
+
+// escape is all that this broker, which the controller does not hear of, leads and one that is heard of
+// could lead now.
+func (r *rebalancer) escape(n *Node, heard map[int32]bool) (steps []func()) {
+	if len(heard) == 0 {
+		return nil
+	}
+	r.untried(n, func(mt *metadata.Topic, index int32, p *partition.Partition) bool {
+		able := slices.DeleteFunc(slices.Clone(mt.Partitions[index].Goal()), func(node int32) bool { return !heard[node] })
+		if id, _, ok := n.heir(able, p); ok {
+			steps = append(steps, r.handOver(n, mt, index, p, "hand over, not heard by the controller", id))
 		}
 		return true
 	})

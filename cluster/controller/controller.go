@@ -40,6 +40,7 @@ type Controller struct {
 	waiting     *waiters      // proposals of this broker that are not applied here yet
 	liveness    *liveness     // who was heard, while this broker leads
 	registered  atomic.Uint64 // epoch of the newest registration by Register
+	heard       atomic.Pointer[time.Time]
 	led         atomic.Uint64 // term in which this broker leads and all of history has been applied
 
 	leaderChanged signal        // another leader, or led has changed
@@ -98,6 +99,7 @@ func newController(config Config) *Controller {
 		stop: make(chan struct{}), slots: make(chan struct{}, maxPending), closed: make(chan struct{}),
 	}
 	c.logger = c.config.Logger
+	c.noteHeard()
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.calls, c.cancelCalls = context.WithCancel(context.Background())
 	var random [8]byte

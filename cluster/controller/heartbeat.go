@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"time"
@@ -48,17 +49,34 @@ func (c *Controller) beat() {
 		}
 		leader, known := c.Leader()
 		own, ok := c.Image().Broker(c.config.NodeID)
-		if !known || leader == c.config.NodeID || !ok || own.Directory != c.config.Directory {
+		if known && leader == c.config.NodeID {
+			c.noteHeard()
+			continue
+		}
+		if !known || !ok || own.Directory != c.config.Directory {
 			continue
 		}
 		b := beat{epoch: own.Epoch, last: c.raft.LastIndex(), applied: c.raft.AppliedIndex()}
 		ctx, cancel := context.WithTimeout(c.ctx, 2*c.config.HeartbeatInterval)
-		if _, err := c.config.Heartbeat(ctx, leader, b.encode()); err != nil {
-			c.logger.Debug("controller: the leader is not reached", "leader", leader, "err", err)
-		}
+		answer, err := c.config.Heartbeat(ctx, leader, b.encode())
 		cancel()
+		switch {
+		case err != nil:
+			c.logger.Debug("controller: the leader is not reached", "leader", leader, "err", err)
+		case bytes.Equal(answer, []byte{beatVersion, flag(true)}):
+			c.noteHeard()
+		}
 	}
 }
+
+func (c *Controller) noteHeard() {
+	now := time.Now()
+	c.heard.Store(&now)
+}
+
+// Heard is when a leader last took a sign of life of this broker, or this broker itself led; at first, when
+// it began. Without another for SessionTimeout it is fenced.
+func (c *Controller) Heard() time.Time { return *c.heard.Load() }
 
 // HandleHeartbeat notes a sign of life of another broker, if this one leads and that one speaks
 // for its newest registration. The error is MalformedError.

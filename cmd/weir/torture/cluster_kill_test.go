@@ -3,9 +3,13 @@
 package torture
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // A fault leaves all brokers running and connected.
@@ -17,6 +21,19 @@ type fault struct {
 // anyLeader is who leads a partition that is drawn.
 func (c *trio) anyLeader() int {
 	return c.leader(replicated[c.rng.IntN(len(replicated))], int32(c.rng.IntN(3)))
+}
+
+// controller is which broker leads the controller.
+func (c *trio) controller() (i int) {
+	c.t.Helper()
+	c.admin("the controller", func(ctx context.Context, a *kadm.Client) error {
+		m, err := a.BrokerMetadata(ctx)
+		if i = int(m.Controller) - 1; err == nil && i < 0 {
+			err = errors.New("none is known")
+		}
+		return err
+	})
+	return i
 }
 
 // other is another broker than i.
@@ -34,8 +51,12 @@ func (c *trio) recovered(what string, who ...int) {
 	c.t.Logf("%s %v: all is written after %v", what, who, c.steady().Round(time.Millisecond))
 }
 
-// Timeouts of groups are 1 to 2 s (partition.Timing), of the controller 0.5 to 1.
-const election = 2 * time.Second
+// Timeouts of groups are 1 to 2 s (partition.Timing), of the controller 0.5 to 1. A
+// broker of which that hears nothing for session is fenced.
+const (
+	election = 2 * time.Second
+	session  = 6 * time.Second
+)
 
 var processFaults = []fault{
 	{"kill a leader", func(c *trio) {
@@ -182,6 +203,16 @@ var networkFaults = []fault{
 		c.recovered("no link between", i, j)
 		c.moment(election)
 		c.net.heal()
+	}},
+	{"no link to the controller", func(c *trio) {
+		i := c.controller()
+		j := c.other(i)
+		c.net.cut(i, j)
+		c.net.cut(j, i)
+		time.Sleep(session + election) // whatever j led it is fenced, and no client is sent to it
+		c.recovered("no link to the controller of", j)
+		c.net.heal()
+		c.moment(election)
 	}},
 	{"a flapping link", func(c *trio) {
 		i := c.anyLeader()
