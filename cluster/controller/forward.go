@@ -105,14 +105,14 @@ func encodeAnswer(done committed, err error) []byte {
 	switch {
 	case err == nil:
 		b := binary.BigEndian.AppendUint64([]byte{forwardVersion, statusCommitted}, done.index)
-		var taken *metadata.BrokerIDTakenError
-		switch {
-		case done.refusal == nil:
+		if done.refusal == nil {
 			return append(b, refusalNone)
-		case errors.As(done.refusal, &taken):
-			return append(append(b, refusalTaken), done.refusal.Error()...)
 		}
-		return append(append(b, refusalOther), done.refusal.Error()...)
+		refused, kind := joinRefused(done.refusal), byte(refusalOther) // also one that this broker was answered with
+		if refused.Taken {
+			kind = refusalTaken
+		}
+		return append(append(b, kind), refused.Reason...)
 	case errors.As(err, &notLeader):
 		return binary.BigEndian.AppendUint32([]byte{forwardVersion, statusNotLeader, flag(notLeader.Known)}, uint32(notLeader.Leader))
 	case errors.As(err, &malformed):

@@ -25,6 +25,11 @@ func TestAnswersKeepTheirMeaning(t *testing.T) {
 	if done, err := back(committed{index: 3, refusal: &metadata.InvalidBrokerError{ID: 3}}, nil); err != nil || !errors.As(done.refusal, &refused) || refused.Taken {
 		t.Fatal(done, err)
 	}
+	for _, want := range []JoinRefusedError{{Taken: true, Reason: "r"}, {Reason: "r"}} { // passed on, of another broker
+		if done, err := back(committed{index: 3, refusal: &want}, nil); err != nil || !errors.As(done.refusal, &refused) || *refused != want {
+			t.Fatal(done, err)
+		}
+	}
 	var notLeader *NotLeaderError
 	if _, err := back(committed{}, &NotLeaderError{Known: true, Leader: 77}); !errors.As(err, &notLeader) || *notLeader != (NotLeaderError{Known: true, Leader: 77}) {
 		t.Fatal(err)

@@ -74,7 +74,8 @@ func (c *Controller) registerOnce(ctx context.Context, t *ticket, command []byte
 	return done, err
 }
 
-func joinRefused(err error) error {
+// joinRefused is what the machine says, here or on the broker that was asked.
+func joinRefused(err error) *JoinRefusedError {
 	var refused *JoinRefusedError
 	if errors.As(err, &refused) {
 		return refused
