@@ -309,20 +309,71 @@ func (d *dataDir) savePeers(known map[int32]string) error {
 	return d.write(peersFile, append(b, '\n'))
 }
 
-// discardPartition does the same for one partition, which has moved elsewhere.
-func (d *dataDir) discardPartition(id [16]byte, index int32) error {
+// discardPartition removes the data of a partition that has moved elsewhere, and has forgotten what it voted.
+// In between a crash may come: while its data are in the trash, and only there, the next start forgets
+// (finishDiscards). A vote without a log would be taken for a log that was lost.
+func (d *dataDir) discardPartition(id [16]byte, index int32, forget func() error) error {
 	to := filepath.Join(d.trash(), fmt.Sprintf("%s-%d.%d", hex.EncodeToString(id[:]), index, time.Now().UnixMilli()))
 	err := d.fs.Rename(d.partition(id, index), to)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return forget()
 	}
 	if err == nil {
 		err = errors.Join(d.fs.SyncDir(d.topic(id)), d.fs.SyncDir(d.trash()))
 	}
 	if err == nil {
+		err = forget()
+	}
+	if err == nil {
 		err = d.fs.RemoveAll(to)
 	}
 	return err
+}
+
+// hasPartition says whether there are data of a partition.
+func (d *dataDir) hasPartition(id [16]byte, index int32) (bool, error) {
+	_, err := d.fs.ReadDir(d.partition(id, index))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// finishDiscards is called at a start, before anything is opened.
+func (d *dataDir) finishDiscards(forget func(id [16]byte, index int32) error) error {
+	entries, err := d.fs.ReadDir(d.trash())
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		id, index, ok := discardedPartition(e.Name())
+		if !ok {
+			continue
+		}
+		again, err := d.hasPartition(id, index) // it has come back since, and votes
+		if err == nil && !again {
+			err = forget(id, index)
+		}
+		if err == nil {
+			err = d.fs.RemoveAll(filepath.Join(d.trash(), e.Name()))
+		}
+		if err != nil {
+			return fmt.Errorf("cluster: removal of a partition that has moved elsewhere: %w", err)
+		}
+	}
+	return nil
+}
+
+// discardedPartition reads a name that discardPartition gives.
+func discardedPartition(name string) (id [16]byte, index int32, ok bool) {
+	name, _, _ = strings.Cut(name, ".")
+	topic, number, _ := strings.Cut(name, "-")
+	b, err := hex.DecodeString(topic)
+	n, err2 := strconv.ParseInt(number, 10, 32)
+	if err != nil || err2 != nil || len(b) != len(id) {
+		return id, 0, false
+	}
+	return [16]byte(b), int32(n), true
 }
 
 // discard moves a deleted topic's data out of the way and removes them.

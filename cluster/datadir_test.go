@@ -294,3 +294,48 @@ func TestNodeFirstStartCutOff(t *testing.T) {
 		}
 	}
 }
+
+// TestDiscardIsFinished: what a replica voted is forgotten with its data when it has moved elsewhere, also when a crash
+// comes in between, and not what it votes when it has come back.
+func TestDiscardIsFinished(t *testing.T) {
+	n := startNode(t, nil)
+	topic := mustTopic(t, n, "t", 1, nil)
+	replica := func(index int32) {
+		if err := os.MkdirAll(n.dir.partition(topic.ID, index), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.votes.Group(groupID(topic.ID, index)).SetUint64([]byte("CurrentTerm"), 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is := func(what string, index int32, here bool) {
+		t.Helper()
+		has, err := n.dir.hasPartition(topic.ID, index)
+		if err != nil || has != here || n.votes.Known(groupID(topic.ID, index)) != here {
+			t.Errorf("%s: data %v (%v), votes %v, want %v", what, has, err, n.votes.Known(groupID(topic.ID, index)), here)
+		}
+	}
+	for index := range int32(4) {
+		replica(10 + index)
+	}
+	n.removeReplica(topic, 10)
+	is("moved", 10, false)
+	n.removeLeft(topic, 11)
+	is("moved while the node was down", 11, false)
+	n.removeLeft(topic, 11)
+	crash := errors.New("a crash")
+	for _, index := range []int32{12, 13} {
+		if err := n.dir.discardPartition(topic.ID, index, func() error { return crash }); !errors.Is(err, crash) {
+			t.Fatal(err)
+		}
+	}
+	replica(13) // it has come back
+	if err := n.dir.finishDiscards(func(id [16]byte, index int32) error { return n.votes.Forget(groupID(id, index)) }); err != nil {
+		t.Fatal(err)
+	}
+	is("moved, and a crash", 12, false)
+	is("moved, and back after a crash", 13, true)
+	if left, err := os.ReadDir(n.dir.trash()); err != nil || len(left) > 0 {
+		t.Errorf("in the trash are %v (%v)", left, err)
+	}
+}

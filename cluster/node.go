@@ -161,8 +161,10 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 		return err
 	}
 	n.watch(&n.voting, "a write of votes")
-	n.votes, err = votes.Open(n.dir.votes(), n.logger, &n.voting, n.fail)
-	return err
+	if n.votes, err = votes.Open(n.dir.votes(), n.logger, &n.voting, n.fail); err != nil {
+		return err
+	}
+	return n.dir.finishDiscards(func(id [16]byte, index int32) error { return n.votes.Forget(groupID(id, index)) })
 }
 
 // watch has it told when the disk does not come back from writes beside those of partitions.

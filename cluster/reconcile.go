@@ -92,6 +92,9 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker) (*To
 			p.SetSettings(s)
 		case !here:
 			t.offline[i] = errElsewhere
+			if old == nil {
+				todo = append(todo, func() { n.removeLeft(t, int32(i)) })
+			}
 		case n.retired.closing[partitionKey{t.ID, int32(i)}] != nil:
 			t.offline[i] = n.retired.closing[partitionKey{t.ID, int32(i)}]
 		default:
@@ -199,12 +202,24 @@ func (n *Node) dropReplica(t *Topic, p *partition.Partition) {
 		n.logger.Warn("a replica that has moved did not close cleanly", "topic", t.Name, "partition", p.Index(), "err", err)
 	}
 	n.retired.opened.Delete(partitionKey{t.ID, p.Index()})
-	err := n.dir.discardPartition(t.ID, p.Index())
-	if err == nil {
-		err = n.votes.Forget(groupID(t.ID, p.Index()))
-	}
+	n.removeReplica(t, p.Index())
+}
+
+func (n *Node) removeReplica(t *Topic, index int32) {
+	err := n.dir.discardPartition(t.ID, index, func() error { return n.votes.Forget(groupID(t.ID, index)) })
 	if err != nil {
-		n.logger.Error("data of a replica that has moved are not removed", "topic", t.Name, "partition", p.Index(), "err", err)
+		n.logger.Error("data of a replica that has moved are not removed", "topic", t.Name, "partition", index, "err", err)
+	}
+}
+
+// removeLeft removes the data of a replica that moved elsewhere while this node was down.
+func (n *Node) removeLeft(t *Topic, index int32) {
+	switch has, err := n.dir.hasPartition(t.ID, index); {
+	case err != nil:
+		n.logger.Error("it is not known whether there are data of a replica that has moved", "topic", t.Name, "partition", index, "err", err)
+	case has:
+		n.logger.Info("a replica has moved while this broker was down; its data are removed", "topic", t.Name, "partition", index)
+		n.removeReplica(t, index)
 	}
 }
 
