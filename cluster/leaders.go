@@ -169,11 +169,11 @@ func (n *Node) inSync(p *partition.Partition) []int32 {
 	im, since := n.Image(), time.Now().Add(-n.Config().Peers.ReplicaLag)
 	ids := []int32{n.ID()}
 	for _, f := range p.Followers() {
-		node, _, ok := transport.ParseAddress(raft.ServerAddress(f.ID))
+		node, directory, ok := transport.ParseAddress(raft.ServerAddress(f.ID))
 		if !ok || !f.Voter {
 			continue
 		}
-		if b, registered := im.Broker(node); !registered || b.Fenced {
+		if b, registered := im.Broker(node); !registered || b.Fenced || b.Directory != directory {
 			continue
 		}
 		if f.CaughtUp.After(since) || f.CaughtUp.IsZero() && p.LeadingSince().After(since) {

@@ -58,8 +58,14 @@ func (c *trio) beginMove(to topic, p int32, brokers []int32) {
 // moved waits until no partition moves any more.
 func (c *trio) moved() {
 	c.t.Helper()
+	all := kadm.TopicsSet{}
+	for _, to := range replicated {
+		for p := range to.partitions {
+			all.Add(to.name, p)
+		}
+	}
 	c.admin("end of the moves", func(ctx context.Context, a *kadm.Client) error {
-		r, err := a.ListPartitionReassignments(ctx, nil)
+		r, err := a.ListPartitionReassignments(ctx, all)
 		if err == nil && len(r) > 0 {
 			err = fmt.Errorf("under way: %v", r)
 		}
