@@ -7,7 +7,7 @@
 // Where that is not allowed they fail and say so; WEIR_TORTURE_MOUNT=no leaves
 // them out.
 //
-// The TestCluster tests have three brokers, partitions with three replicas, and
+// The TestCluster tests have three brokers (TestClusterMembers has five), partitions with three replicas, and
 // producers and consumers on them all the time. After the faults the cluster
 // heals, the replicas' logs have to become equal byte for byte, and the history
 // is judged. Links are cut by network namespaces where root can make some
@@ -21,6 +21,7 @@
 //	WEIR_TORTURE_CLUSTER_CYCLES  how often each fault of a cluster's tests (1)
 //	WEIR_TORTURE_CLUSTER_MIX     faults of TestClusterMix (4)
 //	WEIR_TORTURE_FAILOVERS       of each kind, of TestClusterAvailability (2)
+//	WEIR_TORTURE_THOUSANDS       kills of TestClusterThousand (1)
 //	WEIR_TORTURE_KEEP            when set, a cluster's data, logs and history stay
 //	                             in the temporary folder though its test passes
 //	WEIR_TORTURE_SEED     of everything drawn at random (the clock)
