@@ -53,7 +53,7 @@ func (n *Node) keepMembers() {
 		case n.Config().Leaders.Drained:
 			side(handOvers, balance.leave(n))
 		case n.unheard():
-			side(handOvers, balance.escape(n, n.askHeard()))
+			side(memberChanges, balance.escape(n, n.askHeard()))
 		}
 		quiet.renew(im.Brokers())
 		var work []func()

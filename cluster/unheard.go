@@ -8,15 +8,15 @@ import (
 
 // A broker that the controller does not hear of is fenced, and no client is sent to it: what it leads is of use
 // to nobody, however well it reaches its followers. Where only some links are cut that would last. So it hands
-// over to replicas whose brokers are heard of, a moment before it is fenced. It asks them: when there is no
-// controller nobody is heard of, and everything stays where it is.
+// over to replicas whose brokers are heard of. It asks them, and whether it is fenced, which it has not heard
+// itself: when there is no controller nobody is heard of, and everything stays where it is.
 
-// unheard says that this broker will soon be fenced.
+// unheard says that this broker is likely to be fenced.
 func (n *Node) unheard() bool {
-	return n.peers.transport != nil && time.Since(n.meta().Heard()) > n.static.Peers.SessionTimeout/2
+	return n.peers.transport != nil && time.Since(n.meta().Heard()) > n.static.Peers.SessionTimeout
 }
 
-// askHeard is which brokers say that the controller hears of them.
+// askHeard is which brokers say that the controller hears of them, and has this one fenced.
 func (n *Node) askHeard() map[int32]bool {
 	ctx, cancel := context.WithTimeout(n.ctx, askTimeout)
 	defer cancel()
@@ -45,8 +45,9 @@ func (n *Node) askHeard() map[int32]bool {
 }
 
 // handleHeard answers askHeard: 1 for yes, else 0.
-func (n *Node) handleHeard(context.Context, int32, []byte) ([]byte, error) {
-	if time.Since(n.meta().Heard()) < n.static.Peers.SessionTimeout/4 {
+func (n *Node) handleHeard(_ context.Context, from int32, _ []byte) ([]byte, error) {
+	b, registered := n.Image().Broker(from)
+	if registered && b.Fenced && time.Since(n.meta().Heard()) < n.static.Peers.SessionTimeout/4 {
 		return []byte{1}, nil
 	}
 	return []byte{0}, nil
