@@ -28,6 +28,11 @@ func TestMalformedCalls(t *testing.T) {
 	if err != nil || len(answer) < 3 || answer[1] != transferRefused {
 		t.Errorf("an unknown topic: %x, %v", answer, err)
 	}
+	for _, from := range []int32{n.ID(), 77} { // not fenced, not known
+		if answer, err := n.handleHeard(ctx, from, []byte("?")); err != nil || !bytes.Equal(answer, []byte{0}) {
+			t.Errorf("whether broker %d is fenced: %x, %v", from, answer, err)
+		}
+	}
 	for _, b := range [][]byte{nil, {quorumVersion + 1}, {quorumVersion, 0}} {
 		if _, err := n.handleQuorum(ctx, 2, b); !errors.Is(err, errMalformedQuorum) {
 			t.Errorf("quorum %x: %v", b, err)

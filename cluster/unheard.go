@@ -46,7 +46,11 @@ func (n *Node) askHeard() map[int32]bool {
 
 // handleHeard answers askHeard: 1 for yes, else 0.
 func (n *Node) handleHeard(_ context.Context, from int32, _ []byte) ([]byte, error) {
-	b, registered := n.Image().Broker(from)
+	im := n.Image()
+	if im == nil {
+		return []byte{0}, nil // still starting
+	}
+	b, registered := im.Broker(from)
 	if registered && b.Fenced && time.Since(n.meta().Heard()) < n.static.Peers.SessionTimeout/4 {
 		return []byte{1}, nil
 	}
