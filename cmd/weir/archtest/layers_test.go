@@ -37,6 +37,7 @@ var layers = []layer{
 	{"cluster/metadata", nil, nil},
 	{"cluster/group/assignor", nil, nil},
 	{"cluster/group", []string{"cluster/group/assignor"}, nil},
+	{"cluster/group/record", []string{"cluster/group", "cluster/group/assignor"}, nil},
 	{"cluster/group/consumer", []string{"cluster/group", "cluster/group/assignor"}, nil},
 	{"cluster/txn", nil, nil},
 
