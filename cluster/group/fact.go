@@ -1,6 +1,9 @@
 package group
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	"weir/cluster/group/assignor"
@@ -80,4 +83,19 @@ type CurrentFact struct {
 type PatternFact struct {
 	Topics    []string
 	Timestamp int64 // of the matching, unix ms
+}
+
+// List lists the facts in the order of their keys.
+func (f Facts) List() []Fact {
+	keys := slices.SortedFunc(maps.Keys(f), FactKey.Compare)
+	list := make([]Fact, len(keys))
+	for i, k := range keys {
+		list[i] = Fact{k, f[k]}
+	}
+	return list
+}
+
+// Compare orders keys by kind, then by name.
+func (k FactKey) Compare(other FactKey) int {
+	return cmp.Or(cmp.Compare(k.Kind, other.Kind), cmp.Compare(k.Name, other.Name))
 }

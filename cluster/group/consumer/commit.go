@@ -1,16 +1,31 @@
 package consumer
 
 import (
+	"errors"
+	"iter"
+
 	"weir/cluster/group"
 )
 
 // Commit says whether a commit of offsets is to be taken: of a member that knows its epoch, and
-// without a member (epoch -1) of anybody as long as there is no member.
-func (g *Group) Commit(memberID string, epoch int32) error {
+// without a member (epoch -1) of anybody as long as there is no member. One of an earlier epoch was under
+// way when the member heard of the next; it is taken if the member has had all of the partitions since that
+// epoch (KIP-1251).
+func (g *Group) Commit(memberID string, epoch int32, partitions iter.Seq[group.TopicPartition]) error {
 	if epoch < 0 && len(g.members) == 0 {
 		return nil
 	}
-	return g.Fetch(memberID, epoch)
+	err := g.Fetch(memberID, epoch)
+	if !errors.Is(err, group.ErrStaleEpoch) || epoch <= joinEpoch || epoch > g.members[memberID].epoch {
+		return err
+	}
+	for tp := range partitions {
+		id, _, _ := g.world.Topic(tp.Topic)
+		if o := g.owners[id][tp.Partition]; o.member != g.members[memberID] || o.since > epoch {
+			return err
+		}
+	}
+	return nil
 }
 
 // Fetch says whether a member that reads its committed offsets is one, and knows its epoch.

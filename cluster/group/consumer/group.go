@@ -48,7 +48,7 @@ type Group struct {
 	assignor    string // that has made the targets; empty: none yet
 	members     map[string]*member
 	static      map[string]string // instance id to member id
-	owners      map[assignor.TopicID]map[int32]*member
+	owners      map[assignor.TopicID]map[int32]owner
 	patterns    map[string]*pattern
 	emptySince  int64 // unix ms; 0 while there are members
 	bytes       int64 // of members and patterns
@@ -63,7 +63,7 @@ type Group struct {
 // New returns a group without members.
 func New(world World, now time.Time) *Group {
 	return &Group{
-		world: world, members: make(map[string]*member), static: make(map[string]string), owners: make(map[assignor.TopicID]map[int32]*member),
+		world: world, members: make(map[string]*member), static: make(map[string]string), owners: make(map[assignor.TopicID]map[int32]owner),
 		patterns: make(map[string]*pattern), store: newStore(), emptySince: now.UnixMilli(),
 	}
 }

@@ -29,15 +29,15 @@ func (r *Request) full() bool {
 	return r.Rebalance >= 0 && (r.Topics != nil || r.Regex != nil) && r.Owned != nil
 }
 
-// Heartbeat handles a heartbeat. It is answered by this or a later output.
-func (g *Group) Heartbeat(now time.Time, r Request) group.Output {
-	if err := g.heartbeat(now, &r); err != nil {
+// Beat handles a heartbeat. It is answered by this or a later output.
+func (g *Group) Beat(now time.Time, r Request) group.Output {
+	if err := g.beat(now, &r); err != nil {
 		g.answer(r.Ticket, group.BeatAnswer{Err: err})
 	}
 	return g.take(now)
 }
 
-func (g *Group) heartbeat(now time.Time, r *Request) error {
+func (g *Group) beat(now time.Time, r *Request) error {
 	switch {
 	case g.dead:
 		return g.closed
@@ -162,7 +162,7 @@ func (g *Group) add(r *Request) (*member, error) {
 
 // restart has a member begin again that joins under an id that the group knows: it has nothing.
 func (g *Group) restart(m *member) {
-	g.move(m, nil, nil)
+	g.move(m, joinEpoch, nil, nil)
 	m.epoch, m.previous, m.state = joinEpoch, noneEpoch, group.MemberStable
 	g.touch(m, group.FactCurrent)
 }
@@ -174,7 +174,7 @@ func (g *Group) replace(old *member, id string) *member {
 	m.id, m.epoch, m.previous, m.waiting = id, joinEpoch, noneEpoch, 0
 	g.members[id] = &m
 	g.static[m.instance] = id
-	g.move(&m, old.assigned, nil)
+	g.move(&m, joinEpoch, old.assigned, nil)
 	g.touch(&m, group.FactMember, group.FactTargetMember, group.FactCurrent)
 	return &m
 }
@@ -193,7 +193,7 @@ func (g *Group) leave(now time.Time, r *Request) error {
 		return group.ErrUnknownMember
 	}
 	if r.Epoch == leftEpoch && m.instance != "" {
-		g.move(m, m.assigned, nil)
+		g.move(m, m.epoch, m.assigned, nil)
 		m.epoch, m.state, m.revokeBy = leftEpoch, group.MemberStable, time.Time{}
 		m.session = now.Add(g.world.Limits().Session)
 		g.touch(m, group.FactCurrent)
@@ -208,7 +208,7 @@ func (g *Group) leave(now time.Time, r *Request) error {
 // remove forgets a member; the epoch is to be bumped.
 func (g *Group) remove(now time.Time, m *member) {
 	g.forget(m)
-	g.move(m, nil, nil)
+	g.move(m, joinEpoch, nil, nil)
 	g.dropPatterns()
 	if len(g.members) == 0 {
 		g.emptySince = now.UnixMilli()

@@ -180,7 +180,7 @@ func (p *play) act(a *actor) {
 		r.Owned = nil
 	}
 	a.full = false
-	p.take(p.g.Heartbeat(p.now, r))
+	p.take(p.g.Beat(p.now, r))
 }
 
 func (p *play) ticket(a *actor) group.Ticket {
@@ -199,7 +199,7 @@ func (p *play) leave(a *actor) {
 	p.next++
 	p.parked[p.next] = nil
 	r.Ticket = p.next
-	p.take(p.g.Heartbeat(p.now, r))
+	p.take(p.g.Beat(p.now, r))
 }
 
 // advance lets time pass; what is due happens as it comes due.
@@ -354,7 +354,7 @@ func (p *play) checkState() {
 			owned += a.Count()
 			for topic, partitions := range a {
 				for _, n := range partitions {
-					if g.owners[topic][n] != m {
+					if g.owners[topic][n].member != m {
 						p.t.Errorf("%d of %d is not owned by %s", n, topic[15], id)
 					}
 				}

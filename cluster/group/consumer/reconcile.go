@@ -157,7 +157,7 @@ func (g *Group) advance(now time.Time, m *member, epoch int32, owned assignor.As
 		epoch, revoking = g.targetEpoch, nil
 		wanted := m.target.Minus(assigned)
 		free := wanted.Where(func(id assignor.TopicID, p int32) bool {
-			owner := g.owners[id][p]
+			owner := g.owners[id][p].member
 			return owner == nil || owner == m
 		})
 		if free.Count() < wanted.Count() {
@@ -168,7 +168,7 @@ func (g *Group) advance(now time.Time, m *member, epoch int32, owned assignor.As
 	if epoch == m.epoch && next == m.state && assigned.Equal(m.assigned) && revoking.Equal(m.revoking) {
 		return
 	}
-	g.move(m, assigned, revoking)
+	g.move(m, epoch, assigned, revoking)
 	if epoch != m.epoch {
 		m.epoch = epoch
 	}
@@ -176,30 +176,39 @@ func (g *Group) advance(now time.Time, m *member, epoch int32, owned assignor.As
 	g.touch(m, group.FactCurrent)
 }
 
+// owner is the one member that has a partition, and the epoch it got it at.
+type owner struct {
+	member *member
+	since  int32
+}
+
 // move makes a member the owner of what it is assigned and of what it is to give up, and of
-// nothing else.
-func (g *Group) move(m *member, assigned, revoking assignor.Assignment) {
-	for _, a := range []assignor.Assignment{m.assigned, m.revoking} {
-		for id, partitions := range a {
-			for _, p := range partitions {
-				if of := g.owners[id]; of[p] != nil && of[p].id == m.id {
-					if delete(of, p); len(of) == 0 {
-						delete(g.owners, id)
-					}
-				}
-			}
-		}
-	}
+// nothing else. What it did not have before it has since epoch.
+func (g *Group) move(m *member, epoch int32, assigned, revoking assignor.Assignment) {
+	before := []assignor.Assignment{m.assigned, m.revoking}
 	m.assigned, m.revoking = assigned, revoking
 	for _, a := range []assignor.Assignment{assigned, revoking} {
 		for id, partitions := range a {
 			of := g.owners[id]
 			if of == nil {
-				of = make(map[int32]*member, len(partitions))
+				of = make(map[int32]owner, len(partitions))
 				g.owners[id] = of
 			}
 			for _, p := range partitions {
-				of[p] = m
+				if of[p].member != m {
+					of[p] = owner{m, epoch}
+				}
+			}
+		}
+	}
+	for _, a := range before {
+		for id, partitions := range a {
+			for _, p := range partitions {
+				if of := g.owners[id]; of[p].member == m && !assigned.Has(id, p) && !revoking.Has(id, p) {
+					if delete(of, p); len(of) == 0 {
+						delete(g.owners, id)
+					}
+				}
 			}
 		}
 	}

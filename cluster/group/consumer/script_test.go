@@ -179,17 +179,19 @@ func (s *scene) command(verb string, plain []string, args map[string]string) err
 		if r.Topics == nil && r.Regex == nil {
 			r.Topics = []string{"t"}
 		}
-		s.tell(s.g.Heartbeat(s.now, r))
+		s.tell(s.g.Beat(s.now, r))
 	case "beat": // with what it was told, and has done
-		s.tell(s.g.Heartbeat(s.now, s.request(name, args)))
+		s.tell(s.g.Beat(s.now, s.request(name, args)))
 	case "leave":
 		r := s.request(name, args)
 		if r.Epoch, r.Owned = leaveEpoch, nil; plain[1] == "static" {
 			r.Epoch = leftEpoch
 		}
-		s.tell(s.g.Heartbeat(s.now, r))
+		s.tell(s.g.Beat(s.now, r))
 	case "commit":
-		s.say("%v", word(s.g.Commit(name, s.request(name, args).Epoch)))
+		topic, p, _ := strings.Cut(plain[1], ":")
+		n, _ := strconv.Atoi(p)
+		s.say("%v", word(s.g.Commit(name, s.request(name, args).Epoch, slices.Values([]group.TopicPartition{{Topic: topic, Partition: int32(n)}}))))
 	case "drop":
 		for ticket, who := range s.tickets {
 			if who == name {

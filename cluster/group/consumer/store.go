@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"cmp"
 	"maps"
 	"math"
 	"slices"
@@ -86,15 +85,12 @@ func (g *Group) take(now time.Time) group.Output {
 	}
 	s.written++
 	s.ahead, s.changed, s.retryAt = s.changed, make(map[group.FactKey]bool), time.Time{}
-	out.Write = &group.Write{Number: s.written, Facts: []group.Fact{}}
-	for _, key := range slices.SortedFunc(maps.Keys(s.ahead), compareKeys) {
-		out.Write.Facts = append(out.Write.Facts, group.Fact{Key: key, Value: g.fact(key)})
+	facts := make(group.Facts, len(s.ahead))
+	for key := range s.ahead {
+		facts[key] = g.fact(key)
 	}
+	out.Write = &group.Write{Number: s.written, Facts: facts.List()}
 	return out
-}
-
-func compareKeys(a, b group.FactKey) int {
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 }
 
 // fact is a fact as it is now; nil: it is none.
@@ -199,9 +195,9 @@ func Restore(world World, facts group.Facts, now time.Time) *Group {
 	if f, ok := facts[group.FactKey{Kind: group.FactTarget}].(group.TargetFact); ok {
 		g.targetEpoch = min(max(f.Epoch, 0), g.epoch)
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(facts), compareKeys) {
-		if f, ok := facts[key].(group.MemberFact); ok {
-			g.restoreMember(key.Name, f, facts, now)
+	for _, x := range facts.List() {
+		if f, ok := x.Value.(group.MemberFact); ok {
+			g.restoreMember(x.Key.Name, f, facts, now)
 		}
 	}
 	g.restorePatterns(facts)
@@ -223,7 +219,7 @@ func (g *Group) restoreMember(id string, f group.MemberFact, facts group.Facts, 
 	}
 	if c, ok := facts[group.FactKey{Kind: group.FactCurrent, Name: id}].(group.CurrentFact); ok {
 		m.epoch, m.previous, m.state = min(c.Epoch, g.epoch), c.Previous, c.State
-		g.move(m, g.unowned(c.Assigned), g.unowned(c.Revoking))
+		g.move(m, m.epoch, g.unowned(c.Assigned), g.unowned(c.Revoking))
 		if m.state == group.MemberUnrevoked {
 			m.revokeBy = now.Add(m.rebalance)
 		}
@@ -234,7 +230,7 @@ func (g *Group) restoreMember(id string, f group.MemberFact, facts group.Facts, 
 // unowned is what of a stored assignment no other member has: nobody writes such, and nothing must
 // come of it.
 func (g *Group) unowned(a assignor.Assignment) assignor.Assignment {
-	return a.Where(func(id assignor.TopicID, p int32) bool { return g.owners[id][p] == nil })
+	return a.Where(func(id assignor.TopicID, p int32) bool { return g.owners[id][p].member == nil })
 }
 
 func (g *Group) restorePatterns(facts group.Facts) {
