@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -122,5 +123,44 @@ func TestServerAssignedConsumersOutliveTheirCoordinator(t *testing.T) {
 	await(t, seen, 51, 100, one, two)
 	if after := epochsOf(t, adm, "g", 2); !maps.Equal(after, before) {
 		t.Errorf("members were %v, and are %v", before, after)
+	}
+}
+
+// TestGroupsChangeTheirProtocolWithMembers: consumers of the classic protocol, eager or cooperative, go on when
+// one of the consumer protocol joins, share with it, and are a classic group again when it has left. Nothing is
+// skipped.
+func TestGroupsChangeTheirProtocolWithMembers(t *testing.T) {
+	for name, balancer := range map[string]kgo.GroupBalancer{"eager": kgo.RangeBalancer(), "cooperative": kgo.CooperativeStickyBalancer()} {
+		t.Run(name, func(t *testing.T) {
+			b := brokertest.Start(t, snappyBeats(nil))
+			brokers := []*broker.Broker{b}
+			makeTopic(t, brokers, cluster.TopicSpec{Name: "t", Partitions: 6, Replicas: 1})
+			producer := newClient(t, brokers)
+			adm := kadm.NewClient(producer)
+			classic := []kgo.Opt{kgo.Balancers(balancer), kgo.HeartbeatInterval(100 * time.Millisecond)}
+			seen := make(map[string]int)
+			one, two := consume(t, brokers, "g", classic...), consume(t, brokers, "g", classic...)
+			membersOf(t, adm, "g", 2)
+			produceNumbers(t, producer, "t", 1, 100)
+			await(t, seen, 1, 100, one, two)
+
+			three := consume(t, brokers, "g", kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer()))
+			epochsOf(t, adm, "g", 3)
+			produceNumbers(t, producer, "t", 101, 200)
+			await(t, seen, 101, 200, one, two, three)
+			one.leave()
+			epochsOf(t, adm, "g", 2)
+			produceNumbers(t, producer, "t", 201, 300)
+			await(t, seen, 201, 300, two, three)
+
+			three.leave()
+			membersOf(t, adm, "g", 1)
+			produceNumbers(t, producer, "t", 301, 400)
+			await(t, seen, 301, 400, two)
+			four := consume(t, brokers, "g", classic...)
+			membersOf(t, adm, "g", 2)
+			four.leave()
+			two.leave()
+		})
 	}
 }

@@ -485,6 +485,142 @@ func TestEmptyGroupsChangeTheirProtocol(t *testing.T) {
 	stop(t, b)
 }
 
+// TestMigrationPolicy: where it forbids that, a group with members keeps its protocol; members of the other hear
+// so. Configuration is read anew each time.
+func TestMigrationPolicy(t *testing.T) {
+	b := brokertest.Start(t, snappyBeats(map[string]string{"group.consumer.migration.policy": "disabled"}))
+	c := dial(t, b.Addr())
+	c.createTopic("t", 2, nil)
+	old := stable(t, c, "g")
+	m := newBeater(c, "g", "m")
+	if resp := m.join("t"); protocol.ErrorCode(resp.ErrorCode) != protocol.CodeGroupIDNotFound {
+		t.Errorf("join: %v", protocol.ErrorCode(resp.ErrorCode))
+	}
+	if code := old.heartbeat(4); code != 0 {
+		t.Errorf("a heartbeat of the classic member: %v", code)
+	}
+	other := newMember(c, "x")
+	req := other.joinRequest(9)
+	req.ProtocolType = "connect"
+	other.joined(ask[*kmsg.JoinGroupResponse](c, req))
+	req.MemberID = other.id
+	if resp := other.joined(ask[*kmsg.JoinGroupResponse](c, req)); resp.ErrorCode != 0 {
+		t.Fatal(protocol.ErrorCode(resp.ErrorCode))
+	}
+
+	setConfig(c, "group.consumer.migration.policy", "upgrade")
+	unfit := newBeater(c, "x", "m")
+	if resp := unfit.join("t"); protocol.ErrorCode(resp.ErrorCode) != protocol.CodeGroupIDNotFound {
+		t.Errorf("join beside connectors: %v", protocol.ErrorCode(resp.ErrorCode))
+	}
+	fit := newMember(c, "fit")
+	fit.join(9)
+	assignment := kmsg.NewConsumerMemberAssignment()
+	if code, _ := fit.sync(5, fit.id, string(assignment.AppendTo(nil))); code != 0 {
+		t.Fatal(code)
+	}
+	m.group = "fit"
+	refused := m.request()
+	refused.MemberEpoch, refused.RebalanceTimeoutMillis, refused.SubscribedTopicNames = 0, 1000, []string{"t"}
+	refused.Topics, refused.ServerAssignor = []kmsg.ConsumerGroupHeartbeatRequestTopic{}, kmsg.StringPtr("sticky")
+	if resp := m.send(refused); protocol.ErrorCode(resp.ErrorCode) != protocol.CodeUnsupportedAssignor {
+		t.Errorf("join with an assignor that there is not: %v", protocol.ErrorCode(resp.ErrorCode))
+	}
+	if got := listed(c, nil, []string{"consumer"}); got != "" {
+		t.Errorf("groups of the consumer protocol: %s", got)
+	}
+	if resp := m.join("t"); resp.ErrorCode != 0 || m.partitions() != 1 {
+		t.Errorf("join: %+v", resp)
+	}
+	if code := fit.heartbeat(4); code != protocol.CodeRebalanceInProgress {
+		t.Errorf("a heartbeat when there is something to get: %v", code)
+	}
+	m.group = "g"
+	if resp := m.join("t"); protocol.ErrorCode(resp.ErrorCode) != protocol.CodeGroupIDNotFound { // "a" is no assignment
+		t.Errorf("join beside a member whose assignment is not understood: %v", protocol.ErrorCode(resp.ErrorCode))
+	}
+	if code, _ := old.sync(5); code != 0 {
+		t.Errorf("a sync of the classic member: %v", code)
+	}
+}
+
+// TestClassicMembersOfAConsumerGroup: they join, commit, survive a restart, and are a classic group again only where
+// the policy has it.
+func TestClassicMembersOfAConsumerGroup(t *testing.T) {
+	dir := t.TempDir()
+	settings := snappyBeats(map[string]string{"group.consumer.migration.policy": "upgrade"})
+	b := brokertest.StartIn(t, dir, settings)
+	c := dial(t, b.Addr())
+	c.createTopic("t", 2, nil)
+	m := newBeater(c, "g", "m")
+	m.join("t")
+	old := newMember(c, "g")
+	if resp := old.join(9); resp.ErrorCode != 0 || resp.Generation != 2 || resp.LeaderID != "" || resp.Protocol == nil || *resp.Protocol != "range" {
+		t.Fatalf("join: %+v", resp)
+	}
+	settle(t, map[*beater]int{m: 1})
+	m.beat()
+	if code := old.heartbeat(4); code != protocol.CodeRebalanceInProgress {
+		t.Errorf("a heartbeat when there is something to get: %v", code)
+	}
+	if resp := old.join(9); resp.ErrorCode != 0 || resp.Generation != 2 {
+		t.Fatalf("join: %+v", resp)
+	}
+	code, assignment := old.sync(5)
+	var got kmsg.ConsumerMemberAssignment
+	if err := got.ReadFrom([]byte(assignment)); code != 0 || err != nil || len(got.Topics) != 1 || got.Topics[0].Topic != "t" || len(got.Topics[0].Partitions) != 1 {
+		t.Errorf("sync: %v %+v %v", code, got, err)
+	}
+	stop(t, b)
+	b = brokertest.StartIn(t, dir, settings)
+	defer stop(t, b)
+	c = dial(t, b.Addr())
+	m.rawClient, old.rawClient = c, c
+	if code := old.heartbeat(4); code != 0 {
+		t.Errorf("a heartbeat: %v", code)
+	}
+	if code := old.commit(3); code != 0 {
+		t.Errorf("a commit: %v", code)
+	}
+	if d := describeConsumers(c, "g"); d.State != "Stable" || len(d.Members) != 2 || d.Members[0].MemberType+d.Members[1].MemberType != 1 {
+		t.Errorf("described: %+v", d)
+	}
+	old.generation--
+	if code := old.commit(3); code != protocol.CodeIllegalGeneration {
+		t.Errorf("a commit of the generation before: %v", code)
+	}
+	old.generation++
+	if code := m.leave(-1); code != 0 {
+		t.Errorf("leave: %v", code)
+	}
+	if got := listed(c, nil, []string{"consumer"}); got != "g Reconciling consumer" {
+		t.Errorf("groups: %s", got)
+	}
+	setConfig(c, "group.consumer.migration.policy", "bidirectional")
+	if code := old.heartbeat(4); code != protocol.CodeRebalanceInProgress {
+		t.Errorf("a heartbeat when there is something to get: %v", code)
+	}
+	old.join(9) // which the group answers by the protocol that it has by then
+	eventually(t, "the group is classic", func() bool { return listed(c, nil, []string{"consumer"}) == "" })
+	if code := old.leave(5); code != 0 {
+		t.Errorf("leave: %v", code)
+	}
+}
+
+func setConfig(c *rawClient, name, value string) {
+	c.t.Helper()
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	r := kmsg.NewIncrementalAlterConfigsRequestResource()
+	r.ResourceType = kmsg.ConfigResourceTypeBroker
+	x := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+	x.Name, x.Value = name, &value
+	r.Configs = append(r.Configs, x)
+	req.Resources = append(req.Resources, r)
+	if resp := ask[*kmsg.IncrementalAlterConfigsResponse](c, req).Resources[0]; resp.ErrorCode != 0 {
+		c.t.Fatal(protocol.ErrorCode(resp.ErrorCode))
+	}
+}
+
 // TestFeature: group.version is finalized, and among what is supported from v4 on.
 func TestFeature(t *testing.T) {
 	b := brokertest.Start(t, nil)

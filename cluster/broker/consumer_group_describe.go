@@ -18,8 +18,11 @@ import (
 	"weir/protocol"
 )
 
-// memberTypeConsumer is a member that speaks the consumer protocol.
-const memberTypeConsumer = 1
+// What members speak, by Kafka's numbers.
+const (
+	memberTypeClassic  = 0
+	memberTypeConsumer = 1
+)
 
 func (b *Broker) consumerGroupDescribe(_ context.Context, _ *call, req *kmsg.ConsumerGroupDescribeRequest) (*kmsg.ConsumerGroupDescribeResponse, error) {
 	resp := req.ResponseKind().(*kmsg.ConsumerGroupDescribeResponse)
@@ -62,7 +65,9 @@ func (b *Broker) describeMembers(out *kmsg.ConsumerGroupDescribeResponseGroup, d
 		x.InstanceID, x.RackID = nullable(m.InstanceID, m.InstanceID == ""), nullable(m.Rack, m.Rack == "")
 		x.SubscribedTopics, x.SubscribedTopicRegex = append([]string{}, m.Topics...), nullable(m.Regex, m.Regex == "")
 		x.Assignment.TopicPartitions, x.TargetAssignment.TopicPartitions = b.namedPartitions(m.Assigned), b.namedPartitions(m.Target)
-		x.MemberType = memberTypeConsumer
+		if x.MemberType = memberTypeConsumer; m.Classic {
+			x.MemberType = memberTypeClassic
+		}
 		out.Members = append(out.Members, x)
 	}
 }

@@ -8,7 +8,8 @@ package broker
 // and lengths (INVALID_REQUEST); the regular expression (INVALID_REGULAR_EXPRESSION); room for a group
 // (POLICY_VIOLATION); the assignor (UNSUPPORTED_ASSIGNOR); room in the group (GROUP_MAX_SIZE_REACHED);
 // the member (UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID, FENCED_MEMBER_EPOCH). A group of
-// classic members that cannot change its protocol: GROUP_ID_NOT_FOUND.
+// classic members that cannot change its protocol: GROUP_ID_NOT_FOUND; that is amid a rebalance:
+// COORDINATOR_LOAD_IN_PROGRESS.
 // Added by version: 1 regular expression, member id chosen by the client (KIP-1082).
 // Regular expressions are RE2's, match whole names, and never the broker's own topics.
 
@@ -73,7 +74,7 @@ func (b *Broker) beat(ctx context.Context, c *call, req *kmsg.ConsumerGroupHeart
 	}
 	a, err := b.groups.ask(ctx, req.Group, b.groups.consumerGroup(req.Group, req.MemberEpoch == epochJoin), func(g *liveGroup, t group.Ticket) group.Output {
 		r.Ticket = t
-		return g.consumer().Beat(b.groups.now(), r)
+		return b.groups.beat(g, r)
 	})
 	return a.Beat, err
 }
@@ -129,10 +130,29 @@ func beatRequest(c *call, req *kmsg.ConsumerGroupHeartbeatRequest) consumer.Requ
 	return r
 }
 
+// beat hands a heartbeat to a group. A classic one becomes one of the consumer protocol by that, if it takes
+// the member; what is parked there is answered REBALANCE_IN_PROGRESS. It is called with mu held.
+func (c *coordinator) beat(g *liveGroup, r consumer.Request) group.Output {
+	if g.consumer() != nil {
+		return g.consumer().Beat(c.now(), r)
+	}
+	upgraded, ok := consumer.Upgrade(c.world, g.classic(), c.now())
+	if !ok {
+		return group.Output{Answers: []group.Answer{{Ticket: r.Ticket, Beat: &group.BeatAnswer{Err: errClassicGroup}}}}
+	}
+	out := upgraded.Beat(c.now(), r)
+	if len(out.Answers) > 0 && out.Answers[0].Beat.Err != nil {
+		return group.Output{Answers: out.Answers}
+	}
+	g.tell(g.Close(group.ErrRebalanceInProgress))
+	g.rules = upgraded
+	return out
+}
+
 // consumerGroup finds a group for a heartbeat of the consumer protocol; join says that it may make one. A
 // group of the classic protocol that nobody is in becomes one of the consumer protocol. Errors:
-// UNKNOWN_MEMBER_ID when there is no such group, GROUP_ID_NOT_FOUND when it is of the other protocol, and
-// those of roomFor.
+// UNKNOWN_MEMBER_ID when there is no such group, GROUP_ID_NOT_FOUND when it is of the other protocol,
+// COORDINATOR_LOAD_IN_PROGRESS when it can change that in a moment, and those of roomFor.
 func (c *coordinator) consumerGroup(name string, join bool) findGroup {
 	return func(s *shard) (*liveGroup, error) {
 		g := s.groups[name]
@@ -149,10 +169,12 @@ func (c *coordinator) consumerGroup(name string, join bool) findGroup {
 			g = newLiveGroup(s, name, consumer.New(c.world, c.now()))
 			s.groups[name] = g
 		case g.consumer() != nil:
-		case !join || g.State() != group.Empty:
-			return nil, errClassicGroup
-		default:
+		case g.State() == group.Empty && join:
 			g.rules = consumer.New(c.world, c.now())
+		case !join || g.ProtocolType() != group.ConsumerType || !c.node.Config().Groups.Consumer.Upgrade:
+			return nil, errClassicGroup
+		case g.State() != group.Stable || g.writing > 0:
+			return nil, protocol.CodeCoordinatorLoadInProgress // a rebalance has to end first
 		}
 		return g, nil
 	}

@@ -88,7 +88,7 @@ func TestTooManyGroupsWithMembers(t *testing.T) {
 	}
 	join := func(name string) error {
 		a, err := c.ask(ctx, name, c.classicGroup(name, true), func(g *liveGroup, ticket group.Ticket) group.Output {
-			return g.classic().Join(c.now(), group.JoinRequest{
+			return g.Join(c.now(), group.JoinRequest{
 				Ticket: ticket, NewMemberID: "m", Session: time.Minute, ProtocolType: "x", Protocols: []group.Protocol{{Name: "p"}}, RequireKnownID: true,
 			})
 		})

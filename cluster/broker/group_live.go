@@ -39,6 +39,12 @@ type rules interface {
 	Stored(now time.Time, number uint64, err error) group.Output
 	Drop(now time.Time, ticket group.Ticket) group.Output
 	Close(err error) group.Output
+
+	// What members of the classic protocol ask for.
+	Join(now time.Time, r group.JoinRequest) group.Output
+	Sync(now time.Time, r group.SyncRequest) group.Output
+	Heartbeat(now time.Time, memberID, instanceID string, generation int32) error
+	Leave(now time.Time, leavers []group.Leaver) ([]error, group.Output)
 }
 
 func newLiveGroup(s *shard, name string, r rules) *liveGroup {
@@ -76,6 +82,10 @@ func (c *coordinator) do(g *liveGroup, out group.Output) (a *partition.Append) {
 	}
 	if out.Write != nil {
 		a = c.writeGroup(g, out.Write)
+	}
+	if r := g.consumer(); r != nil && r.Downgradable() && c.node.Config().Groups.Consumer.Downgrade {
+		g.rules, out = r.Downgrade(&c.limits, c.now())
+		return c.do(g, out)
 	}
 	c.keep(g)
 	return a
@@ -186,8 +196,8 @@ func (c *coordinator) ask(ctx context.Context, name string, find findGroup, requ
 func newAnswer() chan group.Answer { return make(chan group.Answer, 1) }
 
 // classicGroup finds a group for a request of the classic protocol; join says that it may make one. A group of
-// the consumer protocol that nobody is in becomes a classic one. Errors: UNKNOWN_MEMBER_ID when there is no
-// such group, INCONSISTENT_GROUP_PROTOCOL when it has members of the other protocol, and those of roomFor.
+// the consumer protocol that nobody is in becomes a classic one; one with members takes classic ones too.
+// Errors: UNKNOWN_MEMBER_ID when there is no such group, and those of roomFor.
 func (c *coordinator) classicGroup(name string, join bool) findGroup {
 	return func(s *shard) (*liveGroup, error) {
 		g := s.groups[name]
@@ -203,12 +213,7 @@ func (c *coordinator) classicGroup(name string, join bool) findGroup {
 		case g == nil:
 			g = newLiveGroup(s, name, group.New(&c.limits))
 			s.groups[name] = g
-		case g.classic() != nil:
-		case !join:
-			return nil, group.ErrUnknownMember
-		case g.State() != group.Empty:
-			return nil, group.ErrInconsistentProtocol
-		default:
+		case join && g.consumer() != nil && g.State() == group.Empty:
 			g.rules = group.New(&c.limits)
 		}
 		return g, nil
@@ -241,7 +246,7 @@ func (g *liveGroup) commit(now time.Time, by committer, partitions iter.Seq[grou
 		return r.Commit(now, by.member, by.instance, by.generation)
 	}
 	err := g.consumer().Commit(by.member, by.generation, partitions)
-	if by.version < epochVersion && by.generation >= 0 && !errors.Is(err, group.ErrUnknownMember) {
+	if by.version < epochVersion && by.generation >= 0 && !errors.Is(err, group.ErrUnknownMember) && !g.consumer().SpeaksClassic(by.member) {
 		return protocol.CodeUnsupportedVersion // a generation is no epoch
 	}
 	return err
@@ -251,8 +256,11 @@ func (g *liveGroup) commit(now time.Time, by committer, partitions iter.Seq[grou
 func (c *coordinator) heartbeat(name, member, instance string, generation int32) error {
 	failed := error(group.ErrUnknownMember)
 	err := c.within(name, func(s *shard) {
-		if g := s.groups[name]; g != nil && g.classic() != nil {
-			failed = g.classic().Heartbeat(c.now(), member, instance, generation)
+		if g := s.groups[name]; g != nil {
+			failed = g.Heartbeat(c.now(), member, instance, generation)
+			if g.consumer() != nil {
+				c.keep(g) // the member may have something to do by then
+			}
 		}
 	})
 	if err != nil {
@@ -267,9 +275,9 @@ func (c *coordinator) leave(ctx context.Context, name string, leavers []group.Le
 	var a *partition.Append
 	var g *liveGroup
 	err = c.within(name, func(s *shard) {
-		if g = s.groups[name]; g != nil && g.classic() != nil {
+		if g = s.groups[name]; g != nil {
 			var out group.Output
-			errs, out = g.classic().Leave(c.now(), leavers)
+			errs, out = g.Leave(c.now(), leavers)
 			a = c.do(g, out)
 		}
 	})

@@ -25,10 +25,12 @@ const (
 
 // Limits implements consumer.World.
 func (w consumerWorld) Limits() consumer.Limits {
-	cfg := &w.node.Config().Groups.Consumer
+	classic := &w.node.Config().Groups
+	cfg := &classic.Consumer
 	return consumer.Limits{
 		Size: cfg.MaxSize, Patterns: maxPatterns, MemberBytes: maxBeatSize, GroupBytes: maxGroupBytes,
 		Session: cfg.SessionTimeout, Assignors: cfg.Assignors,
+		MinSession: classic.MinSessionTimeout, MaxSession: classic.MaxSessionTimeout,
 	}
 }
 

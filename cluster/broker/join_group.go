@@ -66,7 +66,7 @@ func (b *Broker) join(ctx context.Context, c *call, req *kmsg.JoinGroupRequest) 
 	}
 	a, err := b.groups.ask(ctx, req.Group, b.groups.classicGroup(req.Group, req.MemberID == ""), func(g *liveGroup, t group.Ticket) group.Output {
 		r.Ticket = t
-		return g.classic().Join(b.groups.now(), r)
+		return g.Join(b.groups.now(), r)
 	})
 	return a.Join, err
 }

@@ -50,7 +50,7 @@ func (b *Broker) sync(ctx context.Context, req *kmsg.SyncGroupRequest) (*group.S
 	}
 	a, err := b.groups.ask(ctx, req.Group, b.groups.classicGroup(req.Group, false), func(g *liveGroup, t group.Ticket) group.Output {
 		r.Ticket = t
-		return g.classic().Sync(b.groups.now(), r)
+		return g.Sync(b.groups.now(), r)
 	})
 	return a.Sync, err
 }

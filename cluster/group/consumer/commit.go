@@ -15,7 +15,7 @@ func (g *Group) Commit(memberID string, epoch int32, partitions iter.Seq[group.T
 	if epoch < 0 && len(g.members) == 0 {
 		return nil
 	}
-	err := g.Fetch(memberID, epoch)
+	err := g.Fetch(memberID, epoch) // of a classic member it is no stale epoch
 	if !errors.Is(err, group.ErrStaleEpoch) || epoch <= joinEpoch || epoch > g.members[memberID].epoch {
 		return err
 	}
@@ -28,12 +28,20 @@ func (g *Group) Commit(memberID string, epoch int32, partitions iter.Seq[group.T
 	return nil
 }
 
+// SpeaksClassic says that a member is of the classic protocol.
+func (g *Group) SpeaksClassic(memberID string) bool {
+	m := g.members[memberID]
+	return m != nil && m.classic != nil
+}
+
 // Fetch says whether a member that reads its committed offsets is one, and knows its epoch.
 func (g *Group) Fetch(memberID string, epoch int32) error {
 	m := g.members[memberID]
 	switch {
 	case m == nil:
 		return group.ErrUnknownMember
+	case epoch != m.epoch && m.classic != nil:
+		return group.ErrIllegalGeneration
 	case epoch != m.epoch:
 		return group.ErrStaleEpoch
 	}

@@ -25,7 +25,9 @@ type Limits struct {
 	MemberBytes int // what a member says of itself
 	GroupBytes  int // what is stored of all members, assignments aside
 	Session     time.Duration
-	Assignors   []string // that members may ask for; the first is the default
+
+	MinSession, MaxSession time.Duration // what members of the classic protocol may ask for
+	Assignors              []string      // that members may ask for; the first is the default
 }
 
 // World is what a group asks about its surroundings, when it needs to.
@@ -141,6 +143,7 @@ type MemberDescription struct {
 	Epoch                                  int32
 	Topics                                 []string
 	Regex                                  string
+	Classic                                bool // it speaks the classic protocol
 	Assigned, Target                       assignor.Assignment
 }
 
@@ -150,7 +153,7 @@ func (g *Group) Describe() Description {
 	for _, m := range g.sorted() {
 		d.Members = append(d.Members, MemberDescription{
 			ID: m.id, InstanceID: m.instance, Rack: m.rack, ClientID: m.clientID, ClientHost: m.clientHost,
-			Epoch: m.epoch, Topics: m.topics, Regex: m.regex, Assigned: m.assigned, Target: m.target,
+			Epoch: m.epoch, Topics: m.topics, Regex: m.regex, Classic: m.classic != nil, Assigned: m.assigned, Target: m.target,
 		})
 	}
 	return d
@@ -160,7 +163,8 @@ func (g *Group) Describe() Description {
 // comes after.
 func (g *Group) Close(err error) group.Output {
 	for _, p := range g.store.parked {
-		g.answer(p.ticket, group.BeatAnswer{Err: err})
+		p.fail(err)
+		g.out.Answers = append(g.out.Answers, p.answer)
 	}
 	g.dead, g.closed, g.store = true, err, newStore()
 	clear(g.members)
@@ -180,8 +184,4 @@ func (g *Group) sorted() []*member {
 		members[i] = g.members[id]
 	}
 	return members
-}
-
-func (g *Group) answer(t group.Ticket, a group.BeatAnswer) {
-	g.out.Answers = append(g.out.Answers, group.Answer{Ticket: t, Beat: &a})
 }

@@ -22,6 +22,7 @@ type Request struct {
 	Regex      *string             // nil: not said; empty: none. It has to compile
 	Assignor   string              // empty: not said
 	Owned      assignor.Assignment // what it uses; nil: not said
+	Classic    *group.ClassicFact  // of a member that joins by the classic protocol; nil: it does not
 }
 
 // full says that the client has told everything, and wants to be told everything.
@@ -32,7 +33,7 @@ func (r *Request) full() bool {
 // Beat handles a heartbeat. It is answered by this or a later output.
 func (g *Group) Beat(now time.Time, r Request) group.Output {
 	if err := g.beat(now, &r); err != nil {
-		g.answer(r.Ticket, group.BeatAnswer{Err: err})
+		g.out.Answers = append(g.out.Answers, group.Answer{Ticket: r.Ticket, Beat: &group.BeatAnswer{Err: err}})
 	}
 	return g.take(now)
 }
@@ -56,6 +57,31 @@ func (g *Group) beat(now time.Time, r *Request) error {
 	if err != nil {
 		return err
 	}
+	g.update(m, r, len(g.members) > count)
+	before, had := m.epoch, m.assigned
+	if g.reconcile(now, m, r.Owned); m.epoch != before {
+		m.previous = r.Epoch
+	}
+	g.keep(now, m)
+	a := group.BeatAnswer{MemberID: m.id, Epoch: m.epoch}
+	if r.Epoch != before || r.Epoch == joinEpoch || r.full() || !had.Equal(m.assigned) {
+		a.Assignment = m.assigned
+	}
+	g.park(m, group.Answer{Ticket: r.Ticket, Beat: &a})
+	return nil
+}
+
+// keep begins a member's session anew.
+func (g *Group) keep(now time.Time, m *member) {
+	session := g.world.Limits().Session
+	if m.classic != nil {
+		session = m.classic.Session
+	}
+	m.session = now.Add(session)
+}
+
+// update takes what a member says of itself; it begins another epoch if that matters to the assignment.
+func (g *Group) update(m *member, r *Request, fresh bool) {
 	changed, subscribed := m.update(r)
 	if changed {
 		g.touch(m, group.FactMember)
@@ -63,20 +89,9 @@ func (g *Group) beat(now time.Time, r *Request) error {
 	if subscribed {
 		g.subscribe(m)
 	}
-	if subscribed || len(g.members) > count {
+	if subscribed || fresh {
 		g.bump()
 	}
-	before, had := m.epoch, m.assigned
-	if g.reconcile(now, m, r.Owned); m.epoch != before {
-		m.previous = r.Epoch
-	}
-	m.session = now.Add(g.world.Limits().Session)
-	a := group.BeatAnswer{MemberID: m.id, Epoch: m.epoch}
-	if r.Epoch != before || r.Epoch == joinEpoch || r.full() || !had.Equal(m.assigned) {
-		a.Assignment = m.assigned
-	}
-	g.park(r.Ticket, m.id, m.stored, a)
-	return nil
 }
 
 // check refuses what a group does not take, whoever says it.
@@ -133,6 +148,8 @@ func (g *Group) admit(r *Request) (*member, error) {
 	case r.Epoch == joinEpoch:
 		g.restart(m)
 		return m, nil
+	case m.classic != nil:
+		return nil, group.ErrUnknownMember
 	}
 	return m, checkEpoch(m, r)
 }
@@ -195,13 +212,13 @@ func (g *Group) leave(now time.Time, r *Request) error {
 	if r.Epoch == leftEpoch && m.instance != "" {
 		g.move(m, m.epoch, m.assigned, nil)
 		m.epoch, m.state, m.revokeBy = leftEpoch, group.MemberStable, time.Time{}
-		m.session = now.Add(g.world.Limits().Session)
+		g.keep(now, m)
 		g.touch(m, group.FactCurrent)
 	} else {
 		g.remove(now, m)
 		g.bump()
 	}
-	g.park(r.Ticket, m.id, m.stored, group.BeatAnswer{MemberID: m.id, Epoch: r.Epoch})
+	g.park(m, group.Answer{Ticket: r.Ticket, Beat: &group.BeatAnswer{MemberID: m.id, Epoch: r.Epoch}})
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -25,6 +26,7 @@ type member struct {
 	topics               []string // subscribed to by name, sorted, each once
 	regex, assignor      string   // empty: none
 	rebalance            time.Duration
+	classic              *group.ClassicFact // nil: it speaks the consumer protocol
 
 	epoch    int32
 	previous int32 // that it is known to have heard of, before epoch
@@ -51,12 +53,21 @@ func (m *member) size() int64 {
 	for _, a := range []assignor.Assignment{m.assigned, m.revoking, m.target} {
 		n += len(a)*(topicBytes+len(assignor.TopicID{})) + 4*a.Count()
 	}
-	return int64(n)
+	return int64(n + classicBytes(m.classic))
+}
+
+func classicBytes(c *group.ClassicFact) (n int) {
+	if c != nil {
+		for _, p := range c.Protocols {
+			n += topicBytes + len(p.Name) + len(p.Metadata)
+		}
+	}
+	return n
 }
 
 // recordBytes is at most what the records of a member with these strings take, assignments aside.
 func recordBytes(r *Request) int {
-	n := 3*(memberRecordBytes+len(r.MemberID)) + len(r.InstanceID) + len(r.Rack) + len(r.ClientID) + len(r.ClientHost) + len(r.Assignor)
+	n := classicBytes(r.Classic) + 3*(memberRecordBytes+len(r.MemberID)) + len(r.InstanceID) + len(r.Rack) + len(r.ClientID) + len(r.ClientHost) + len(r.Assignor)
 	if r.Regex != nil {
 		n += len(*r.Regex)
 	}
@@ -74,7 +85,7 @@ const memberRecordBytes = 320
 func (m *member) recordBytes() int {
 	return recordBytes(&Request{
 		MemberID: m.id, InstanceID: m.instance, Rack: m.rack, ClientID: m.clientID, ClientHost: m.clientHost, Topics: m.topics, Regex: &m.regex,
-		Assignor: m.assignor,
+		Assignor: m.assignor, Classic: m.classic,
 	})
 }
 
@@ -89,6 +100,9 @@ func (m *member) update(r *Request) (changed, subscribed bool) {
 	if r.Epoch == joinEpoch {
 		set(&m.clientID, r.ClientID, false)
 		set(&m.clientHost, r.ClientHost, false)
+	}
+	if r.Epoch == joinEpoch && !sameClassic(m.classic, r.Classic) {
+		m.classic, changed = r.Classic, true
 	}
 	if r.Rack != "" {
 		set(&m.rack, r.Rack, false)
@@ -108,11 +122,20 @@ func (m *member) update(r *Request) (changed, subscribed bool) {
 	return changed, subscribed
 }
 
+func sameClassic(a, b *group.ClassicFact) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Session == b.Session && slices.EqualFunc(a.Protocols, b.Protocols, func(x, y group.Protocol) bool {
+		return x.Name == y.Name && bytes.Equal(x.Metadata, y.Metadata)
+	})
+}
+
 // fact is what is stored of what the member has said.
 func (m *member) fact() group.MemberFact {
 	return group.MemberFact{
 		InstanceID: m.instance, Rack: m.rack, ClientID: m.clientID, ClientHost: m.clientHost, Topics: m.topics, Regex: m.regex,
-		Rebalance: m.rebalance, Assignor: m.assignor,
+		Rebalance: m.rebalance, Assignor: m.assignor, Classic: m.classic,
 	}
 }
 

@@ -64,7 +64,7 @@ type fakeTopic struct {
 
 func newFakeWorld() *fakeWorld {
 	return &fakeWorld{
-		limits: Limits{Size: 3, Patterns: 2, MemberBytes: 2000, GroupBytes: 1 << 20, Session: 45 * time.Second, Assignors: []string{"uniform", "range"}},
+		limits: Limits{Size: 3, MinSession: time.Second, MaxSession: time.Minute, Patterns: 2, MemberBytes: 2000, GroupBytes: 1 << 20, Session: 45 * time.Second, Assignors: []string{"uniform", "range"}},
 		topics: make(map[string]fakeTopic),
 	}
 }
@@ -224,6 +224,8 @@ func (s *scene) command(verb string, plain []string, args map[string]string) err
 		s.ahead = nil
 	case "close":
 		s.tell(s.g.Close(errors.New("moved")))
+	case "upgrade", "cjoin", "csync", "cbeat", "cleave", "downgrade":
+		return s.classic(verb, name, args)
 	case "subscribed":
 		topics, _ := s.g.Subscribed()
 		s.say("%v", slices.Sorted(maps.Keys(topics)))
@@ -319,6 +321,10 @@ func (s *scene) tell(out group.Output) {
 	for _, a := range out.Answers {
 		name := s.tickets[a.Ticket]
 		delete(s.tickets, a.Ticket)
+		if a.Beat == nil {
+			s.tellClassic(name, a)
+			continue
+		}
 		if a.Beat.Err != nil {
 			s.say("%s: %s", name, word(a.Beat.Err))
 			continue
@@ -357,7 +363,7 @@ func (s *scene) fact(f group.Fact) string {
 	case group.CurrentFact:
 		return fmt.Sprintf("%s at %d after %d state %d has %s gives up %s", f.Key.Name, v.Epoch, v.Previous, v.State, s.named(v.Assigned), s.named(v.Revoking))
 	case group.MemberFact:
-		return fmt.Sprintf("%s subscribes %v %s", f.Key.Name, v.Topics, v.Regex)
+		return strings.TrimSpace(fmt.Sprintf("%s subscribes %v %s", f.Key.Name, v.Topics, v.Regex))
 	case group.PatternFact:
 		return fmt.Sprintf("%s matches %v", f.Key.Name, v.Topics)
 	}

@@ -29,10 +29,21 @@ type store struct {
 
 // parked is an answer that waits for a write.
 type parked struct {
-	ticket group.Ticket
+	answer group.Answer
 	member string
 	number uint64
-	answer group.BeatAnswer
+}
+
+// fail has an answer be an error.
+func (p *parked) fail(err error) {
+	switch {
+	case p.answer.Join != nil:
+		p.answer.Join = &group.JoinAnswer{Err: err, MemberID: p.member}
+	case p.answer.Sync != nil:
+		p.answer.Sync = &group.SyncAnswer{Err: err}
+	default:
+		p.answer.Beat = &group.BeatAnswer{Err: err}
+	}
 }
 
 func newStore() store { return store{changed: make(map[group.FactKey]bool)} }
@@ -62,17 +73,17 @@ func (g *Group) account(m *member) {
 	g.bytes, g.recorded = g.bytes+m.bytes, g.recorded+m.recorded
 }
 
-// park answers a request once the write of that number is durable, or at once if it is.
-func (g *Group) park(ticket group.Ticket, member string, number uint64, a group.BeatAnswer) {
+// park answers a request once the last change of its member is durable, or at once if it is.
+func (g *Group) park(m *member, a group.Answer) {
 	s := &g.store
-	if number > s.written || number == s.written && s.ahead != nil {
-		s.parked = append(s.parked, parked{ticket, member, number, a})
-		if m := g.members[member]; m != nil {
+	if m.stored > s.written || m.stored == s.written && s.ahead != nil {
+		s.parked = append(s.parked, parked{a, m.id, m.stored})
+		if g.members[m.id] == m {
 			m.waiting++
 		}
 		return
 	}
-	g.answer(ticket, a)
+	g.out.Answers = append(g.out.Answers, a)
 }
 
 // take hands out what has gathered since the input came, and begins a write if there is need and room.
@@ -148,9 +159,9 @@ func (g *Group) Stored(now time.Time, number uint64, err error) group.Output {
 			return false
 		}
 		if err != nil {
-			p.answer = group.BeatAnswer{Err: err}
+			p.fail(err)
 		}
-		g.answer(p.ticket, p.answer)
+		g.out.Answers = append(g.out.Answers, p.answer)
 		g.release(now, p.member)
 		return true
 	})
@@ -165,7 +176,7 @@ func (g *Group) release(now time.Time, id string) {
 		return
 	}
 	m.waiting--
-	m.session = now.Add(g.world.Limits().Session)
+	g.keep(now, m)
 	if m.state == group.MemberUnrevoked {
 		m.revokeBy = now.Add(m.rebalance)
 	}
@@ -174,10 +185,10 @@ func (g *Group) release(now time.Time, id string) {
 // Drop is told of a parked request whose connection is lost.
 func (g *Group) Drop(now time.Time, ticket group.Ticket) group.Output {
 	g.store.parked = slices.DeleteFunc(g.store.parked, func(p parked) bool {
-		if p.ticket == ticket {
+		if p.answer.Ticket == ticket {
 			g.release(now, p.member)
 		}
-		return p.ticket == ticket
+		return p.answer.Ticket == ticket
 	})
 	return g.take(now)
 }
@@ -210,8 +221,12 @@ func Restore(world World, facts group.Facts, now time.Time) *Group {
 func (g *Group) restoreMember(id string, f group.MemberFact, facts group.Facts, now time.Time) {
 	m := &member{
 		id: id, instance: f.InstanceID, rack: f.Rack, clientID: f.ClientID, clientHost: f.ClientHost, topics: f.Topics, regex: f.Regex,
-		rebalance: f.Rebalance, assignor: f.Assignor, previous: noneEpoch, session: now.Add(g.world.Limits().Session),
+		rebalance: f.Rebalance, assignor: f.Assignor, classic: f.Classic, previous: noneEpoch,
 	}
+	if m.classic != nil && len(m.classic.Protocols) == 0 {
+		m.classic = nil // nobody writes such
+	}
+	g.keep(now, m)
 	m.target, _ = facts[group.FactKey{Kind: group.FactTargetMember, Name: id}].(assignor.Assignment)
 	g.members[id] = m
 	if m.instance != "" {

@@ -95,7 +95,11 @@ func (g *sharedTopic) crash(t *testing.T, c *client) {
 		t.Fatal(err)
 	}
 	for !g.settledWith(ctx, t, admin, 2) {
-		kafka.PollRecords(ctx, 1)
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatal("the group does not settle")
+		}
 	}
 	kill()
 	_ = command.Wait() // it was killed
