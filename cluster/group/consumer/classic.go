@@ -106,6 +106,8 @@ func (g *Group) admitClassic(r *Request, newcomer bool) (*member, error) {
 		return g.replace(owner, r.MemberID), nil
 	}
 	switch {
+	case m == nil && len(r.Owned) > 0:
+		return nil, group.ErrUnknownMember // it was removed, and what it has may be others'
 	case m == nil:
 		return g.add(r)
 	case m.instance != r.InstanceID:

@@ -25,6 +25,8 @@ type actor struct {
 	said, saying       assignor.Assignment // what the group has heard that it uses, and what it was told last
 	full               bool                // its next heartbeat says everything
 	parked             group.Ticket
+	classic, eager     bool // it speaks the classic protocol; it joins with nothing
+	toSync, toJoin     bool // what a classic one does next
 	certain            bool // the group has to know it
 }
 
@@ -74,8 +76,8 @@ func newPlay(t *testing.T, seed uint64) *play {
 	p.world.set("t", 5)
 	p.world.set("u", 3)
 	p.g = New(p.world, p.now)
-	for i := range 6 {
-		a := &actor{name: fmt.Sprintf("m%d", i), obedient: i < 2}
+	for i := range 8 {
+		a := &actor{name: fmt.Sprintf("m%d", i), obedient: i < 3, classic: i == 2 || i > 5, eager: i == 6}
 		if i%3 == 1 {
 			a.instance = "i" + a.name
 		}
@@ -90,8 +92,9 @@ func (p *play) begin(a *actor) {
 	p.made++
 	a.id = fmt.Sprintf("%s-%d", a.name, p.made)
 	a.epoch, a.owned, a.told, a.said, a.full, a.certain = 0, nil, nil, nil, true, false
+	a.toSync, a.toJoin = false, true
 	a.topics, a.regex = [][]string{{"t"}, {"t", "u"}, {}}[p.rng.IntN(3)], ""
-	if len(a.topics) == 0 {
+	if len(a.topics) == 0 && !a.classic {
 		a.regex = []string{"t|v", ".*"}[p.rng.IntN(2)]
 	}
 	p.mute(a)
@@ -126,7 +129,7 @@ func (p *play) step() {
 	case 8:
 		if p.rng.IntN(3) == 0 { // the answer is lost
 			p.mute(a)
-			a.full = true
+			a.full, a.toJoin = true, true
 		}
 	case 9:
 		if !a.obedient && a.instance == "" && p.rng.IntN(3) == 0 {
@@ -168,6 +171,10 @@ func (p *play) act(a *actor) {
 	if a.obedient || p.rng.IntN(3) > 0 { // else it is slow in giving up
 		a.owned = a.told
 	}
+	if a.classic {
+		p.actClassic(a)
+		return
+	}
 	r := Request{Ticket: p.ticket(a), MemberID: a.id, InstanceID: a.instance, Epoch: a.epoch, Rebalance: -1}
 	if a.epoch == joinEpoch || a.full {
 		r.Rebalance, r.Topics, r.Regex = 20*time.Second, slices.Clone(a.topics), &a.regex
@@ -191,6 +198,12 @@ func (p *play) ticket(a *actor) group.Ticket {
 
 func (p *play) leave(a *actor) {
 	p.mute(a)
+	if a.classic {
+		_, out := p.g.Leave(p.now, []group.Leaver{{MemberID: a.id, InstanceID: a.instance}})
+		p.begin(a)
+		p.take(out)
+		return
+	}
 	r := Request{MemberID: a.id, InstanceID: a.instance, Epoch: leaveEpoch}
 	if a.instance != "" && p.rng.IntN(2) == 0 {
 		r.Epoch = leftEpoch
@@ -286,7 +299,14 @@ func (p *play) take(out group.Output) {
 		delete(p.parked, x.Ticket)
 		if a != nil && a.parked == x.Ticket {
 			a.parked = 0
-			p.hear(a, x.Beat)
+			switch {
+			case x.Beat != nil:
+				p.hear(a, x.Beat)
+			case x.Join != nil:
+				p.heardJoin(a, x.Join)
+			default:
+				p.heardSync(a, x.Sync)
+			}
 		}
 	}
 }
@@ -344,7 +364,7 @@ func (p *play) checkState() {
 		if m.id != id || m.instance != "" && g.static[m.instance] != id {
 			p.t.Errorf("member %s is filed as %s, its instance under %s", m.id, id, g.static[m.instance])
 		}
-		if m.session.IsZero() || (m.state == group.MemberUnrevoked) != !m.revokeBy.IsZero() {
+		if timed := !m.revokeBy.IsZero(); m.session.IsZero() || m.state == group.MemberUnrevoked && !timed || m.classic == nil && m.state != group.MemberUnrevoked && timed {
 			p.t.Errorf("%s would stay for ever", id)
 		}
 		if m.epoch > g.epoch {
