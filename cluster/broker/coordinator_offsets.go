@@ -129,6 +129,9 @@ func (c *coordinator) find(pick pickCommit) map[string][]group.TopicPartition {
 func (c *coordinator) expire(ctx context.Context, age time.Duration) {
 	before := c.now().Add(-age).UnixMilli()
 	c.removeWhere(ctx, func(s *shard, name string, tp group.TopicPartition, x group.Commit) bool {
+		if x.Timestamp >= before { // as most are; what the group says of it costs more
+			return false
+		}
 		since, counts := s.unusedSince(name, tp, x)
 		return !counts && since < before
 	})
