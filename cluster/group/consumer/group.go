@@ -47,7 +47,6 @@ type Group struct {
 	epoch       int32 // goes up with every change of members, subscriptions or topics
 	targetEpoch int32 // the epoch that the members' targets are of
 	hash        uint64
-	assignor    string // that has made the targets; empty: none yet
 	members     map[string]*member
 	static      map[string]string // instance id to member id
 	owners      map[assignor.TopicID]map[int32]owner

@@ -71,6 +71,24 @@ func TestConsumerGroups(t *testing.T) {
 	}
 }
 
+// TestMixedGroups has each client join, by either protocol, beside a member that speaks the other: the group
+// changes its protocol with members in it.
+func TestMixedGroups(t *testing.T) {
+	b := startBroker(t, "group.consumer.min.heartbeat.interval.ms=100", "group.consumer.heartbeat.interval.ms=500",
+		"group.initial.rebalance.delay.ms=0")
+	clients := slices.DeleteFunc(chosenClients(t), func(c *client) bool { return !c.consumer })
+	for _, c := range clients {
+		for theirs, consumer := range map[string]bool{"classic": false, "consumer": true} {
+			t.Run(c.name+" "+theirs, func(t *testing.T) {
+				g := &sharedTopic{broker: b, topic: "mixed-" + c.name + "-" + theirs, consumer: consumer, mixed: true}
+				g.create(t)
+				g.append(t, 2)
+				g.share(t, c)
+			})
+		}
+	}
+}
+
 // grow doubles the partitions, with a record in each.
 func (g *sharedTopic) grow(t *testing.T) {
 	t.Helper()
@@ -129,7 +147,8 @@ func (g *sharedTopic) settledWith(ctx context.Context, t *testing.T, admin *kadm
 type sharedTopic struct {
 	broker     *broker
 	topic      string
-	consumer   bool // the group is of the consumer protocol
+	consumer   bool // its members are of the consumer protocol
+	mixed      bool // but for this program, which speaks the other
 	partitions int  // 0: as many as other topics
 	written    []job.Position
 }
@@ -193,7 +212,7 @@ func ordered(positions []job.Position) []job.Position {
 func (g *sharedTopic) member(t *testing.T) *kgo.Client {
 	t.Helper()
 	options := []kgo.Opt{kgo.ConsumerGroup(g.topic), kgo.ConsumeTopics(g.topic), kgo.Balancers(kgo.RangeBalancer()), kgo.AutoCommitInterval(100 * time.Millisecond)}
-	if g.consumer {
+	if g.consumer != g.mixed {
 		options = append(options, kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer()))
 	}
 	return g.client(t, options...)
