@@ -392,7 +392,7 @@ func TestBadBeats(t *testing.T) {
 
 // TestVanishedBeaters: who is not heard of is gone after its session, and the rest get what it had.
 func TestVanishedBeaters(t *testing.T) {
-	b := brokertest.Start(t, snappyBeats(map[string]string{"group.consumer.session.timeout.ms": "1500"}))
+	b := brokertest.Start(t, snappyBeats(map[string]string{"group.consumer.session.timeout.ms": "3000"}))
 	c := dial(t, b.Addr())
 	c.createTopic("t", 2, nil)
 	one, two := newBeater(c, "g", "one"), newBeater(c, "g", "two")
