@@ -24,8 +24,10 @@ type API struct {
 func (a API) Serves(version int16) bool { return version >= a.Floor && version <= a.Max }
 
 // Bounds of request frames. ApiVersions can be sent by anyone, so it gets
-// little; only Produce carries records; JoinGroup stays for as long as a rebalance takes.
+// little; only Produce carries records; JoinGroup stays for as long as a rebalance takes, and
+// ConsumerGroupHeartbeat for as long as a write.
 const (
+	maxBeatBytes      = 320 << 10
 	maxJoinBytes      = 320 << 10
 	maxHandshakeBytes = 16 << 10
 	maxRequestBytes   = 1 << 20
@@ -67,21 +69,23 @@ const (
 	KeyDescribeCluster         int16 = 60
 	KeyDescribeProducers       int16 = 61
 	KeyUnregisterBroker        int16 = 64
+	KeyConsumerGroupHeartbeat  int16 = 68
+	KeyConsumerGroupDescribe   int16 = 69
 	KeyListConfigResources     int16 = 74
 	KeyDescribeTopicPartitions int16 = 75
 )
 
 // apiTable is the one list of what is served, by key. A new API also needs its
 // shape in shapes; a test fails without it. What holds a ceiling below Kafka's:
-// OffsetCommit and OffsetFetch 9 carry the member epochs of KIP-848, and
-// InitProducerId 5 the transaction errors of KIP-890.
+// OffsetCommit and OffsetFetch 10 name topics by their ids, and InitProducerId 5
+// carries the transaction errors of KIP-890.
 var apiTable = []API{
 	{KeyProduce, "Produce", 0, 13, 3, maxProduceBytes},
 	{KeyFetch, "Fetch", 4, 18, 4, maxRequestBytes},
 	{KeyListOffsets, "ListOffsets", 1, 11, 1, maxRequestBytes},
 	{KeyMetadata, "Metadata", 0, 13, 0, maxRequestBytes},
-	{KeyOffsetCommit, "OffsetCommit", 2, 8, 2, maxRequestBytes},
-	{KeyOffsetFetch, "OffsetFetch", 1, 8, 1, maxRequestBytes},
+	{KeyOffsetCommit, "OffsetCommit", 2, 9, 2, maxRequestBytes},
+	{KeyOffsetFetch, "OffsetFetch", 1, 9, 1, maxRequestBytes},
 	{KeyFindCoordinator, "FindCoordinator", 0, 6, 0, maxRequestBytes},
 	{KeyJoinGroup, "JoinGroup", 0, 9, 0, maxJoinBytes},
 	{KeyHeartbeat, "Heartbeat", 0, 4, 0, maxRequestBytes},
@@ -109,6 +113,8 @@ var apiTable = []API{
 	{KeyDescribeCluster, "DescribeCluster", 0, 2, 0, maxRequestBytes},
 	{KeyDescribeProducers, "DescribeProducers", 0, 0, 0, maxRequestBytes},
 	{KeyUnregisterBroker, "UnregisterBroker", 0, 0, 0, maxRequestBytes},
+	{KeyConsumerGroupHeartbeat, "ConsumerGroupHeartbeat", 0, 1, 0, maxBeatBytes},
+	{KeyConsumerGroupDescribe, "ConsumerGroupDescribe", 0, 1, 0, maxRequestBytes},
 	{KeyListConfigResources, "ListConfigResources", 0, 1, 0, maxRequestBytes},
 	{KeyDescribeTopicPartitions, "DescribeTopicPartitions", 0, 0, 0, maxRequestBytes},
 }

@@ -52,7 +52,7 @@ func TestLookup(t *testing.T) {
 	if api, ok := Lookup(KeyFetch); !ok || api.Name != "Fetch" {
 		t.Errorf("Fetch: %+v, %t", api, ok)
 	}
-	for _, key := range []int16{-1, 4, 68, 76, 1000} {
+	for _, key := range []int16{-1, 4, 70, 76, 1000} {
 		if _, ok := Lookup(key); ok {
 			t.Errorf("key %d is served", key)
 		}

@@ -102,6 +102,12 @@ var groupShapes = []shape{
 		array("StatesFilter", str("")).since(4), array("TypesFilter", str("")).since(5),
 	}},
 	{KeyDeleteGroups, 2, []field{array("GroupsNames", str(""))}},
+	{KeyConsumerGroupHeartbeat, 0, []field{
+		str("GroupId"), str("MemberId"), int32s("MemberEpoch"), str("InstanceId").orNull(0), str("RackId").orNull(0), int32s("RebalanceTimeoutMs"),
+		array("SubscribedTopicNames", str("")).orNull(0), str("SubscribedTopicRegex").orNull(1).since(1), str("ServerAssignor").orNull(0),
+		array("Topics", uuid("TopicId"), array("Partitions", int32s(""))).orNull(0),
+	}},
+	{KeyConsumerGroupDescribe, 0, []field{array("Groups", str("")), boolean("IncludeAuthorizedOperations")}},
 	{KeyOffsetDelete, maxVersion + 1, []field{
 		str("GroupId"),
 		array("Topics", str("Name"), array("Partitions", int32s("Index"))),

@@ -4,7 +4,8 @@ package broker
 // version above ours is answered in version 0 with UNSUPPORTED_VERSION and our
 // own range, and the connection stays open. v3 checks the client's name and
 // version, v5 the cluster and node it believes to have reached (KIP-1242).
-// Left out: features; none is finalized.
+// One feature is finalized, group.version 1: the consumer protocol of KIP-848. As its lowest level is 0, it
+// is not among the supported ones before v4 (KIP-584).
 
 import (
 	"regexp"
@@ -14,6 +15,9 @@ import (
 	"weir/protocol"
 	"weir/protocol/wire"
 )
+
+// groupVersion is the feature of the consumer protocol.
+const groupVersion = "group.version"
 
 var softwareName = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
 
@@ -28,7 +32,20 @@ func (c *call) apiVersions(r kmsg.Request) wire.Reply {
 	for _, api := range protocol.APIs() {
 		resp.ApiKeys = append(resp.ApiKeys, apiKey(api))
 	}
+	addFeatures(req.Version, resp, int64(c.broker.node.Image().Index()))
 	return c.ready(resp)
+}
+
+// addFeatures tells of features, as of an index of the metadata.
+func addFeatures(version int16, resp *kmsg.ApiVersionsResponse, index int64) {
+	finalized := kmsg.NewApiVersionsResponseFinalizedFeature()
+	finalized.Name, finalized.MinVersionLevel, finalized.MaxVersionLevel = groupVersion, 1, 1
+	resp.FinalizedFeatures, resp.FinalizedFeaturesEpoch = append(resp.FinalizedFeatures, finalized), index
+	if version >= 4 {
+		supported := kmsg.NewApiVersionsResponseSupportedFeature()
+		supported.Name, supported.MinVersion, supported.MaxVersion = groupVersion, 0, 1
+		resp.SupportedFeatures = append(resp.SupportedFeatures, supported)
+	}
 }
 
 func (c *call) checkApiVersions(req *kmsg.ApiVersionsRequest) protocol.ErrorCode {

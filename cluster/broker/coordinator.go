@@ -38,10 +38,12 @@ type coordinator struct {
 	node     *cluster.Node
 	logger   *slog.Logger
 	limits   group.Limits
+	world    consumerWorld
 	now      func() time.Time
 	stopping <-chan struct{} // closed when parked requests are to be answered
 	clock    *groupClock
 	tickets  atomic.Uint64
+	rematch  chan struct{} // one token when topics, or the regular expressions that they are matched against, are others
 
 	ctx     context.Context // of the background goroutines
 	cancel  context.CancelFunc
@@ -61,11 +63,12 @@ type shard struct {
 
 	mu        sync.Mutex // guards all below, and the order of writes to the partition
 	partition *partition.Partition
-	epoch     int32                 // the leadership whose records are in the tables; notLoaded
-	failed    time.Time             // when the partition could not be read
-	offsets   *group.Offsets        // committed offsets
-	stored    map[string][]byte     // the last record of each group with members, as it is in the topic
-	groups    map[string]*liveGroup // groups that have or had members
+	epoch     int32                  // the leadership whose records are in the tables; notLoaded
+	failed    time.Time              // when the partition could not be read
+	offsets   *group.Offsets         // committed offsets
+	stored    map[string][]byte      // the last record of each group of the classic protocol, as it is in the topic
+	facts     map[string]group.Facts // likewise, what the topic has of groups of the consumer protocol
+	groups    map[string]*liveGroup  // groups that have or had members
 	ahead     []change
 	live      int64 // bytes of the last rewrite
 	batchMax  int   // bytes of one batch of the topic
@@ -88,7 +91,8 @@ type shardSize struct{ withOffsets, withMembers, bytes int64 }
 
 func newCoordinator(n *cluster.Node, limits group.Limits, now func() time.Time, stopping <-chan struct{}, logger *slog.Logger) *coordinator {
 	c := &coordinator{
-		node: n, logger: logger, limits: limits, now: now, stopping: stopping, clock: newGroupClock(), shards: make(map[int32]*shard),
+		node: n, logger: logger, limits: limits, world: consumerWorld{n}, now: now, stopping: stopping, clock: newGroupClock(),
+		rematch: make(chan struct{}, 1), shards: make(map[int32]*shard),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -101,11 +105,13 @@ func (c *coordinator) start() {
 		return c.node.Topic(tp.Topic) == nil
 	})
 	c.running.Go(c.keepTime)
+	c.running.Go(c.followTopics)
 	c.running.Go(func() {
 		for {
 			select {
-			case <-c.node.LeadershipChanges():
+			case <-c.node.LeadershipChanges(): // also after every change of the metadata
 				c.followLeadership()
+				c.match()
 			case <-c.ctx.Done():
 				return
 			}
@@ -128,7 +134,8 @@ func newShard(index int32) *shard {
 // clear forgets everything.
 func (s *shard) clear() {
 	s.partition, s.epoch, s.offsets = nil, notLoaded, group.NewOffsets()
-	s.stored, s.groups, s.ahead, s.live = make(map[string][]byte), make(map[string]*liveGroup), nil, 0
+	s.stored, s.facts, s.groups = make(map[string][]byte), make(map[string]group.Facts), make(map[string]*liveGroup)
+	s.ahead, s.live = nil, 0
 	s.groupBytes, s.storedBytes = 0, 0
 }
 

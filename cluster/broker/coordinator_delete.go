@@ -52,7 +52,7 @@ func (c *coordinator) awaitAhead(ctx context.Context, name string) error {
 // tombstones are the records that have the topic forget a group.
 func (c *coordinator) tombstones(s *shard, name string) []recordbatch.Record {
 	now := c.now().UnixMilli()
-	records := []recordbatch.Record{groupRecord(name, nil, now)}
+	records := append(s.factTombstones(name, now), groupRecord(name, nil, now))
 	for _, tp := range s.offsets.Partitions(name) {
 		records = append(records, recordbatch.Record{Timestamp: now, Key: offsetKey(name, tp)})
 	}
@@ -79,6 +79,7 @@ func (s *shard) forgettable(name string) bool {
 // lives on, and will be written again.
 func (c *coordinator) dropEmpty(s *shard, name string) {
 	s.setStored(name, nil)
+	s.forgetFacts(name)
 	if g := s.groups[name]; g != nil && g.State() == group.Empty && g.writing == 0 {
 		c.drop(g)
 	}

@@ -10,6 +10,8 @@ import (
 
 	"weir/cluster"
 	"weir/cluster/group"
+	"weir/cluster/group/consumer"
+	"weir/cluster/group/record"
 	"weir/partition"
 	"weir/protocol"
 	"weir/protocol/recordbatch"
@@ -122,7 +124,8 @@ func (c *coordinator) applyBatches(s *shard, b []byte, maxDecoded int) error {
 }
 
 // Versions of a record's key: those up to commitKeyVersion mean a commit, groupKeyVersion
-// means a group with members. Others are of kinds that are not known here.
+// means a group of the classic protocol, some others a fact of a group of the consumer protocol. The rest
+// are of kinds that are not known here.
 const (
 	commitKeyVersion = 1
 	groupKeyVersion  = 2
@@ -134,6 +137,8 @@ func (s *shard) applyRecord(r recordbatch.Record) error {
 		switch version := binary.BigEndian.Uint16(r.Key); {
 		case version == groupKeyVersion:
 			return s.applyGroup(r)
+		case record.Known(group.FactKind(version)):
+			return s.applyFact(r)
 		case version > groupKeyVersion:
 			return nil
 		}
@@ -166,6 +171,9 @@ func (s *shard) applyGroup(r recordbatch.Record) error {
 		}
 	}
 	s.setStored(k.Group, slices.Clone(r.Value))
+	if r.Value != nil {
+		s.forgetFacts(k.Group) // it has changed its protocol
+	}
 	return nil
 }
 
@@ -192,5 +200,12 @@ func (c *coordinator) restore(s *shard) {
 		g := newLiveGroup(s, name, group.Restore(&c.limits, snapshot, now))
 		s.groups[name] = g
 		c.keep(g)
+	}
+	for name, facts := range s.facts {
+		rules := consumer.Restore(c.world, facts, now)
+		g := newLiveGroup(s, name, rules)
+		s.groups[name] = g
+		c.do(g, rules.Refresh(now, nil))
+		c.match()
 	}
 }

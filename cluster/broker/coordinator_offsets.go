@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 	"errors"
+	"iter"
+	"maps"
 	"time"
 
 	"weir/cluster/group"
@@ -15,7 +17,8 @@ import (
 // negative for a consumer that is in no group.
 type committer struct {
 	member, instance string
-	generation       int32
+	generation       int32 // or the member's epoch
+	version          int16 // of the request
 }
 
 // noMember commits without being a member.
@@ -26,7 +29,7 @@ var noMember = committer{generation: -1}
 // POLICY_VIOLATION when there is no room for more.
 func (c *coordinator) commit(ctx context.Context, name string, by committer, commits map[group.TopicPartition]group.Commit) error {
 	return c.write(ctx, name, func(s *shard) ([]recordbatch.Record, func(), error) {
-		if err := c.mayCommit(s, name, by); err != nil {
+		if err := c.mayCommit(s, name, by, maps.Keys(commits)); err != nil {
 			return nil, nil, err
 		}
 		if c.bytes.Load() > maxGroupsBytes || c.withOffsets.Load() >= maxGroups && !s.offsets.Has(name) {
@@ -51,13 +54,15 @@ func (c *coordinator) commit(ctx context.Context, name string, by committer, com
 
 // mayCommit says whether the group takes a commit. It is called with mu held, so that the
 // commits of a generation are before everything of the next in the topic.
-func (c *coordinator) mayCommit(s *shard, name string, by committer) error {
+func (c *coordinator) mayCommit(s *shard, name string, by committer, partitions iter.Seq[group.TopicPartition]) error {
 	if g := s.groups[name]; g != nil {
-		return g.Commit(c.now(), by.member, by.instance, by.generation)
+		return g.commit(c.now(), by, partitions)
 	}
 	switch {
 	case by.generation < 0:
 		return nil
+	case by.version >= epochVersion && !s.offsets.Has(name):
+		return protocol.CodeGroupIDNotFound
 	case s.offsets.Has(name):
 		return group.ErrUnknownMember
 	default:
@@ -124,13 +129,16 @@ func (c *coordinator) find(pick pickCommit) map[string][]group.TopicPartition {
 func (c *coordinator) expire(ctx context.Context, age time.Duration) {
 	before := c.now().Add(-age).UnixMilli()
 	c.removeWhere(ctx, func(s *shard, name string, tp group.TopicPartition, x group.Commit) bool {
+		if x.Timestamp >= before { // as most are; what the group says of it costs more
+			return false
+		}
 		since, counts := s.unusedSince(name, tp, x)
 		return !counts && since < before
 	})
 	var empty []string
 	_ = c.each(func(s *shard) {
-		for name := range s.stored {
-			if s.forgettable(name) {
+		for name := range s.groups {
+			if s.forgettable(name) && s.inTopic(name) {
 				empty = append(empty, name)
 			}
 		}

@@ -92,6 +92,11 @@ func (s *shard) liveBatches(now int64) [][]recordbatch.Record {
 	for _, name := range slices.Sorted(maps.Keys(s.stored)) {
 		add(groupRecord(name, s.stored[name], now))
 	}
+	for _, name := range slices.Sorted(maps.Keys(s.facts)) {
+		for _, r := range factRecords(name, s.facts[name].List(), now) {
+			add(r)
+		}
+	}
 	for _, name := range s.offsets.Groups() {
 		for _, tp := range s.offsets.Partitions(name) {
 			x, _ := s.offsets.Get(name, tp)

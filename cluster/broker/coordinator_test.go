@@ -87,7 +87,7 @@ func TestTooManyGroupsWithMembers(t *testing.T) {
 		t.Fatal(err)
 	}
 	join := func(name string) error {
-		a, err := c.ask(ctx, name, true, func(g *liveGroup, ticket group.Ticket) group.Output {
+		a, err := c.ask(ctx, name, c.classicGroup(name, true), func(g *liveGroup, ticket group.Ticket) group.Output {
 			return g.Join(c.now(), group.JoinRequest{
 				Ticket: ticket, NewMemberID: "m", Session: time.Minute, ProtocolType: "x", Protocols: []group.Protocol{{Name: "p"}}, RequireKnownID: true,
 			})
@@ -177,7 +177,7 @@ func TestGroupsAreRewritten(t *testing.T) {
 			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%s is %+v, %v", name, got, err)
 			}
-			if g := s.groups[name]; g == nil || g.Generation() != want.Generation || len(g.Describe().Members) != len(want.Members) {
+			if g := s.groups[name]; g == nil || g.classic().Generation() != want.Generation || len(g.classic().Describe().Members) != len(want.Members) {
 				t.Errorf("%s lives as %+v", name, g)
 			}
 		})

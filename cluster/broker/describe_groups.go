@@ -1,7 +1,8 @@
 package broker
 
 // DescribeGroups (key 15), versions 0-6: state and members of groups. Metadata are told of
-// stable groups. An unknown group is Dead, and from v6 on GROUP_ID_NOT_FOUND (KIP-1043).
+// stable groups. An unknown group, or one of the consumer protocol, is Dead, and from v6 on
+// GROUP_ID_NOT_FOUND (KIP-1043).
 //
 // Added by version: 3 authorized operations, which nobody tells, 4 instance id, 5 flexible, 6 message.
 // What is named twice is answered once, since a megabyte could ask for gigabytes.
@@ -31,14 +32,17 @@ func (b *Broker) describeGroups(_ context.Context, _ *call, req *kmsg.DescribeGr
 func (b *Broker) describeGroup(name string, version int16) kmsg.DescribeGroupsResponseGroup {
 	out := kmsg.NewDescribeGroupsResponseGroup()
 	out.Group, out.AuthorizedOperations = name, math.MinInt32
-	known := false
+	known, reason := false, "group "+name+" has neither members nor committed offsets"
 	err := b.groups.within(name, func(s *shard) {
-		if known = s.has(name); !known {
-			return
-		}
-		out.State = string(group.Empty)
-		if g := s.groups[name]; g != nil {
-			describeLive(&out, g.Describe())
+		g := s.groups[name]
+		switch known = s.has(name); {
+		case !known:
+		case g == nil:
+			out.State = string(group.Empty)
+		case g.classic() != nil:
+			describeLive(&out, g.classic().Describe())
+		default:
+			known, reason = false, "group "+name+" is no classic group"
 		}
 	})
 	switch {
@@ -48,7 +52,7 @@ func (b *Broker) describeGroup(name string, version int16) kmsg.DescribeGroupsRe
 		out.State = string(group.Dead)
 		if version >= 6 {
 			out.ErrorCode = int16(protocol.CodeGroupIDNotFound)
-			out.ErrorMessage = kmsg.StringPtr("group " + name + " has neither members nor committed offsets")
+			out.ErrorMessage = &reason
 		}
 	}
 	return out

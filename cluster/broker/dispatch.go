@@ -49,6 +49,8 @@ var handlers = map[int16]handler{
 	protocol.KeyDescribeConfigs:         later((*Broker).describeConfigs),
 	protocol.KeyAlterConfigs:            later((*Broker).alterConfigs),
 	protocol.KeyIncrementalAlterConfigs: later((*Broker).incrementalAlterConfigs),
+	protocol.KeyConsumerGroupHeartbeat:  later((*Broker).consumerGroupHeartbeat),
+	protocol.KeyConsumerGroupDescribe:   later((*Broker).consumerGroupDescribe),
 	protocol.KeyListConfigResources:     later((*Broker).listConfigResources),
 	protocol.KeyDescribeLogDirs:         later((*Broker).describeLogDirs),
 	protocol.KeyCreatePartitions:        later((*Broker).createPartitions),

@@ -77,6 +77,10 @@ var errorTable = []errorEntry{
 	{sentinel(group.ErrGroupFull), protocol.CodeGroupMaxSizeReached},
 	{sentinel(group.ErrSessionTimeout), protocol.CodeInvalidSessionTimeout},
 	{sentinel(group.ErrMetadataTooLarge), protocol.CodeInvalidRequest},
+	{sentinel(group.ErrFencedEpoch), protocol.CodeFencedMemberEpoch},
+	{sentinel(group.ErrStaleEpoch), protocol.CodeStaleMemberEpoch},
+	{sentinel(group.ErrUnreleasedInstance), protocol.CodeUnreleasedInstanceID},
+	{sentinel(group.ErrUnsupportedAssignor), protocol.CodeUnsupportedAssignor},
 
 	{sentinel(cluster.ErrUnknownPartition), protocol.CodeUnknownTopicOrPartition},
 	{typed[*cluster.OfflineError], protocol.CodeKafkaStorageError},

@@ -2,18 +2,20 @@ package broker
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"time"
 
 	"weir/cluster/group"
+	"weir/cluster/group/consumer"
 	"weir/partition"
 	"weir/protocol"
-	"weir/protocol/recordbatch"
 )
 
 // liveGroup is a group that has or had members, with those who wait for its answers. Its
 // shard's mu guards all but its place in the clock.
 type liveGroup struct {
-	*group.Classic
+	rules   // those of its protocol
 	name    string
 	shard   *shard
 	waiting map[group.Ticket]chan<- group.Answer
@@ -24,8 +26,41 @@ type liveGroup struct {
 	queued int       // its place in the clock's queue, from 1; 0: none
 }
 
-func newLiveGroup(s *shard, name string, g *group.Classic) *liveGroup {
-	return &liveGroup{Classic: g, name: name, shard: s, waiting: make(map[group.Ticket]chan<- group.Answer)}
+// rules are a state machine of cluster/group, of either protocol.
+type rules interface {
+	State() group.State
+	ProtocolType() string
+	StateSince() int64
+	Subscribed() (topics map[string]bool, known bool)
+	Idle() bool
+	Bytes() int64
+	Deadline() time.Time
+	Expire(now time.Time) group.Output
+	Stored(now time.Time, number uint64, err error) group.Output
+	Drop(now time.Time, ticket group.Ticket) group.Output
+	Close(err error) group.Output
+
+	// What members of the classic protocol ask for.
+	Join(now time.Time, r group.JoinRequest) group.Output
+	Sync(now time.Time, r group.SyncRequest) group.Output
+	Heartbeat(now time.Time, memberID, instanceID string, generation int32) error
+	Leave(now time.Time, leavers []group.Leaver) ([]error, group.Output)
+}
+
+func newLiveGroup(s *shard, name string, r rules) *liveGroup {
+	return &liveGroup{rules: r, name: name, shard: s, waiting: make(map[group.Ticket]chan<- group.Answer)}
+}
+
+// classic are the rules of the classic protocol, nil if it has others.
+func (g *liveGroup) classic() *group.Classic {
+	r, _ := g.rules.(*group.Classic)
+	return r
+}
+
+// consumer are the rules of the consumer protocol, nil if it has others.
+func (g *liveGroup) consumer() *consumer.Group {
+	r, _ := g.rules.(*consumer.Group)
+	return r
 }
 
 // tell hands answers to those who wait.
@@ -42,31 +77,45 @@ func (g *liveGroup) tell(out group.Output) {
 // called with mu held, after every input.
 func (c *coordinator) do(g *liveGroup, out group.Output) (a *partition.Append) {
 	g.tell(out)
+	if out.Match {
+		c.match()
+	}
 	if out.Write != nil {
 		a = c.writeGroup(g, out.Write)
+	}
+	if r := g.consumer(); r != nil && r.Downgradable() && c.node.Config().Groups.Consumer.Downgrade {
+		g.rules, out = r.Downgrade(&c.limits, c.now())
+		return c.do(g, out)
 	}
 	c.keep(g)
 	return a
 }
 
-// writeGroup brings a group's record into the topic. That nobody is left in a group that the
-// topic does not know need not be written.
+// writeGroup brings a group's records into the topic.
 func (c *coordinator) writeGroup(g *liveGroup, w *group.Write) *partition.Append {
-	s := g.shard
-	if len(w.Snapshot.Members) == 0 && s.stored[g.name] == nil && g.writing == 0 {
-		c.do(g, g.Stored(c.now(), w.Number, nil))
+	s, rules := g.shard, g.rules
+	stored := func(err error) {
+		out := rules.Stored(c.now(), w.Number, err)
+		if g.rules == rules {
+			c.do(g, out)
+		} else { // the group has changed its protocol meanwhile
+			g.tell(out)
+		}
+	}
+	records, apply := s.recordsOf(g, w, c.now().UnixMilli())
+	if len(records) == 0 {
+		stored(nil)
 		return nil
 	}
-	value := encodeGroup(w.Snapshot)
-	a, err := c.propose(s, []recordbatch.Record{groupRecord(g.name, value, c.now().UnixMilli())}, func(err error) {
+	a, err := c.propose(s, records, func(err error) {
 		g.writing--
 		if err == nil {
-			s.setStored(g.name, value)
+			apply()
 		}
-		c.do(g, g.Stored(c.now(), w.Number, err))
+		stored(err)
 	})
 	if err != nil {
-		c.do(g, g.Stored(c.now(), w.Number, err))
+		stored(err)
 		return nil
 	}
 	g.writing++
@@ -85,7 +134,7 @@ func (c *coordinator) keep(g *liveGroup) {
 	if s.groups[g.name] != g {
 		return // it has been closed
 	}
-	if g.Idle() && g.writing == 0 && s.stored[g.name] == nil {
+	if g.Idle() && g.writing == 0 && !s.inTopic(g.name) {
 		c.drop(g)
 		return
 	}
@@ -111,16 +160,18 @@ func (c *coordinator) expireGroup(g *liveGroup) {
 	}
 }
 
-// ask hands a request that may be parked to a group, and waits for the answer. make is false
-// for requests that do not make a group. Errors besides those of within: group.ErrUnknownMember
-// when there is no such group, POLICY_VIOLATION when there is no room for one.
-func (c *coordinator) ask(ctx context.Context, name string, make bool, request func(*liveGroup, group.Ticket) group.Output) (group.Answer, error) {
+// findGroup finds or makes the group that a request is for. It is called with mu held.
+type findGroup func(*shard) (*liveGroup, error)
+
+// ask hands a request that may be parked to a group, and waits for the answer. Errors are those of
+// within and of find.
+func (c *coordinator) ask(ctx context.Context, name string, find findGroup, request func(*liveGroup, group.Ticket) group.Output) (group.Answer, error) {
 	ticket := group.Ticket(c.tickets.Add(1))
 	answer := newAnswer()
 	var g *liveGroup
 	var failed error
 	err := c.within(name, func(s *shard) {
-		if g, failed = c.groupFor(s, name, make); failed == nil {
+		if g, failed = find(s); failed == nil {
 			g.waiting[ticket] = answer
 			c.do(g, request(g, ticket))
 		}
@@ -144,23 +195,38 @@ func (c *coordinator) ask(ctx context.Context, name string, make bool, request f
 
 func newAnswer() chan group.Answer { return make(chan group.Answer, 1) }
 
-// groupFor finds a group. It is called with mu held.
-func (c *coordinator) groupFor(s *shard, name string, make bool) (*liveGroup, error) {
-	if g := s.groups[name]; g != nil {
-		if make && c.bytes.Load() > maxGroupsBytes {
-			return nil, protocol.CodePolicyViolation
+// classicGroup finds a group for a request of the classic protocol; join says that it may make one. A group of
+// the consumer protocol that nobody is in becomes a classic one; one with members takes classic ones too.
+// Errors: UNKNOWN_MEMBER_ID when there is no such group, and those of roomFor.
+func (c *coordinator) classicGroup(name string, join bool) findGroup {
+	return func(s *shard) (*liveGroup, error) {
+		g := s.groups[name]
+		switch {
+		case g == nil && !join:
+			return nil, group.ErrUnknownMember
+		case join:
+			if err := c.roomFor(g); err != nil {
+				return nil, err
+			}
+		}
+		switch {
+		case g == nil:
+			g = newLiveGroup(s, name, group.New(&c.limits))
+			s.groups[name] = g
+		case join && g.consumer() != nil && g.State() == group.Empty:
+			g.rules = group.New(&c.limits)
 		}
 		return g, nil
 	}
-	if !make {
-		return nil, group.ErrUnknownMember
+}
+
+// roomFor says whether there is room for another member, of a group or, if that is nil, of a new
+// one: POLICY_VIOLATION.
+func (c *coordinator) roomFor(g *liveGroup) error {
+	if c.bytes.Load() > maxGroupsBytes || g == nil && c.withMembers.Load() >= maxGroups {
+		return protocol.CodePolicyViolation
 	}
-	if c.withMembers.Load() >= maxGroups || c.bytes.Load() > maxGroupsBytes {
-		return nil, protocol.CodePolicyViolation
-	}
-	g := newLiveGroup(s, name, group.New(&c.limits))
-	s.groups[name] = g
-	return g, nil
+	return nil
 }
 
 // dropRequest gives up a parked request: its client has gone.
@@ -174,12 +240,27 @@ func (c *coordinator) dropRequest(g *liveGroup, ticket group.Ticket) {
 	}
 }
 
+// commit says whether the group takes a commit of offsets.
+func (g *liveGroup) commit(now time.Time, by committer, partitions iter.Seq[group.TopicPartition]) error {
+	if r := g.classic(); r != nil {
+		return r.Commit(now, by.member, by.instance, by.generation)
+	}
+	err := g.consumer().Commit(by.member, by.generation, partitions)
+	if by.version < epochVersion && by.generation >= 0 && !errors.Is(err, group.ErrUnknownMember) && !g.consumer().SpeaksClassic(by.member) {
+		return protocol.CodeUnsupportedVersion // a generation is no epoch
+	}
+	return err
+}
+
 // heartbeat keeps a member in its group.
 func (c *coordinator) heartbeat(name, member, instance string, generation int32) error {
 	failed := error(group.ErrUnknownMember)
 	err := c.within(name, func(s *shard) {
 		if g := s.groups[name]; g != nil {
 			failed = g.Heartbeat(c.now(), member, instance, generation)
+			if g.consumer() != nil {
+				c.keep(g) // the member may have something to do by then
+			}
 		}
 	})
 	if err != nil {

@@ -64,7 +64,7 @@ func (b *Broker) join(ctx context.Context, c *call, req *kmsg.JoinGroupRequest) 
 			return nil, err
 		}
 	}
-	a, err := b.groups.ask(ctx, req.Group, req.MemberID == "", func(g *liveGroup, t group.Ticket) group.Output {
+	a, err := b.groups.ask(ctx, req.Group, b.groups.classicGroup(req.Group, req.MemberID == ""), func(g *liveGroup, t group.Ticket) group.Output {
 		r.Ticket = t
 		return g.Join(b.groups.now(), r)
 	})

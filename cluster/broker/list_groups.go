@@ -12,22 +12,26 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// groupTypeClassic is the only type there is.
-const groupTypeClassic = "classic"
+// Types of groups, by Kafka's names.
+const (
+	groupTypeClassic  = "classic"
+	groupTypeConsumer = "consumer"
+)
 
 func (b *Broker) listGroups(_ context.Context, _ *call, req *kmsg.ListGroupsRequest) (*kmsg.ListGroupsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.ListGroupsResponse)
-	if !wanted(req.TypesFilter, groupTypeClassic) {
-		return resp, nil
-	}
 	err := b.groups.each(func(s *shard) {
 		for _, name := range s.names() {
 			state, protocolType := s.state(name)
-			if !wanted(req.StatesFilter, string(state)) {
+			kind := groupTypeClassic
+			if g := s.groups[name]; g != nil && g.consumer() != nil {
+				kind = groupTypeConsumer
+			}
+			if !wanted(req.StatesFilter, string(state)) || !wanted(req.TypesFilter, kind) {
 				continue
 			}
 			g := kmsg.NewListGroupsResponseGroup()
-			g.Group, g.ProtocolType, g.GroupState, g.GroupType = name, protocolType, string(state), groupTypeClassic
+			g.Group, g.ProtocolType, g.GroupState, g.GroupType = name, protocolType, string(state), kind
 			resp.Groups = append(resp.Groups, g)
 		}
 	})

@@ -1,10 +1,11 @@
 package broker
 
-// OffsetCommit (key 8), versions 2-8: offsets of a group's members, or of consumers that
+// OffsetCommit (key 8), versions 2-9: offsets of a group's members, or of consumers that
 // assign their partitions themselves (no member, generation -1), of which only groups without
 // members know. Answered when the commit is on disk.
 //
-// Added by version: 6 leader epoch, 7 instance id, 8 flexible.
+// Added by version: 6 leader epoch, 7 instance id, 8 flexible, 9 the member's epoch in place of the
+// generation (KIP-848): STALE_MEMBER_EPOCH, and GROUP_ID_NOT_FOUND for a group that does not exist.
 // Names of groups have at most 255 bytes, INVALID_GROUP_ID; there is room for
 // 10,000 groups, POLICY_VIOLATION.
 // A commit keeps its member in the group as a heartbeat does. Others are refused with
@@ -20,6 +21,9 @@ import (
 	"weir/cluster/group"
 	"weir/protocol"
 )
+
+// epochVersion is the first version of OffsetCommit and OffsetFetch that speaks of members' epochs.
+const epochVersion = 9
 
 func (b *Broker) offsetCommit(ctx context.Context, _ *call, req *kmsg.OffsetCommitRequest) (*kmsg.OffsetCommitResponse, error) {
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
@@ -47,7 +51,7 @@ func (b *Broker) offsetCommit(ctx context.Context, _ *call, req *kmsg.OffsetComm
 		}
 	}
 	if len(commits) > 0 {
-		by := committer{member: req.MemberID, instance: orEmpty(req.InstanceID), generation: req.Generation}
+		by := committer{member: req.MemberID, instance: orEmpty(req.InstanceID), generation: req.Generation, version: req.Version}
 		if err := b.groups.commit(ctx, req.Group, by, commits); err != nil {
 			for tp := range commits {
 				codes[tp] = commitCode(err)

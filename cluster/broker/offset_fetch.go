@@ -1,10 +1,11 @@
 package broker
 
-// OffsetFetch (key 9), versions 1-8: committed offsets. An unknown group or
+// OffsetFetch (key 9), versions 1-9: committed offsets. An unknown group or
 // partition has offset -1 and no error. Null topics ask for all.
 //
 // Added by version: 2 top-level error, 5 leader epoch, 6 flexible, 7 require
-// stable (nothing here is ever unstable), 8 many groups.
+// stable (nothing here is ever unstable), 8 many groups, 9 a member and its epoch (KIP-848), whose group
+// answers UNKNOWN_MEMBER_ID or STALE_MEMBER_EPOCH.
 
 import (
 	"context"
@@ -18,7 +19,7 @@ import (
 func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRequest) (*kmsg.OffsetFetchResponse, error) {
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	if req.Version < 8 {
-		topics, err := b.committed(req.Group, oldTopics(req))
+		topics, err := b.committed(req.Group, noMember, oldTopics(req))
 		if resp.ErrorCode = int16(errorCode(err)); err != nil {
 			topics = refused(oldTopics(req), errorCode(err)) // version 1 has no other place for it
 		}
@@ -33,7 +34,7 @@ func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRe
 		out.Group = g.Group
 		err := invalidRequest("group %q is named twice", g.Group) // all that it has, over and over
 		if !named[g.Group] {
-			out.Topics, err = b.committed(g.Group, g.Topics)
+			out.Topics, err = b.committed(g.Group, committer{member: orEmpty(g.MemberID), generation: g.MemberEpoch}, g.Topics)
 		}
 		named[g.Group] = true
 		out.ErrorCode = int16(errorCode(err))
@@ -44,8 +45,12 @@ func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRe
 
 // committed answers for one group in the newer form, which the older one is
 // made from.
-func (b *Broker) committed(name string, topics []kmsg.OffsetFetchRequestGroupTopic) (out []kmsg.OffsetFetchResponseGroupTopic, err error) {
+func (b *Broker) committed(name string, by committer, topics []kmsg.OffsetFetchRequestGroupTopic) (out []kmsg.OffsetFetchResponseGroupTopic, err error) {
+	var refused error
 	err = b.groups.within(name, func(s *shard) {
+		if refused = s.mayFetch(name, by); refused != nil {
+			return
+		}
 		table := s.offsets
 		if topics == nil {
 			topics = allCommitted(table, name)
@@ -63,7 +68,20 @@ func (b *Broker) committed(name string, topics []kmsg.OffsetFetchRequestGroupTop
 			out = append(out, to)
 		}
 	})
+	if err == nil {
+		err = refused
+	}
 	return out, err
+}
+
+// mayFetch says whether the group tells its offsets: one of the consumer protocol does not tell a member that
+// is behind, which would go on from where another has gone on already.
+func (s *shard) mayFetch(name string, by committer) error {
+	g := s.groups[name]
+	if g == nil || g.consumer() == nil || by.member == "" && by.generation < 0 {
+		return nil
+	}
+	return g.consumer().Fetch(by.member, by.generation)
 }
 
 func noOffset(index int32) kmsg.OffsetFetchResponseGroupTopicPartition {

@@ -48,7 +48,7 @@ func (b *Broker) sync(ctx context.Context, req *kmsg.SyncGroupRequest) (*group.S
 	for _, m := range req.GroupAssignment {
 		r.Assignments[m.MemberID] = bytes.Clone(m.MemberAssignment)
 	}
-	a, err := b.groups.ask(ctx, req.Group, false, func(g *liveGroup, t group.Ticket) group.Output {
+	a, err := b.groups.ask(ctx, req.Group, b.groups.classicGroup(req.Group, false), func(g *liveGroup, t group.Ticket) group.Output {
 		r.Ticket = t
 		return g.Sync(b.groups.now(), r)
 	})

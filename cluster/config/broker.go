@@ -91,6 +91,17 @@ type Groups struct {
 	MinSessionTimeout      time.Duration
 	MaxSessionTimeout      time.Duration
 	MaxSize                int // members of one group
+	Consumer               ConsumerGroups
+}
+
+// ConsumerGroups bounds groups of the consumer protocol (KIP-848).
+type ConsumerGroups struct {
+	HeartbeatInterval time.Duration
+	SessionTimeout    time.Duration
+	MaxSize           int      // members of one group
+	Assignors         []string // the first is the default
+	Upgrade           bool     // groups with members may change from the classic protocol
+	Downgrade         bool     // and back
 }
 
 // DefaultBroker returns what a broker with no settings runs with.
@@ -170,6 +181,7 @@ func build(s settings) (*Broker, error) {
 			MinSessionTimeout:      r.millis("group.min.session.timeout.ms"),
 			MaxSessionTimeout:      r.millis("group.max.session.timeout.ms"),
 			MaxSize:                r.int("group.max.size"),
+			Consumer:               consumerGroups(r),
 		},
 		RetentionCheckInterval:    r.millis("log.retention.check.interval.ms"),
 		WriteTimeout:              r.millis("log.write.timeout.ms"),
@@ -202,6 +214,18 @@ func build(s settings) (*Broker, error) {
 		return nil, err
 	}
 	return b, b.Validate()
+}
+
+func consumerGroups(r *reader) ConsumerGroups {
+	policy := r.str("group.consumer.migration.policy")
+	return ConsumerGroups{
+		HeartbeatInterval: r.within("group.consumer.heartbeat.interval.ms", "group.consumer.min.heartbeat.interval.ms", "group.consumer.max.heartbeat.interval.ms"),
+		SessionTimeout:    r.within("group.consumer.session.timeout.ms", "group.consumer.min.session.timeout.ms", "group.consumer.max.session.timeout.ms"),
+		MaxSize:           r.int("group.consumer.max.size"),
+		Assignors:         r.list("group.consumer.assignors"),
+		Upgrade:           policy == "bidirectional" || policy == "upgrade",
+		Downgrade:         policy == "bidirectional" || policy == "downgrade",
+	}
 }
 
 // Validate checks what the key table cannot: values that must fit one another. It is called by

@@ -70,6 +70,15 @@ func (r *reader) double(name string) float64 {
 // fields document as "never" where it can happen.
 func (r *reader) millis(name string) time.Duration { return Duration(r.long(name)) }
 
+// within reads a key in milliseconds, brought between the values of two others.
+func (r *reader) within(name, least, most string) time.Duration {
+	low, high := r.millis(least), r.millis(most)
+	if low > high && r.err == nil {
+		r.err = &InvalidValueError{Key: least, Value: fmt.Sprint(low.Milliseconds()), Allowed: "at most " + most}
+	}
+	return min(max(r.millis(name), low), high)
+}
+
 // Duration turns milliseconds into a duration: 0 for negative ones, and the longest duration for
 // those that do not fit (292 years), so that Kafka's "never" stays never.
 func Duration(millis int64) time.Duration {

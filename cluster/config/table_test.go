@@ -57,10 +57,11 @@ func TestEveryKeyWithAnEffectIsRead(t *testing.T) {
 
 // variants are values of which at least one is allowed for each key and is not its default.
 var variants = []string{"2", "3", "12345", "1500000", "0.25", "true", "false", "compact", "gzip", "LogAppendTime", "/elsewhere",
-	"PLAINTEXT://localhost:1", "PLAINTEXT", "localhost:1", "org.apache.kafka.common.replica.RackAwareReplicaSelector"}
+	"PLAINTEXT://localhost:1", "PLAINTEXT", "localhost:1", "org.apache.kafka.common.replica.RackAwareReplicaSelector", "uniform", "disabled", "50000"}
 
 // changesSomething sets the key where it can be set and compares the outcome with the default's.
-// The listener names of a controller take a listener away, so there are two in both.
+// The listener names of a controller take a listener away, so there are two in both; bounds show where there
+// is something beyond them.
 func changesSomething(k *Key, value string) bool {
 	if k.check(value) != nil {
 		return false
@@ -73,7 +74,8 @@ func changesSomething(k *Key, value string) bool {
 		with, err := DefaultBroker().With(nil, map[string]string{k.Name: value})
 		return err == nil && shown(with) != shown(DefaultBroker())
 	}
-	for _, base := range []map[string]string{{}, {"listeners": "PLAINTEXT://localhost:9,OUT://localhost:8", "listener.security.protocol.map": "OUT:PLAINTEXT"}} {
+	for _, base := range []map[string]string{{}, {"listeners": "PLAINTEXT://localhost:9,OUT://localhost:8", "listener.security.protocol.map": "OUT:PLAINTEXT"},
+		{"group.consumer.heartbeat.interval.ms": "15000", "group.consumer.session.timeout.ms": "60000"}} {
 		without, err1 := New(base)
 		values := map[string]string{k.Name: value}
 		for name, v := range base {

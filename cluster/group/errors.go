@@ -20,6 +20,14 @@ var (
 	ErrGroupFull = errors.New("group: no room for another member")
 	// ErrSessionTimeout: the session timeout is out of bounds.
 	ErrSessionTimeout = errors.New("group: session timeout out of bounds")
-	// ErrMetadataTooLarge: a member's protocols are larger than any may be.
+	// ErrMetadataTooLarge: a member's protocols or subscriptions are larger than any may be.
 	ErrMetadataTooLarge = errors.New("group: the member's metadata are too large")
+	// ErrFencedEpoch: the member speaks of an epoch that it cannot be in; it has to join again.
+	ErrFencedEpoch = errors.New("group: the member's epoch is not the present")
+	// ErrStaleEpoch: the member has a newer epoch than the request.
+	ErrStaleEpoch = errors.New("group: the member has another epoch by now")
+	// ErrUnreleasedInstance: another member still has the instance id.
+	ErrUnreleasedInstance = errors.New("group: the instance id is in use")
+	// ErrUnsupportedAssignor: the group has no assignor of that name.
+	ErrUnsupportedAssignor = errors.New("group: no such assignor")
 )

@@ -1,6 +1,10 @@
 package group
 
-import "time"
+import (
+	"time"
+
+	"weir/cluster/group/assignor"
+)
 
 // Ticket names a request that may be answered later. 0 is none.
 type Ticket uint64
@@ -68,22 +72,34 @@ type SyncAnswer struct {
 // Leaver names a member that leaves, by its id, its instance id (an administrator's way), or both.
 type Leaver struct{ MemberID, InstanceID string }
 
-// Answer is the answer to one request: Join or Sync is set.
+// BeatAnswer answers a heartbeat of the consumer protocol.
+type BeatAnswer struct {
+	Err        error
+	MemberID   string
+	Epoch      int32
+	Assignment assignor.Assignment // nil: as told before
+}
+
+// Answer is the answer to one request: Join, Sync or Beat is set.
 type Answer struct {
 	Ticket Ticket
 	Join   *JoinAnswer
 	Sync   *SyncAnswer
+	Beat   *BeatAnswer
 }
 
 // Write is what is to be made durable, in the order of the writes of a group, and then
-// reported by Stored.
+// reported by Stored: a group of the classic protocol as a whole, or what has changed of one of the
+// consumer protocol, all or nothing.
 type Write struct {
 	Number   uint64
 	Snapshot Snapshot
+	Facts    []Fact // nil: Snapshot is written
 }
 
 // Output is what an input asks of the caller.
 type Output struct {
 	Answers []Answer
 	Write   *Write // nil: nothing
+	Match   bool   // there is a regular expression that was not matched yet
 }

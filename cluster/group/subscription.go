@@ -1,7 +1,5 @@
 package group
 
-import "encoding/binary"
-
 // ConsumerType is the protocol type of consumers; others' metadata are not read.
 const ConsumerType = "consumer"
 
@@ -20,27 +18,15 @@ func (g *Classic) Subscribed() (topics map[string]bool, known bool) {
 	return topics, true
 }
 
-// subscription adds the topics of a consumer's metadata: version, then an array of names, then
-// what only its assignors read.
+// subscription adds the topics of a consumer's metadata; what follows only its assignors read.
 func subscription(b []byte, topics map[string]bool) bool {
-	if len(b) < 6 || int16(binary.BigEndian.Uint16(b)) < 0 {
+	d := embedded{b: b}
+	version, names := d.topics()
+	if d.failed || version < 0 {
 		return false
 	}
-	n := int32(binary.BigEndian.Uint32(b[2:]))
-	b = b[6:]
-	if n < -1 || int(n) > len(b)/2 {
-		return false
-	}
-	for ; n > 0; n-- {
-		if len(b) < 2 {
-			return false
-		}
-		size := int(binary.BigEndian.Uint16(b))
-		if size > len(b)-2 {
-			return false
-		}
-		topics[string(b[2:2+size])] = true
-		b = b[2+size:]
+	for _, name := range names {
+		topics[name] = true
 	}
 	return true
 }

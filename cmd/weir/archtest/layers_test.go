@@ -35,7 +35,10 @@ var layers = []layer{
 	// Pure: no I/O, the clock handed in.
 	{"cluster/config", nil, nil},
 	{"cluster/metadata", nil, nil},
-	{"cluster/group", nil, nil},
+	{"cluster/group/assignor", nil, nil},
+	{"cluster/group", []string{"cluster/group/assignor"}, nil},
+	{"cluster/group/record", []string{"cluster/group", "cluster/group/assignor"}, nil},
+	{"cluster/group/consumer", []string{"cluster/group", "cluster/group/assignor"}, nil},
 	{"cluster/txn", nil, nil},
 
 	{"cluster/transport", nil, []string{"github.com/hashicorp/raft"}},
@@ -50,7 +53,7 @@ var layers = []layer{
 		"partition", "log", "segment/vfs", "protocol/recordbatch",
 	}, []string{"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2"}},
 	{"cluster/broker", []string{
-		"cluster", "cluster/config", "cluster/metadata", "cluster/group", "cluster/txn",
+		"cluster", "cluster/config", "cluster/metadata", "cluster/group/...", "cluster/txn",
 		"partition", "log", "protocol", "protocol/wire", "protocol/recordbatch",
 	}, []string{"github.com/twmb/franz-go/pkg/kmsg"}},
 

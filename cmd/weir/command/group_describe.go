@@ -48,7 +48,9 @@ type groupDescription struct {
 	ProtocolType string           `json:"protocol_type"`
 	Protocol     string           `json:"protocol"`
 	Coordinator  int32            `json:"coordinator"`
-	Lag          int64            `json:"lag"` // of partitions where it is known
+	Lag          int64            `json:"lag"`                    // of partitions where it is known
+	Epoch        *int32           `json:"epoch,omitempty"`        // of a group of the consumer protocol
+	TargetEpoch  *int32           `json:"target_epoch,omitempty"` // likewise
 	Members      []groupMemberRow `json:"members"`
 	Partitions   []groupLagRow    `json:"partitions"`
 }
@@ -58,6 +60,9 @@ type groupMemberRow struct {
 	Instance *string `json:"instance_id"`
 	Client   string  `json:"client_id"`
 	Host     string  `json:"host"`
+	Epoch    *int32  `json:"epoch,omitempty"` // of members of the consumer protocol, as are the rest
+	Current  *string `json:"current,omitempty"`
+	Target   *string `json:"target,omitempty"`
 }
 
 type groupLagRow struct {
@@ -82,9 +87,13 @@ func runGroupDescribe(ctx context.Context, s *Streams, o groupDescribeOptions) e
 	if err != nil {
 		return err
 	}
+	consumers := consumerGroups(ctx, cl, o.names)
 	described := make([]groupDescription, len(groups))
 	for i, g := range groups {
 		described[i] = describeGroup(g)
+		if c, ok := consumers[g.Group]; ok {
+			described[i].addConsumers(c)
+		}
 	}
 	return writeDescriptions(s.Out, o.format, described)
 }
@@ -117,6 +126,32 @@ func describeGroup(g kadm.DescribedGroupLag) groupDescription {
 	return d
 }
 
+// addConsumers adds what only groups of the consumer protocol have.
+func (d *groupDescription) addConsumers(g kadm.DescribedConsumerGroup) {
+	d.Epoch, d.TargetEpoch = &g.Epoch, &g.AssignmentEpoch
+	members := make(map[string]kadm.ConsumerGroupMember)
+	for _, m := range g.Members {
+		members[m.MemberID] = m
+	}
+	for i := range d.Members {
+		if m, ok := members[d.Members[i].ID]; ok {
+			current, target := assigned(m.Assignment), assigned(m.TargetAssignment)
+			d.Members[i].Epoch, d.Members[i].Current, d.Members[i].Target = &m.MemberEpoch, &current, &target
+		}
+	}
+}
+
+// writeMembers writes how far the members of a group of the consumer protocol have come.
+func (d groupDescription) writeMembers(w io.Writer) error {
+	rows := [][]string{{"MEMBER", "EPOCH", "CURRENT", "TARGET"}}
+	for _, m := range d.Members {
+		if m.Epoch != nil {
+			rows = append(rows, []string{m.ID, strconv.Itoa(int(*m.Epoch)), *m.Current, *m.Target})
+		}
+	}
+	return output.Rows(w, rows)
+}
+
 // hostOf takes away the slash that brokers put before an address.
 func hostOf(host string) string {
 	if len(host) > 1 && host[0] == '/' {
@@ -130,7 +165,16 @@ func (d groupDescription) write(w io.Writer) error {
 	if d.Protocol != "" {
 		fmt.Fprintf(w, ", %s", d.Protocol)
 	}
-	fmt.Fprintf(w, ", coordinator %d\n", d.Coordinator)
+	fmt.Fprintf(w, ", coordinator %d", d.Coordinator)
+	if d.Epoch != nil {
+		fmt.Fprintf(w, ", epoch %d, target of epoch %d", *d.Epoch, *d.TargetEpoch)
+	}
+	fmt.Fprintln(w)
+	if d.Epoch != nil && len(d.Members) > 0 {
+		if err := d.writeMembers(w); err != nil {
+			return err
+		}
+	}
 	if len(d.Partitions) == 0 {
 		return nil
 	}

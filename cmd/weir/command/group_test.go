@@ -39,10 +39,10 @@ func TestGroupLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.okIn("d\ne\n", "produce", "orders", "--partition", "0")
-	if got := c.ok("groups", "list"); got != "GROUP    STATE\nbilling  Stable\n" {
+	if got := c.ok("groups", "list"); got != "GROUP    TYPE     STATE\nbilling  classic  Stable\n" {
 		t.Errorf("list:\n%s", got)
 	}
-	if got := c.ok("group", "list", "--state", "empty"); got != "GROUP  STATE\n" {
+	if got := c.ok("group", "list", "--state", "empty"); got != "GROUP  TYPE  STATE\n" {
 		t.Errorf("list of empty groups:\n%s", got)
 	}
 	got := c.ok("group", "describe", "billing")
@@ -68,6 +68,60 @@ func TestGroupLife(t *testing.T) {
 		t.Errorf("delete: %s", got)
 	}
 	c.fails(fault.Failed, []string{"group", "describe", "billing"}, `group "billing" does not exist`, "GROUP_ID_NOT_FOUND")
+}
+
+// TestConsumerProtocolGroup: a group of the consumer protocol is listed, described with epochs and assignments, and
+// deleted, like others.
+func TestConsumerProtocolGroup(t *testing.T) {
+	b := brokertest.Start(t, nil)
+	c := &cli{t: t, addr: b.Addr(), broker: b}
+	c.ok("topic", "create", "orders", "-p", "2")
+	c.okIn("a\nb\nc\n", "produce", "orders", "--partition", "0")
+	consumer, err := kgo.NewClient(kgo.SeedBrokers(c.addr), kgo.ConsumerGroup("billing"), kgo.ConsumeTopics("orders"), kgo.ClientID("till"),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(), kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer consumer.Close()
+	for read := 0; read < 3; {
+		fetches := consumer.PollFetches(t.Context())
+		if err := fetches.Err(); err != nil {
+			t.Fatal(err)
+		}
+		read += fetches.NumRecords()
+	}
+	if err := consumer.CommitUncommittedOffsets(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.okIn("d\ne\n", "produce", "orders", "--partition", "0")
+	if got := c.ok("group", "list"); got != "GROUP    TYPE      STATE\nbilling  consumer  Stable\n" {
+		t.Errorf("list:\n%s", got)
+	}
+	got := c.ok("group", "describe", "billing")
+	id, _ := consumer.GroupMetadata()
+	for _, want := range []string{
+		"billing: Stable, 1 member, lag 2, uniform, coordinator 1, epoch 1, target of epoch 1\n", id + "  1      orders 0,1  orders 0,1\n",
+		"orders  0          3        5    2", "orders  1          -        0    0", "till", "127.0.0.1\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("describe lacks %q:\n%s", want, got)
+		}
+	}
+	var described []groupDescription
+	if err := json.Unmarshal([]byte(c.ok("group", "describe", "billing", "-o", "json")), &described); err != nil {
+		t.Fatal(err)
+	}
+	if d := described[0]; *d.Epoch != 1 || d.Lag != 2 || len(d.Members) != 1 || *d.Members[0].Current != "orders 0,1" || d.Partitions[0].Member != id {
+		t.Errorf("described: %+v", d)
+	}
+	c.fails(fault.Failed, []string{"group", "delete", "billing", "-y"}, "NON_EMPTY_GROUP")
+	consumer.Close()
+	if got := c.ok("group", "describe", "billing"); !strings.HasPrefix(got, "billing: Empty, 0 members, lag 2, uniform, coordinator 1, epoch 2, target of epoch 2\n") {
+		t.Errorf("describe:\n%s", got)
+	}
+	if got := c.ok("group", "delete", "billing", "-y"); got != "deleted group billing\n" {
+		t.Errorf("delete: %s", got)
+	}
 }
 
 // TestConsumeInAGroup: a member prints, commits what it has printed, and the next goes on behind it.

@@ -41,7 +41,7 @@ func newGroupList(s *Streams) *cobra.Command {
 		Args: between(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runGroupList(cmd.Context(), s, o) },
 	}
-	cmd.Flags().StringSliceVar(&o.states, "state", nil, "only groups in this state: Stable, Empty, PreparingRebalance, CompletingRebalance")
+	cmd.Flags().StringSliceVar(&o.states, "state", nil, "only groups in this state: Stable, Empty, PreparingRebalance, CompletingRebalance, Assigning, Reconciling")
 	formatFlag(cmd, &o.format, listFormats)
 	withConnection(s, cmd, &o.conn)
 	return cmd
@@ -50,6 +50,7 @@ func newGroupList(s *Streams) *cobra.Command {
 // groupRow is a group in a list.
 type groupRow struct {
 	Group       string `json:"group"`
+	Type        string `json:"type"` // classic or consumer: its protocol
 	State       string `json:"state"`
 	Protocol    string `json:"protocol_type"` // empty for a group that never had members
 	Coordinator int32  `json:"coordinator"`
@@ -67,15 +68,24 @@ func runGroupList(ctx context.Context, s *Streams, o groupListOptions) error {
 	if err != nil && !partlyListed(err) {
 		return cl.Explain("cannot list groups", err)
 	}
+	missing := err
+	consumers, err := cl.Admin.ListGroupsByType(ctx, []string{"consumer"}, o.states...)
+	if err != nil && !partlyListed(err) {
+		consumers = nil // the broker has no types: all are classic
+	}
 	rows := []groupRow{}
 	for _, g := range listed.Sorted() {
-		rows = append(rows, groupRow{g.Group, g.State, g.ProtocolType, g.Coordinator})
+		kind := "classic"
+		if _, ok := consumers[g.Group]; ok {
+			kind = "consumer"
+		}
+		rows = append(rows, groupRow{g.Group, kind, g.State, g.ProtocolType, g.Coordinator})
 	}
-	missing := err
 	err = output.List(s.Out, o.format, rows, []output.Column[groupRow]{
 		{Name: "GROUP", Cell: func(r groupRow) string { return r.Group }},
+		{Name: "TYPE", Cell: func(r groupRow) string { return r.Type }},
 		{Name: "STATE", Cell: func(r groupRow) string { return r.State }},
-		{Name: "TYPE", Wide: true, Cell: func(r groupRow) string { return r.Protocol }},
+		{Name: "PROTOCOL TYPE", Wide: true, Cell: func(r groupRow) string { return r.Protocol }},
 		{Name: "COORDINATOR", Wide: true, Cell: func(r groupRow) string { return fmt.Sprint(r.Coordinator) }},
 	})
 	if err == nil && missing != nil {
@@ -113,8 +123,12 @@ func knownGroups(ctx context.Context, cl *connect.Client, names []string) ([]kad
 		return nil, cl.Explain("cannot read "+strings.Join(names, ", "), err)
 	}
 	groups := make([]kadm.DescribedGroupLag, 0, len(names))
+	consumers := consumerGroups(ctx, cl, names)
 	for _, n := range names {
 		g := lags[n]
+		if c, ok := consumers[n]; ok {
+			g = consumerGroupLag(ctx, cl, c)
+		}
 		if errors.Is(g.Error(), kerr.GroupIDNotFound) || g.Error() == nil && g.State == "Dead" { // as older brokers say it
 			return nil, noSuchGroup(ctx, cl, n)
 		}

@@ -23,14 +23,15 @@ type broker struct {
 	binary  string // empty for a broker that somebody else runs
 	data    string
 	logFile string
+	sets    []string // settings, key=value
 	command *exec.Cmd
 	exited  chan error
 }
 
 // startBroker starts bin/weir, or the binary that WEIR_INTEROP_BINARY names, on a free loopback port with
-// its data in a temporary folder, and ends it with the test. With WEIR_INTEROP_BROKERS set it only checks that that broker answers: the way to prove
+// its data in a temporary folder and these settings, and ends it with the test. With WEIR_INTEROP_BROKERS set it only checks that that broker answers: the way to prove
 // the tests themselves against Apache Kafka.
-func startBroker(t *testing.T) *broker {
+func startBroker(t *testing.T, sets ...string) *broker {
 	t.Helper()
 	if address := os.Getenv("WEIR_INTEROP_BROKERS"); address != "" {
 		b := &broker{address: address}
@@ -42,6 +43,7 @@ func startBroker(t *testing.T) *broker {
 		binary:  cmp.Or(os.Getenv("WEIR_INTEROP_BINARY"), filepath.Join(repository(t), "bin", "weir")),
 		data:    filepath.Join(t.TempDir(), "data"),
 		logFile: filepath.Join(t.TempDir(), "weir.log"),
+		sets:    sets,
 	}
 	b.start(t)
 	t.Cleanup(func() {
@@ -61,6 +63,9 @@ func (b *broker) start(t *testing.T) {
 	}
 	defer log.Close()
 	b.command = exec.Command(b.binary, "start", "--data", b.data, "--listen", b.address)
+	for _, set := range b.sets {
+		b.command.Args = append(b.command.Args, "--set", set)
+	}
 	b.command.Stdout, b.command.Stderr = log, log
 	if err := b.command.Start(); err != nil {
 		t.Fatalf("start the broker (make build first): %v", err)

@@ -4,6 +4,7 @@ package interop
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -27,6 +28,8 @@ type client struct {
 	prepare func(t *testing.T) (argv, env []string)
 	// murmur2 is said of clients whose partitioner must agree with Kafka's own.
 	murmur2 bool
+	// consumer is said of clients that have the consumer protocol of groups (KIP-848).
+	consumer bool
 	// clock is said of a client that stamps records with the present instead of what it is told.
 	clock bool
 	// cannotSend names cases of cases().
@@ -44,8 +47,8 @@ var everyAdminCall = []string{
 
 func clients() []*client {
 	return []*client{
-		{name: "java", prepare: prepareJava, murmur2: true, lacks: []string{"replaced"}},
-		{name: "confluent-kafka", prepare: python("confluent_client.py"), lacks: []string{"logDirBytes"}},
+		{name: "java", prepare: prepareJava, murmur2: true, consumer: true, lacks: []string{"replaced"}},
+		{name: "confluent-kafka", prepare: python("confluent_client.py"), consumer: true, lacks: []string{"logDirBytes"}},
 		// kafka-python's older alterConfigs fills in what is set already, so it replaces nothing.
 		{
 			name: "kafka-python", prepare: python("kafka_python_client.py"), murmur2: true,
@@ -57,7 +60,7 @@ func clients() []*client {
 			cannotSend: []string{"null header value"},
 			lacks:      []string{"altered", "lowWatermark", "logDirBytes"},
 		},
-		{name: "franz-go", prepare: goProgram("franz"), murmur2: true},
+		{name: "franz-go", prepare: goProgram("franz"), murmur2: true, consumer: true},
 		{name: "sarama", prepare: goProgram("sarama"), lacks: []string{"clusterId", "lowWatermark"}},
 		{
 			// Two of kcat's records without key and value could not be told apart when looking for where they went.
@@ -84,17 +87,24 @@ func chosenClients(t *testing.T) []*client {
 	return chosen
 }
 
-// run hands the job to the client's program and returns its answer.
-func (c *client) run(t *testing.T, j job.Job) job.Result {
+// command is the client's program with the job as its input; it is killed when ctx ends.
+func (c *client) command(ctx context.Context, t *testing.T, j job.Job) *exec.Cmd {
 	t.Helper()
 	input, err := json.Marshal(j)
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), c.argv[0], c.argv[1:]...)
+	command := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
 	command.Env = append(os.Environ(), c.env...)
 	command.Stdin = bytes.NewReader(input)
 	command.WaitDelay = time.Second
+	return command
+}
+
+// run hands the job to the client's program and returns its answer.
+func (c *client) run(t *testing.T, j job.Job) job.Result {
+	t.Helper()
+	command := c.command(t.Context(), t, j)
 	var complaints bytes.Buffer
 	command.Stderr = &complaints
 	out, err := command.Output()

@@ -64,9 +64,10 @@ type Read struct {
 // Join joins a group that subscribes to Topic, beginning at the first offset where the group has none, with the
 // range assignor where the client has it. It reads Count records, commits them, and leaves.
 type Join struct {
-	Topic string `json:"topic"`
-	Group string `json:"group"`
-	Count int    `json:"count"`
+	Topic    string `json:"topic"`
+	Group    string `json:"group"`
+	Count    int    `json:"count"`
+	Consumer bool   `json:"consumer"` // by the consumer protocol (KIP-848), and its default assignor
 }
 
 // Admin walks through the client's admin calls on Topic, which does not exist yet: create it with 3

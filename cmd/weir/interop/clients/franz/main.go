@@ -88,10 +88,14 @@ func (client) Consume(brokers string, reads []job.Read) ([]job.ReadResult, error
 func (client) Join(brokers string, g *job.Join) (read []job.Position, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	kafka, err := kgo.NewClient(
+	options := []kgo.Opt{
 		kgo.SeedBrokers(brokers), kgo.ConsumerGroup(g.Group), kgo.ConsumeTopics(g.Topic), kgo.DisableAutoCommit(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.Balancers(kgo.RangeBalancer()),
-	)
+	}
+	if g.Consumer {
+		options = append(options, kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer()))
+	}
+	kafka, err := kgo.NewClient(options...)
 	if err != nil {
 		return nil, err
 	}

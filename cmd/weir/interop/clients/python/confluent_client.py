@@ -66,12 +66,13 @@ def consume(brokers, reads):
 
 
 def join(brokers, group):
+    protocol = {"group.protocol": "consumer"} if group["consumer"] else {"partition.assignment.strategy": "range"}
     consumer = Consumer({
         "bootstrap.servers": brokers,
         "group.id": group["group"],
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
-        "partition.assignment.strategy": "range",
+        **protocol,
     })
     try:
         consumer.subscribe([group["topic"]])

@@ -17,7 +17,7 @@ record Job(String brokers, Produce produce, List<Read> consume, Join join, Admin
 
     record Read(String topic, int partition, String from, long at, long end) {}
 
-    record Join(String topic, String group, int count) {}
+    record Join(String topic, String group, int count, boolean consumer) {}
 
     record Admin(String topic, String illegal, String unknown, Map<String, String> configs,
                  Map<String, String> alter, Map<String, String> replace) {}

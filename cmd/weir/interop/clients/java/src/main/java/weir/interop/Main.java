@@ -94,6 +94,7 @@ public final class Main {
         try (Consumer<byte[], byte[]> consumer = new KafkaConsumer<>(Map.of(
             ConsumerConfig.BOOTSTRAP_SERVERS_CONFIG, brokers,
             ConsumerConfig.GROUP_ID_CONFIG, job.group(),
+            ConsumerConfig.GROUP_PROTOCOL_CONFIG, job.consumer() ? "consumer" : "classic",
             ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, false,
             ConsumerConfig.MAX_POLL_RECORDS_CONFIG, 1, // what is committed is what has been read
             ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "earliest"), new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
