@@ -38,7 +38,7 @@ func newResetCLI(t *testing.T) *cli {
 
 func (c *cli) client(opts ...kgo.Opt) *kgo.Client {
 	c.t.Helper()
-	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(c.addr))...)
+	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(strings.Split(c.addr, ",")...))...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
