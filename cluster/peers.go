@@ -23,6 +23,7 @@ const (
 	serviceLeaders   transport.Service = 3 // who leads which partition
 	serviceTransfer  transport.Service = 4 // to a partition's leader: let another replica lead
 	serviceQuorum    transport.Service = 5 // to the controller's leader: how its group does
+	serviceUnread    transport.Service = 6 // to a partition's leader: what consumers have not read
 )
 
 // probeInterval is between two rounds of asking the seeds whose cluster they are.
@@ -227,6 +228,7 @@ func (n *Node) serveControllers(c *controller.Controller) {
 		t.Handle(serviceLeaders, n.handleLeaders)
 		t.Handle(serviceTransfer, n.handleTransfer)
 		t.Handle(serviceQuorum, n.handleQuorum)
+		t.Handle(serviceUnread, n.handleUnread)
 	}
 }
 

@@ -81,7 +81,7 @@ next:
 	for range 100 {
 		base = 11000 + 2*rand.IntN(8000)
 		for i := range nodes {
-			for _, port := range []int{base + 1000*i, base + 1000*i + 1} {
+			for _, port := range []int{base + 1000*i, base + 1000*i + 1, base + 1000*i + 552} {
 				l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 				if err != nil {
 					continue next
@@ -201,6 +201,7 @@ func TestDevNodesKillAndRestart(t *testing.T) {
 	for _, want := range []string{
 		"weir " + Version + " · 3 nodes · data in " + d.data + " · every acknowledged write is on disk\n",
 		"  Kafka     " + address(0) + "," + address(1) + "," + address(2) + "\n",
+		fmt.Sprintf("  Metrics   http://127.0.0.1:%d/metrics http://127.0.0.1:%d/metrics ", d.base+552, d.base+1552),
 		fmt.Sprintf("  node 2    %s  pid %d ", address(1), first[2].Pid),
 		"  export WEIR_BROKERS=" + address(0) + "," + address(1) + "," + address(2) + "\n",
 		"  weir dev kill 2 --data " + d.data + "\n",

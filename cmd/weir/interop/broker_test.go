@@ -60,7 +60,7 @@ func (b *broker) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	b.command = exec.Command(b.binary, "start", "--data", b.data, "--listen", b.address)
+	b.command = exec.Command(b.binary, "start", "--data", b.data, "--listen", b.address, "--admin-listen", "127.0.0.1:0")
 	b.command.Stdout, b.command.Stderr = log, log
 	if err := b.command.Start(); err != nil {
 		t.Fatalf("start the broker (make build first): %v", err)

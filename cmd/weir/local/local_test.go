@@ -80,7 +80,7 @@ func TestStopAsksBeforeItForces(t *testing.T) {
 
 func TestNew(t *testing.T) {
 	s, err := New(3, 9092, "weir")
-	if err != nil || strings.Join(s.Addresses(), ",") != "127.0.0.1:9092,127.0.0.1:10092,127.0.0.1:11092" || s.Nodes[2].Peer != "127.0.0.1:11093" {
+	if err != nil || strings.Join(s.Addresses(), ",") != "127.0.0.1:9092,127.0.0.1:10092,127.0.0.1:11092" || s.Nodes[2].Peer != "127.0.0.1:11093" || s.Admin(&s.Nodes[2]) != "127.0.0.1:11644" {
 		t.Errorf("%+v, %v", s, err)
 	}
 	for _, bad := range [][2]int{{0, 9092}, {10, 9092}, {3, 0}, {3, 63535}, {-1, 1}} {
