@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"weir/cluster"
 	"weir/cluster/broker"
@@ -59,6 +60,32 @@ type sink chan<- prometheus.Metric
 
 func (s sink) gauge(d *prometheus.Desc, value float64, labels ...string) {
 	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+// of sends a gauge with labels that several series share, from labelled.
+func (s sink) of(labels []*dto.LabelPair, d *prometheus.Desc, value float64) {
+	s <- &sharing{desc: d, labels: labels, value: value}
+}
+
+// labelled makes the labels of d once for all series that have the same.
+func labelled(d *prometheus.Desc, values ...string) []*dto.LabelPair {
+	return prometheus.MakeLabelPairs(d, values)
+}
+
+// sharing is a gauge whose labels are not its own.
+type sharing struct {
+	desc   *prometheus.Desc
+	labels []*dto.LabelPair
+	value  float64
+}
+
+// Desc implements prometheus.Metric.
+func (g *sharing) Desc() *prometheus.Desc { return g.desc }
+
+// Write implements prometheus.Metric.
+func (g *sharing) Write(out *dto.Metric) error {
+	out.Label, out.Gauge = g.labels, &dto.Gauge{Value: &g.value}
+	return nil
 }
 
 func (s sink) counter(d *prometheus.Desc, value int64, labels ...string) {

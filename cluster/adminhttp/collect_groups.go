@@ -55,17 +55,17 @@ func (s sink) lag(commits []commit, unread []cluster.Unread, each bool) {
 		if !each {
 			continue
 		}
-		partition := id(c.partition)
-		s.gauge(kafkaCommitted, float64(c.offset), c.group, c.topic, partition)
+		at := labelled(kafkaLag, c.group, c.topic, id(c.partition))
+		s.of(at, kafkaCommitted, float64(c.offset))
 		if !u.Known {
 			continue
 		}
-		s.gauge(kafkaLag, float64(lag), c.group, c.topic, partition)
+		s.of(at, kafkaLag, float64(lag))
 		if u.Oldest == cluster.OldestNone {
-			s.gauge(kafkaLagSeconds, 0, c.group, c.topic, partition)
+			s.of(at, kafkaLagSeconds, 0)
 		} else if u.Oldest == cluster.OldestFound && u.Timestamp >= 0 {
 			age := now.Sub(time.UnixMilli(u.Timestamp)).Seconds()
-			s.gauge(kafkaLagSeconds, max(age, 0), c.group, c.topic, partition) // a record of the future has not waited
+			s.of(at, kafkaLagSeconds, max(age, 0)) // a record of the future has not waited
 		}
 	}
 	for of, sum := range sums {

@@ -46,14 +46,14 @@ func (s sink) replica(n *cluster.Node, t *cluster.Topic, i int32, each bool, all
 		all.led++
 	}
 	if each {
-		partition := id(i)
-		s.gauge(weirLogBytes, float64(size), t.Name, partition)
-		s.gauge(weirSegments, float64(p.Segments()), t.Name, partition)
-		s.gauge(weirStart, float64(p.LogStartOffset()), t.Name, partition)
-		s.gauge(weirHigh, float64(p.HighWatermark()), t.Name, partition)
-		s.gauge(weirEnd, float64(p.LogEndOffset()), t.Name, partition)
-		s.gauge(weirTerm, float64(p.LeaderEpoch()), t.Name, partition)
-		s.gauge(weirLeading, oneIf(leading), t.Name, partition)
+		at := labelled(weirLogBytes, t.Name, id(i))
+		s.of(at, weirLogBytes, float64(size))
+		s.of(at, weirSegments, float64(p.Segments()))
+		s.of(at, weirStart, float64(p.LogStartOffset()))
+		s.of(at, weirHigh, float64(p.HighWatermark()))
+		s.of(at, weirEnd, float64(p.LogEndOffset()))
+		s.of(at, weirTerm, float64(p.LeaderEpoch()))
+		s.of(at, weirLeading, oneIf(leading))
 	}
 	if leading {
 		s.led(n, t, i, each, all)
@@ -78,12 +78,12 @@ func (s sink) led(n *cluster.Node, t *cluster.Topic, i int32, each bool, all *to
 	if !each {
 		return
 	}
-	partition := id(i)
-	s.gauge(kafkaCurrent, float64(p.HighWatermark()), t.Name, partition)
-	s.gauge(kafkaOldest, float64(p.LogStartOffset()), t.Name, partition)
-	s.gauge(kafkaLeader, float64(n.ID()), t.Name, partition)
-	s.gauge(kafkaReplicas, float64(len(described.Replicas)), t.Name, partition)
-	s.gauge(kafkaInSync, float64(len(l.ISR)), t.Name, partition)
-	s.gauge(kafkaPreferred, oneIf(len(described.Replicas) > 0 && described.Replicas[0] == n.ID()), t.Name, partition)
-	s.gauge(kafkaUnder, oneIf(under), t.Name, partition)
+	at := labelled(kafkaCurrent, t.Name, id(i))
+	s.of(at, kafkaCurrent, float64(p.HighWatermark()))
+	s.of(at, kafkaOldest, float64(p.LogStartOffset()))
+	s.of(at, kafkaLeader, float64(n.ID()))
+	s.of(at, kafkaReplicas, float64(len(described.Replicas)))
+	s.of(at, kafkaInSync, float64(len(l.ISR)))
+	s.of(at, kafkaPreferred, oneIf(len(described.Replicas) > 0 && described.Replicas[0] == n.ID()))
+	s.of(at, kafkaUnder, oneIf(under))
 }
