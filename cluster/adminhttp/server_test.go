@@ -90,6 +90,22 @@ func TestReady(t *testing.T) {
 	await(http.StatusServiceUnavailable, "the broker is stopping")
 }
 
+// TestScrapeOfAStoppedBroker: who asks until the end gets an answer.
+func TestScrapeOfAStoppedBroker(t *testing.T) {
+	b := brokertest.Start(t, nil)
+	s := newScene(t, 1, 1, b)
+	s.produce(t, 0, 2, time.Now())
+	s.commit(t, "billing", 0, 1)
+	admin := serve(t, b)
+	brokertest.Stop(t, b)
+	if got := scrape(t, admin); got["weir_uptime_seconds"] <= 0 {
+		t.Errorf("%v", got)
+	}
+	if code, _, body := get(t, admin, "/readyz"); code != http.StatusServiceUnavailable {
+		t.Errorf("%d, %s", code, body)
+	}
+}
+
 // TestHostileClients: what is too much is refused, and takes nothing from others.
 func TestHostileClients(t *testing.T) {
 	s := serve(t, nil)

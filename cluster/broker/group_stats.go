@@ -17,7 +17,7 @@ func (b *Broker) GroupStats() (all []GroupStats) {
 			state, _ := s.state(name)
 			g := GroupStats{Name: name, State: string(state), Offsets: make(map[group.TopicPartition]int64)}
 			if live := s.groups[name]; live != nil {
-				g.Members = len(live.Describe().Members)
+				g.Members = live.Size()
 			}
 			for _, tp := range s.offsets.Partitions(name) {
 				if c, ok := s.offsets.Get(name, tp); ok {

@@ -163,13 +163,17 @@ func (r *reset) show(members []kadm.DescribedGroupMember) error {
 }
 
 func (r *reset) refuse(members []kadm.DescribedGroupMember) error {
-	clients := make([]string, len(members))
-	for i, m := range members {
-		clients[i] = m.ClientID + "@" + hostOf(m.ClientHost)
+	var clients []string
+	for _, m := range members {
+		clients = append(clients, m.ClientID+"@"+hostOf(m.ClientHost))
+	}
+	const few = 5
+	if clients = distinct(clients); len(clients) > few {
+		clients = append(clients[:few], fmt.Sprintf("%d more", len(clients)-few))
 	}
 	return &fault.Error{
 		What: fmt.Sprintf("group %q has %s", r.o.group, output.Plural(int64(len(members)), "member")), Code: kerr.NonEmptyGroup.Message,
-		Why: "They go on where they are and commit over a reset: " + some(distinct(clients)),
+		Why: "They go on where they are and commit over a reset: " + strings.Join(clients, ", "),
 		Do:  "Stop them, or say --force: it removes them, and they join again and go on at the new offsets",
 	}
 }

@@ -161,12 +161,15 @@ func (r *reset) lookUp(ctx context.Context, names []string) (kadm.TopicDetails, 
 		return nil, nil
 	}
 	details, err := listTopics(ctx, r.cl, distinct(names)...)
+	if err != nil {
+		return nil, err
+	}
 	for name, d := range details {
 		if d.Err != nil {
 			delete(details, name)
 		}
 	}
-	return details, err
+	return details, nil
 }
 
 func inOrder(all []topicPartition) []topicPartition {
