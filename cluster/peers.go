@@ -24,6 +24,7 @@ const (
 	serviceTransfer  transport.Service = 4 // to a partition's leader: let another replica lead
 	serviceQuorum    transport.Service = 5 // to the controller's leader: how its group does
 	serviceHeard     transport.Service = 6 // whether the controller hears of a broker
+	serviceUnread    transport.Service = 7 // to a partition's leader: what consumers have not read
 )
 
 // probeInterval is between two rounds of asking the seeds whose cluster they are.
@@ -229,6 +230,7 @@ func (n *Node) serveControllers(c *controller.Controller) {
 		t.Handle(serviceLeaders, n.handleLeaders)
 		t.Handle(serviceTransfer, n.handleTransfer)
 		t.Handle(serviceQuorum, n.handleQuorum)
+		t.Handle(serviceUnread, n.handleUnread)
 	}
 }
 

@@ -3,6 +3,9 @@ package log
 import (
 	"errors"
 	"sync"
+	"time"
+
+	"weir/protocol/histogram"
 )
 
 // ErrSyncerClosed is given to requests that come after Syncer.Close.
@@ -14,6 +17,7 @@ var ErrSyncerClosed = errors.New("log: syncer is closed")
 type Syncer struct {
 	onFatal func(error)
 	workers sync.WaitGroup
+	times   histogram.Histogram
 
 	mu     sync.Mutex // guards the rest, and the queue of each log
 	ready  sync.Cond
@@ -39,6 +43,9 @@ func NewSyncer(workers int, fatal func(error)) *Syncer {
 	}
 	return s
 }
+
+// Times is how long the syncs took.
+func (s *Syncer) Times() *histogram.Histogram { return &s.times }
 
 func (s *Syncer) fatal(err error) {
 	if s.onFatal != nil {
@@ -100,7 +107,9 @@ func (s *Syncer) syncLocked(l *Log) {
 	q.running = true
 	s.mu.Unlock()
 
+	begun := time.Now()
 	due, err := l.syncOnce()
+	s.times.Observe(time.Since(begun))
 	durable := l.DurableOffset()
 	for _, done := range batch {
 		done(durable, err)

@@ -80,6 +80,33 @@ func (l *Log) recordIn(s *segment.Segment, batch segment.Frame, ts, start, limit
 	return Found{}, false, nil
 }
 
+// FirstRecord finds the first record of a client, none of a marker, at or after offset, in batches that end at
+// or below limit; false when there is none. Below the log start the search begins at that.
+func (l *Log) FirstRecord(offset, limit int64) (Found, bool, error) {
+	offset = max(offset, l.logStart.Load())
+	for h, err := range l.Batches(offset, limit) {
+		if err != nil {
+			return Found{}, false, err
+		}
+		if h.IsControl() || h.RecordCount == 0 {
+			continue
+		}
+		s := l.segmentOf(h.BaseOffset)
+		if s == nil {
+			return l.FirstRecord(offset, limit) // the start has moved
+		}
+		batch := segment.Frame{Offset: h.BaseOffset, NextOffset: h.NextOffset(), Bytes: int64(h.SizeBytes()), Epoch: h.PartitionLeaderEpoch}
+		found, ok, err := l.recordIn(s, batch, math.MinInt64, offset, limit)
+		if errors.Is(err, segment.ErrDropped) && !l.closed.Load() {
+			return l.FirstRecord(offset, limit)
+		}
+		if ok || err != nil {
+			return found, ok, l.explain(err, offset)
+		}
+	}
+	return Found{}, false, nil
+}
+
 // readBatch reads the batch at offset, of so many bytes.
 func readBatch(s *segment.Segment, offset, limit, size int64) ([]byte, error) {
 	r, err := s.Read(offset, limit, math.MaxInt32, true)

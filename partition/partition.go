@@ -409,6 +409,9 @@ func (p *Partition) storageError(err error) error {
 // SizeBytes is what the partition's records take on disk.
 func (p *Partition) SizeBytes() int64 { return p.log.SizeBytes() }
 
+// Segments counts the segments of the log.
+func (p *Partition) Segments() int { return p.log.Segments() }
+
 // CheckLeaderEpoch compares the epoch a client believes in with ours. -1
 // asks for no check. Errors: *LeaderEpochError.
 func (p *Partition) CheckLeaderEpoch(epoch int32) error {

@@ -59,6 +59,16 @@ func (p *Partition) MaxTimestamp(iso Isolation) (Found, bool, error) {
 	return found, ok, p.readError(err)
 }
 
+// FirstRecord finds the first committed record at or after offset that a client is given, markers of
+// transactions aside; false when there is none. Errors: ErrClosed, *StorageError.
+func (p *Partition) FirstRecord(offset int64, iso Isolation) (Found, bool, error) {
+	if err := p.usable(); err != nil {
+		return log.Found{}, false, err
+	}
+	found, ok, err := p.log.FirstRecord(offset, p.Limit(iso))
+	return found, ok, p.readError(err)
+}
+
 // EpochAt is the leader epoch of the record at offset; of the log end, the
 // current one.
 func (p *Partition) EpochAt(offset int64) int32 {

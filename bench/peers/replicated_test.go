@@ -42,9 +42,9 @@ func TestWeirArgs(t *testing.T) {
 		id, brokers int
 		want        string
 	}{
-		{1, 1, "start --data d/1 --listen c1"},
-		{1, 3, "start --data d/1 --listen c1 --node-id 1 --peer-listen p1"},
-		{3, 3, "start --data d/3 --listen c3 --node-id 3 --peer-listen p3 --join p1"},
+		{1, 1, "start --data d/1 --listen c1 --set admin.listener="},
+		{1, 3, "start --data d/1 --listen c1 --set admin.listener= --node-id 1 --peer-listen p1"},
+		{3, 3, "start --data d/3 --listen c3 --set admin.listener= --node-id 3 --peer-listen p3 --join p1"},
 	} {
 		if got := strings.Join(weirArgs("d", c.id, clients[:c.brokers], peers[:c.brokers]), " "); got != c.want {
 			t.Errorf("got %s, want %s", got, c.want)

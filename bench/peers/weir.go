@@ -70,7 +70,7 @@ func (p *weirPeer) start(ctx context.Context, dir string) (cluster, error) {
 
 // weirArgs are the arguments of broker id; clients and peers are where the brokers listen for either.
 func weirArgs(dir string, id int, clients, peers []string) []string {
-	args := []string{"start", "--data", filepath.Join(dir, strconv.Itoa(id)), "--listen", clients[id-1]}
+	args := []string{"start", "--data", filepath.Join(dir, strconv.Itoa(id)), "--listen", clients[id-1], "--set", "admin.listener="}
 	if len(clients) == 1 {
 		return args
 	}

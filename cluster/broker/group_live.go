@@ -33,6 +33,7 @@ type rules interface {
 	StateSince() int64
 	Subscribed() (topics map[string]bool, known bool)
 	Idle() bool
+	Size() int
 	Bytes() int64
 	Deadline() time.Time
 	Expire(now time.Time) group.Output

@@ -19,6 +19,7 @@ type Broker struct {
 	Advertised []Listener // one per listener, in the same order; port 0 means "the port that was bound"
 
 	Peers     Peers
+	Admin     Admin
 	Leaders   Leaders
 	Network   Network
 	Creation  Creation
@@ -42,6 +43,13 @@ type Peers struct {
 	SessionTimeout time.Duration // of silence, until a broker is fenced
 	ReplicaLag     time.Duration // that a replica in sync may be behind
 	ThrottledRate  int64         // bytes a second to replicas that are behind
+}
+
+// Admin is where metrics and health are served.
+type Admin struct {
+	Listener         *Listener // nil: nowhere
+	Chosen           bool      // somebody has set it; else another port will do
+	PartitionMetrics bool      // there are series for each partition
 }
 
 // Leaders says how partitions are led and read.
@@ -208,6 +216,11 @@ func build(s settings) (*Broker, error) {
 	}
 	b.Topic = *topic
 	if err := b.setPeers(r); err != nil {
+		return nil, err
+	}
+	b.Admin.PartitionMetrics = r.bool("metrics.partition.enable")
+	_, b.Admin.Chosen = s.explicit("admin.listener")
+	if b.Admin.Listener, err = hostPort(r, "admin.listener"); err != nil {
 		return nil, err
 	}
 	if err := b.setListeners(r, s.hostname); err != nil {

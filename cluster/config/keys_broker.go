@@ -23,6 +23,8 @@ var brokerKeys = []Key{
 	{Name: "peer.listener", Type: TypeString, Scope: ScopeBroker, Null: true, Doc: "Weir's own: host:port to listen on for other brokers of the cluster; a broker without it is alone."},
 	{Name: "peer.advertised.listener", Type: TypeString, Scope: ScopeBroker, Null: true, Doc: "Weir's own: host:port that other brokers reach this one by; peer.listener when unset."},
 	{Name: "peer.seeds", Type: TypeList, Scope: ScopeBroker, Null: true, Doc: "Weir's own: host:port of brokers whose cluster a new broker joins; one without seeds begins a cluster."},
+	{Name: "admin.listener", Type: TypeString, Scope: ScopeBroker, Default: "127.0.0.1:9644", Doc: "Weir's own: host:port to serve metrics and health on, over HTTP; empty for nowhere. Where the default is taken by another process, a free port is used."},
+	{Name: "metrics.partition.enable", Type: TypeBool, Scope: ScopeBroker, Default: "true", Doc: "Weir's own: whether metrics have series for each partition."},
 	{Name: "broker.session.timeout.ms", Type: TypeInt, Scope: ScopeBroker, Default: "6000", Valid: between{1000, 3600000}, Doc: "Milliseconds without a sign of life after which a broker is fenced. Kafka's default is 9000."},
 	{Name: "replica.lag.time.max.ms", Type: TypeLong, Scope: ScopeBroker, Default: "30000", Valid: between{100, 1 << 40}, Doc: "Milliseconds that a replica may be behind the leader's log and count as in sync."},
 	{Name: ThrottledRate, Type: TypeLong, Scope: ScopeBroker, Default: "104857600", Valid: atLeast(1), Dynamic: true, Doc: "Bytes a second that this broker sends to replicas that are new or have been behind for seconds, of all partitions together; it must be above what is produced to them, or they never catch up. Kafka's default is no limit."},

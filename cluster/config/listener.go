@@ -66,17 +66,12 @@ func (b *Broker) setListeners(r *reader, hostname string) error {
 }
 
 // setPeers reads the keys of the port between brokers.
-func (b *Broker) setPeers(r *reader) error {
-	for key, to := range map[string]**Listener{"peer.listener": &b.Peers.Listener, "peer.advertised.listener": &b.Peers.Advertised} {
-		address := r.str(key)
-		if address == "" {
-			continue
-		}
-		l, err := ParseListener(address)
-		if err != nil || strings.Contains(address, "://") {
-			return fmt.Errorf("%s: want host:port, got %q", key, address)
-		}
-		*to = &l
+func (b *Broker) setPeers(r *reader) (err error) {
+	if b.Peers.Listener, err = hostPort(r, "peer.listener"); err != nil {
+		return err
+	}
+	if b.Peers.Advertised, err = hostPort(r, "peer.advertised.listener"); err != nil {
+		return err
 	}
 	for _, seed := range b.Peers.Seeds {
 		if host, port, err := net.SplitHostPort(seed); err != nil || host == "" || port == "" {
@@ -84,6 +79,19 @@ func (b *Broker) setPeers(r *reader) error {
 		}
 	}
 	return nil
+}
+
+// hostPort reads a key that holds an address without a name; nil when it is empty.
+func hostPort(r *reader, key string) (*Listener, error) {
+	address := r.str(key)
+	if address == "" {
+		return nil, nil
+	}
+	l, err := ParseListener(address)
+	if err != nil || strings.Contains(address, "://") {
+		return nil, fmt.Errorf("%s: want host:port, got %q", key, address)
+	}
+	return &l, nil
 }
 
 func parseListeners(key string, values, controller []string) ([]Listener, error) {

@@ -83,6 +83,9 @@ func (g *Classic) ProtocolType() string { return g.protocolType }
 // StateSince is when the group last became Stable or Empty, unix ms; 0 when it never has.
 func (g *Classic) StateSince() int64 { return g.stateSince }
 
+// Size counts the members.
+func (g *Classic) Size() int { return len(g.members) }
+
 // Idle says that nothing is kept of anybody: the group may be forgotten.
 func (g *Classic) Idle() bool { return g.state == Empty && len(g.pending) == 0 }
 

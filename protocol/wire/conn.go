@@ -131,6 +131,7 @@ func (c *Conn) readRequests() (err error) {
 			return err
 		}
 		r.Conn, c.heard = c, true
+		r.timing.arrived = c.srv.clock.exact()
 		if err := r.parse(); err != nil {
 			r.Release()
 			return err
@@ -151,10 +152,11 @@ func (c *Conn) handle(r *Request) {
 		r.Release()
 		return
 	}
+	r.timing.handled = c.srv.clock.exact()
 	c.mu.Lock()
 	if !c.writing && isReady(reply) {
 		c.mu.Unlock()
-		c.answer(r, reply)
+		c.answer(r, reply, r.timing.handled)
 		return
 	}
 	r.reply = reply

@@ -55,7 +55,7 @@ func (c *Conn) writeReplies() {
 		}
 		c.mu.Unlock()
 		size := int64(r.frameSize) // r is gone after the answer
-		c.answer(r, r.reply)
+		c.answer(r, r.reply, c.srv.clock.exact())
 		c.mu.Lock()
 		c.unanswered--
 		c.unansweredBytes -= size

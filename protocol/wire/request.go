@@ -111,6 +111,8 @@ type Request struct {
 	ready readyReply // storage of Respond
 	parts [1]Part
 
+	timing timing
+
 	reply Reply    // while queued
 	next  *Request // in the connection's queue
 }
@@ -157,6 +159,7 @@ func (r *Request) Release() {
 	r.Header, r.Body, r.Conn = protocol.RequestHeader{}, nil, nil
 	r.arena, r.frame, r.scratch, r.lease = nil, nil, nil, lease{}
 	r.ready, r.parts, r.reply, r.next = readyReply{}, [1]Part{}, nil, nil
+	r.timing = timing{}
 	requestPool.Put(r)
 	a.budget.give(&l, l.bytes)
 	a.stats.RequestsHeld.Add(-1)

@@ -64,6 +64,7 @@ func NewServer(cfg Config, h Handler, logger *slog.Logger) *Server {
 	}
 	s.arena = arena{budget: budget{limit: s.cfg.MemoryBytes, stats: &s.stats}, stats: &s.stats}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.stats.init()
 	s.clock.start()
 	return s
 }

@@ -28,6 +28,9 @@ func (c *clock) start() {
 
 func (c *clock) now() int64 { return c.coarse.Load() }
 
+// exact is the fine time since the server's start.
+func (c *clock) exact() time.Duration { return time.Since(c.started) }
+
 func (s *Server) sweepLoop() {
 	shortest := min(s.cfg.IdleTimeout, s.cfg.ReadTimeout, s.cfg.WriteTimeout)
 	ticker := time.NewTicker(min(max(shortest/ticksPerWait, sweepTickMin), sweepTickMax))

@@ -4,19 +4,24 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
+	"time"
 )
 
 // copyBufferBytes is the unit in which file parts are copied that sendfile
 // cannot take, or that are not worth it.
 const copyBufferBytes = 64 << 10
 
-// answer awaits reply, writes it, and releases its parts and r, whatever
-// happens to the connection meanwhile.
-func (c *Conn) answer(r *Request, reply Reply) {
+// answer awaits reply, from begun on, writes it, and releases its parts and r,
+// whatever happens to the connection meanwhile.
+func (c *Conn) answer(r *Request, reply Reply, begun time.Duration) {
 	response, err := c.await(reply)
-	if err == nil && !response.Silent && !c.gone.Load() {
+	awaited := c.srv.clock.exact()
+	ended, sent := awaited, err == nil && !response.Silent && !c.gone.Load()
+	if sent {
 		err = c.write(response.Parts)
+		ended = c.srv.clock.exact()
 	}
+	c.srv.stats.count(r.Header.Key, r.timing, begun, awaited, ended, sent)
 	for i := range response.Parts {
 		if release := response.Parts[i].Release; release != nil {
 			c.release(release)

@@ -107,6 +107,9 @@ func (g *Group) Idle() bool { return len(g.members) == 0 && g.store.clean() }
 // groupBytes is about what a group takes without members.
 const groupBytes = 1024
 
+// Size is the number of members.
+func (g *Group) Size() int { return len(g.members) }
+
 // Bytes is about what the group takes in memory.
 func (g *Group) Bytes() int64 { return groupBytes + g.bytes }
 

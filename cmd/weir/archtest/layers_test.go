@@ -21,14 +21,16 @@ type layer struct {
 
 // The arrows go one way. Everything that is not named here, or below cmd, has no place yet.
 var layers = []layer{
+	{"protocol/histogram", nil, nil},
+
 	{"protocol/recordbatch", nil, []string{"github.com/klauspost/compress", "github.com/pierrec/lz4/v4"}},
 	{"protocol", []string{"protocol/recordbatch"}, []string{"github.com/twmb/franz-go/pkg/kmsg"}},
-	{"protocol/wire", []string{"protocol"}, []string{"golang.org/x/sys"}},
+	{"protocol/wire", []string{"protocol", "protocol/histogram"}, []string{"golang.org/x/sys"}},
 
 	{"segment/vfs", nil, []string{"golang.org/x/sys"}},
 	{"segment/internal/mmap", []string{"segment/vfs"}, []string{"github.com/tysonmote/gommap", "golang.org/x/sys"}},
 	{"segment", []string{"segment/vfs", "segment/internal/mmap", "protocol/recordbatch"}, nil},
-	{"log", []string{"segment", "segment/vfs", "protocol/recordbatch"}, nil},
+	{"log", []string{"segment", "segment/vfs", "protocol/recordbatch", "protocol/histogram"}, nil},
 	{"log/logtest", []string{"log", "segment", "segment/vfs", "protocol/recordbatch"}, nil},
 	{"partition", []string{"log", "segment/vfs", "protocol/recordbatch"}, []string{"github.com/hashicorp/raft", "github.com/hashicorp/go-hclog"}},
 
@@ -50,12 +52,16 @@ var layers = []layer{
 	{"cluster", []string{
 		"cluster/config", "cluster/metadata", "cluster/group", "cluster/txn", "cluster/transport", "cluster/controller",
 		"cluster/votes",
-		"partition", "log", "segment/vfs", "protocol/recordbatch",
+		"partition", "log", "segment/vfs", "protocol/recordbatch", "protocol/histogram",
 	}, []string{"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2"}},
 	{"cluster/broker", []string{
 		"cluster", "cluster/config", "cluster/metadata", "cluster/group/...", "cluster/txn",
 		"partition", "log", "protocol", "protocol/wire", "protocol/recordbatch",
 	}, []string{"github.com/twmb/franz-go/pkg/kmsg"}},
+
+	{"cluster/adminhttp", []string{"cluster", "cluster/broker", "cluster/metadata", "protocol", "protocol/wire", "protocol/histogram"}, []string{
+		"github.com/prometheus",
+	}},
 
 	// Brokers for tests.
 	{"cluster/broker/brokertest", []string{"cluster/...", "segment/vfs", "protocol"}, []string{

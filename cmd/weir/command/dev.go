@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"weir/cluster/broker"
 	"weir/cluster/config"
 	"weir/cmd/weir/connect"
 	"weir/cmd/weir/fault"
@@ -48,7 +47,7 @@ promises: every acknowledged write is on disk.
   weir dev
   weir dev --fresh --demo
 
-With --nodes it is a cluster: a process, a folder and two ports for each broker, so that one of them can die.
+With --nodes it is a cluster: a process, a folder and three ports for each broker, so that one of them can die.
 
   weir dev --nodes 3
   weir dev kill 2
@@ -74,7 +73,7 @@ With --nodes it is a cluster: a process, a folder and two ports for each broker,
 	f.StringVar(&o.data, "data", devData, "data folder; it stays")
 	f.StringVar(&o.listen, "listen", connect.DefaultBroker, "address to listen on; port 0 takes a free one")
 	f.IntVar(&o.nodes, "nodes", 1, fmt.Sprintf("brokers of a cluster, 1 to %d", local.MaxNodes))
-	f.IntVar(&o.portBase, "port-base", devPortBase, "port of a cluster's first broker for clients, the next one is for the other brokers; each broker is 1000 above the one before")
+	f.IntVar(&o.portBase, "port-base", devPortBase, "port of a cluster's first broker for clients, the next one is for the other brokers, and the one 552 above for metrics; each broker is 1000 above the one before")
 	f.StringArrayVar(&o.sets, "set", nil, "one setting key=value by its Kafka name, may be given again")
 	f.BoolVar(&o.fresh, "fresh", false, "start empty: remove what is in the data folder")
 	f.BoolVar(&o.demo, "demo", false, "make a topic with a trickle of orders")
@@ -102,19 +101,19 @@ func runDev(ctx context.Context, s *Streams, o devOptions) error {
 		}
 	}
 	logger := slog.New(&devLog{Handler: s.logger(slog.LevelInfo).Handler(), s: s, all: o.verbose})
-	err = serve(ctx, cfg, logger, func(ctx context.Context, b *broker.Broker) func() {
+	err = serve(ctx, cfg, logger, func(ctx context.Context, r *running) func() {
 		if !o.demo {
-			o.greet(s.Out, cfg, b.Addr())
+			o.greet(s.Out, cfg, r)
 			return func() {}
 		}
-		if _, _, err := b.Node().EnsureTopic(ctx, demoTopic); err != nil { // what the greeting tells to read
+		if _, _, err := r.Node().EnsureTopic(ctx, demoTopic); err != nil { // what the greeting tells to read
 			logger.Error("the demo has no topic", "err", err)
 		}
-		o.greet(s.Out, cfg, b.Addr())
+		o.greet(s.Out, cfg, r)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			if err := trickle(ctx, []string{b.Addr()}, demoRate, s.Now); err != nil && ctx.Err() == nil {
+			if err := trickle(ctx, []string{r.Addr()}, demoRate, s.Now); err != nil && ctx.Err() == nil {
 				logger.Error("the demo ended", "err", err)
 			}
 		}()
@@ -128,7 +127,8 @@ func runDev(ctx context.Context, s *Streams, o devOptions) error {
 
 // greet is the first thing that a new user reads: what runs, where, what it promises, and what to type
 // next. Every line can be pasted.
-func (o *devOptions) greet(w io.Writer, cfg *config.Broker, addr string) {
+func (o *devOptions) greet(w io.Writer, cfg *config.Broker, r *running) {
+	addr := r.Addr()
 	flag, topic, again := "", "orders", "weir dev --fresh"
 	if addr != connect.DefaultBroker {
 		flag = " -b " + addr
@@ -138,7 +138,11 @@ func (o *devOptions) greet(w io.Writer, cfg *config.Broker, addr string) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "weir %s · single node · data in %s · %s\n", Version, o.data, durability(cfg))
-	fmt.Fprintf(&b, "  Kafka     %s\n", addr)
+	if url := r.metrics(); url != "" {
+		fmt.Fprintf(&b, "  Kafka     %-21s   Metrics  %s\n", addr, url)
+	} else {
+		fmt.Fprintf(&b, "  Kafka     %s\n", addr)
+	}
 	fmt.Fprintf(&b, "Try, in another terminal:\n")
 	if o.demo {
 		topic = demoTopic

@@ -223,7 +223,8 @@ func (v *supervisor) args(state *local.State, n *local.Node) []string {
 	for _, key := range slices.Sorted(maps.Keys(profile)) {
 		args = append(args, "--set", key+"="+profile[key])
 	}
-	for _, set := range v.o.sets {
+	args = append(args, "--set", "admin.listener="+state.Admin(n))
+	for _, set := range v.o.sets { // the last one of a key counts
 		args = append(args, "--set", set)
 	}
 	if v.o.verbose {
@@ -239,7 +240,7 @@ func (v *supervisor) portsAreFree(state *local.State) error {
 		if n.Up() {
 			continue
 		}
-		for _, addr := range []string{n.Kafka, n.Peer} {
+		for _, addr := range []string{n.Kafka, n.Peer, state.Admin(&n)} {
 			l, err := net.Listen("tcp", addr)
 			if err != nil {
 				return &fault.Error{What: fmt.Sprintf("node %d cannot listen on %s", n.ID, addr), Why: upper(cause(err)),
@@ -336,9 +337,16 @@ func (v *supervisor) stop(ctx context.Context) error {
 
 func (v *supervisor) greet(w io.Writer, state *local.State) {
 	addresses := strings.Join(state.Addresses(), ",")
+	var metrics []string
+	for _, n := range state.Nodes {
+		metrics = append(metrics, metricsURL(state.Admin(&n)))
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "weir %s · %s · data in %s · %s\n", Version, output.Plural(int64(len(state.Nodes)), "node"), v.o.data, durability(v.cfg))
 	fmt.Fprintf(&b, "  Kafka     %s\n", addresses)
+	if !v.cfg.Admin.Chosen {
+		fmt.Fprintf(&b, "  Metrics   %s\n", strings.Join(metrics, " "))
+	}
 	for _, n := range state.Nodes {
 		fmt.Fprintf(&b, "  node %d    %-15s  pid %-7d  log %s\n", n.ID, n.Kafka, n.Process.Pid, filepath.Join(v.o.data, filepath.Base(v.dir.Log(n.ID))))
 	}

@@ -81,7 +81,7 @@ next:
 	for range 100 {
 		base = 11000 + 2*rand.IntN(8000)
 		for i := range nodes {
-			for _, port := range []int{base + 1000*i, base + 1000*i + 1} {
+			for _, port := range []int{base + 1000*i, base + 1000*i + 1, base + 1000*i + 552} {
 				l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 				if err != nil {
 					continue next
@@ -195,12 +195,13 @@ func (d *devCluster) wantGone(processes ...map[int]local.Process) {
 
 func TestDevNodesKillAndRestart(t *testing.T) {
 	d := newDevCluster(t)
-	dev := d.terminal("--port-base", strconv.Itoa(d.base))
+	dev := d.terminal("--port-base", strconv.Itoa(d.base), "--set", "offsets.topic.num.partitions=6")
 	first := d.processes()
 	address := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", d.base+1000*i) }
 	for _, want := range []string{
 		"weir " + Version + " · 3 nodes · data in " + d.data + " · every acknowledged write is on disk\n",
 		"  Kafka     " + address(0) + "," + address(1) + "," + address(2) + "\n",
+		fmt.Sprintf("  Metrics   http://127.0.0.1:%d/metrics http://127.0.0.1:%d/metrics ", d.base+552, d.base+1552),
 		fmt.Sprintf("  node 2    %s  pid %d ", address(1), first[2].Pid),
 		"  export WEIR_BROKERS=" + address(0) + "," + address(1) + "," + address(2) + "\n",
 		"  weir dev kill 2 --data " + d.data + "\n",
@@ -216,8 +217,16 @@ func TestDevNodesKillAndRestart(t *testing.T) {
 		t.Errorf("orders is\n%s", got)
 	}
 
+	groups := []string{"a", "b", "c", "d", "e", "f"} // each broker coordinates some
+	for _, g := range groups {
+		d.commit(g, 0)
+	}
+
 	if got := d.ok("dev", "kill", "2", "--data", d.data); got != fmt.Sprintf("killed node 2 (pid %d)\n", first[2].Pid) {
 		t.Errorf("kill says %q", got)
+	}
+	if got := d.ok(append([]string{"group", "describe"}, groups...)...); strings.Count(got, ": Empty, 0 members, lag ") != len(groups) {
+		t.Errorf("right after the death of some groups' coordinator:\n%s", got)
 	}
 	dev.errs.await(t, fmt.Sprintf("node 2 was killed (pid %d). It comes back with: weir dev restart 2", first[2].Pid))
 	if rows := d.status(); rows[1].Up || rows[1].Pid != nil || rows[1].Ended != "killed" || rows[1].Since == nil || !rows[0].Up || *rows[0].Pid != first[1].Pid {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -15,9 +16,10 @@ import (
 )
 
 type groupDescribeOptions struct {
-	conn   connect.Options
-	names  []string
-	format output.Format
+	conn      connect.Options
+	names     []string
+	committed bool
+	format    output.Format
 }
 
 func newGroupDescribe(s *Streams) *cobra.Command {
@@ -25,8 +27,8 @@ func newGroupDescribe(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "describe GROUP...",
 		Short: "Show the state, members and lag of consumer groups",
-		Long: `Show what consumer groups are doing, who is in them, and how many records each partition has that are
-not committed yet (its lag).
+		Long: `Show what consumer groups are doing, who is in them, how many records each partition has that are not
+committed yet (its lag), and how long the oldest of those has been waiting, by its own timestamp.
 
   weir group describe billing
   weir group describe billing -o json`,
@@ -37,9 +39,15 @@ not committed yet (its lag).
 			return runGroupDescribe(cmd.Context(), s, o)
 		},
 	}
+	readCommittedFlag(cmd, &o.committed)
 	formatFlag(cmd, &o.format, objectFormats)
 	withConnection(s, cmd, &o.conn)
 	return cmd
+}
+
+// readCommittedFlag adds the flag that says what the group's consumers are given.
+func readCommittedFlag(cmd *cobra.Command, committed *bool) {
+	cmd.Flags().BoolVar(committed, "read-committed", false, "count what consumers with isolation.level=read_committed are given")
 }
 
 type groupDescription struct {
@@ -49,6 +57,7 @@ type groupDescription struct {
 	Protocol     string           `json:"protocol"`
 	Coordinator  int32            `json:"coordinator"`
 	Lag          int64            `json:"lag"`                    // of partitions where it is known
+	LagSeconds   float64          `json:"lag_seconds"`            // the longest of them
 	Epoch        *int32           `json:"epoch,omitempty"`        // of a group of the consumer protocol
 	TargetEpoch  *int32           `json:"target_epoch,omitempty"` // likewise
 	Members      []groupMemberRow `json:"members"`
@@ -71,10 +80,12 @@ type groupLagRow struct {
 	Current   *int64 `json:"committed_offset"` // null: nothing is committed
 	End       int64  `json:"end_offset"`
 	Lag       *int64 `json:"lag"` // null: not known
-	Member    string `json:"member_id,omitempty"`
-	Client    string `json:"client_id,omitempty"`
-	Host      string `json:"host,omitempty"`
-	Error     string `json:"error,omitempty"`
+	// LagSeconds is the age of the oldest record that is not committed, 0 where all are; null: not known.
+	LagSeconds *float64 `json:"lag_seconds"`
+	Member     string   `json:"member_id,omitempty"`
+	Client     string   `json:"client_id,omitempty"`
+	Host       string   `json:"host,omitempty"`
+	Error      string   `json:"error,omitempty"`
 }
 
 func runGroupDescribe(ctx context.Context, s *Streams, o groupDescribeOptions) error {
@@ -83,19 +94,97 @@ func runGroupDescribe(ctx context.Context, s *Streams, o groupDescribeOptions) e
 		return err
 	}
 	defer cl.Close()
-	groups, err := knownGroups(ctx, cl, o.names)
+	described, err := readGroups(ctx, s, cl, o.names, o.committed)
 	if err != nil {
 		return err
 	}
-	consumers := consumerGroups(ctx, cl, o.names)
+	return writeDescriptions(s.Out, o.format, described)
+}
+
+// readGroups describes groups by name.
+func readGroups(ctx context.Context, s *Streams, cl *connect.Client, names []string, committed bool) ([]groupDescription, error) {
+	groups, err := knownGroups(ctx, cl, names)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := asking(ctx, cl)
+	defer cancel()
+	if committed {
+		if err := endAtStable(ctx, cl, groups); err != nil {
+			return nil, err
+		}
+	}
+	consumers := consumerGroups(ctx, cl, names)
 	described := make([]groupDescription, len(groups))
 	for i, g := range groups {
+		oldest, err := firstRecords(ctx, cl, unreadFrom(g), committed)
+		if err != nil {
+			return nil, err
+		}
 		described[i] = describeGroup(g)
 		if c, ok := consumers[g.Group]; ok {
 			described[i].addConsumers(c)
 		}
+		described[i].setAges(oldest, s.Now())
 	}
-	return writeDescriptions(s.Out, o.format, described)
+	return described, nil
+}
+
+// endAtStable has the lag of groups end at the last stable offsets.
+func endAtStable(ctx context.Context, cl *connect.Client, groups []kadm.DescribedGroupLag) error {
+	var topics []string
+	for _, g := range groups {
+		for topic := range g.Lag {
+			topics = append(topics, topic)
+		}
+	}
+	if len(topics) == 0 {
+		return nil
+	}
+	ends, err := listOffsets(ctx, cl.Admin.ListCommittedOffsets, distinct(topics), false)
+	if err != nil {
+		return cl.Explain("cannot list the last stable offsets", err)
+	}
+	for _, g := range groups {
+		for topic, partitions := range g.Lag {
+			for n, l := range partitions {
+				if end, ok := ends.Lookup(topic, n); ok && end.Err == nil && l.Err == nil {
+					l.Lag -= l.End.Offset - end.Offset
+					l.End, l.Lag = end, max(l.Lag, 0)
+					partitions[n] = l
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// unreadFrom is where the unread records of a group begin, in partitions that have any.
+func unreadFrom(g kadm.DescribedGroupLag) map[topicPartition]int64 {
+	from := map[topicPartition]int64{}
+	for _, l := range g.Lag.Sorted() {
+		if l.Err == nil && l.Lag > 0 {
+			from[topicPartition{l.Topic, l.Partition}] = max(l.Commit.At, l.Start.Offset)
+		}
+	}
+	return from
+}
+
+// setAges fills in how long the oldest unread records have waited. A record from the future has not.
+func (d *groupDescription) setAges(oldest map[topicPartition]unread, now time.Time) {
+	for i := range d.Partitions {
+		p := &d.Partitions[i]
+		u, found := oldest[topicPartition{p.Topic, p.Partition}]
+		switch {
+		case p.Lag == nil, !found && *p.Lag > 0, found && !u.none && u.timestamp < 0: // not known
+		case !found || u.none:
+			p.LagSeconds = new(float64)
+		default:
+			age := max(float64(now.UnixMilli()-u.timestamp)/1000, 0)
+			p.LagSeconds = &age
+			d.LagSeconds = max(d.LagSeconds, age)
+		}
+	}
 }
 
 func describeGroup(g kadm.DescribedGroupLag) groupDescription {
@@ -160,8 +249,27 @@ func hostOf(host string) string {
 	return host
 }
 
+// lag says in words how far behind the group is.
+func (d *groupDescription) lag() string {
+	if d.LagSeconds == 0 {
+		return "lag " + output.Count(d.Lag)
+	}
+	return fmt.Sprintf("lag %s, waiting %s", output.Count(d.Lag), output.Span(seconds(d.LagSeconds)))
+}
+
+func (p *groupLagRow) waiting() string {
+	if p.LagSeconds == nil {
+		return ""
+	}
+	return output.Span(seconds(*p.LagSeconds))
+}
+
+func seconds(s float64) time.Duration {
+	return time.Duration(s * float64(time.Second))
+}
+
 func (d groupDescription) write(w io.Writer) error {
-	fmt.Fprintf(w, "%s: %s, %s, lag %s", d.Group, d.State, output.Plural(int64(len(d.Members)), "member"), output.Count(d.Lag))
+	fmt.Fprintf(w, "%s: %s, %s, %s", d.Group, d.State, output.Plural(int64(len(d.Members)), "member"), d.lag())
 	if d.Protocol != "" {
 		fmt.Fprintf(w, ", %s", d.Protocol)
 	}
@@ -184,13 +292,13 @@ func (d groupDescription) write(w io.Writer) error {
 		}
 		return strconv.FormatInt(*n, 10)
 	}
-	rows := [][]string{{"TOPIC", "PARTITION", "CURRENT", "END", "LAG", "MEMBER", "CLIENT", "HOST"}}
+	rows := [][]string{{"TOPIC", "PARTITION", "CURRENT", "END", "LAG", "WAITING", "MEMBER", "CLIENT", "HOST"}}
 	failed := slices.ContainsFunc(d.Partitions, func(p groupLagRow) bool { return p.Error != "" })
 	if failed {
 		rows[0] = append(rows[0], "ERROR")
 	}
 	for _, p := range d.Partitions {
-		row := []string{p.Topic, strconv.Itoa(int(p.Partition)), known(p.Current), strconv.FormatInt(p.End, 10), known(p.Lag), p.Member, p.Client, p.Host}
+		row := []string{p.Topic, strconv.Itoa(int(p.Partition)), known(p.Current), strconv.FormatInt(p.End, 10), known(p.Lag), p.waiting(), p.Member, p.Client, p.Host}
 		if failed {
 			row = append(row, p.Error)
 		}

@@ -46,7 +46,7 @@ func TestGroupLife(t *testing.T) {
 		t.Errorf("list of empty groups:\n%s", got)
 	}
 	got := c.ok("group", "describe", "billing")
-	for _, want := range []string{"billing: Stable, 1 member, lag 2, range, coordinator 1\n", "orders  0          3        5    2", "till", "127.0.0.1\n"} {
+	for _, want := range []string{"billing: Stable, 1 member, lag 2, waiting ", ", range, coordinator 1\n", "orders  0          3        5    2    ", "till", "127.0.0.1\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("describe lacks %q:\n%s", want, got)
 		}

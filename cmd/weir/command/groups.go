@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -17,7 +18,7 @@ import (
 )
 
 func newGroups(s *Streams) *cobra.Command {
-	cmd := group("group", "See and remove consumer groups", newGroupList(s), newGroupDescribe(s), newGroupDelete(s))
+	cmd := group("group", "See, reset and remove consumer groups", newGroupList(s), newGroupDescribe(s), newGroupWatch(s), newGroupReset(s), newGroupClone(s), newGroupDelete(s))
 	cmd.Aliases = []string{"groups"}
 	return cmd
 }
@@ -114,13 +115,27 @@ func completeGroups(s *Streams, o *connect.Options) cobra.CompletionFunc {
 }
 
 // knownGroups reads groups by name, with their lag. One that does not exist is an error that says which do.
-func knownGroups(ctx context.Context, cl *connect.Client, names []string) ([]kadm.DescribedGroupLag, error) {
+// A coordinator that has just died has a successor in a second or two: it is waited for, at most cl.Timeout.
+func knownGroups(ctx context.Context, cl *connect.Client, names []string) (groups []kadm.DescribedGroupLag, err error) {
 	ctx, cancel := asking(ctx, cl)
 	defer cancel()
 	names = distinct(names)
+	for pace := (pacer{rate: listRate}); pace.wait(ctx) == nil; {
+		if groups, err = askGroups(ctx, cl, names); !coordinatorless(err) {
+			break
+		}
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	return groups, cl.Explain("cannot read "+strings.Join(names, ", "), err)
+}
+
+// askGroups is knownGroups without patience.
+func askGroups(ctx context.Context, cl *connect.Client, names []string) ([]kadm.DescribedGroupLag, error) {
 	lags, err := cl.Admin.Lag(ctx, names...)
 	if err != nil {
-		return nil, cl.Explain("cannot read "+strings.Join(names, ", "), err)
+		return nil, err
 	}
 	groups := make([]kadm.DescribedGroupLag, 0, len(names))
 	consumers := consumerGroups(ctx, cl, names)
@@ -138,6 +153,12 @@ func knownGroups(ctx context.Context, cl *connect.Client, names []string) ([]kad
 		groups = append(groups, g)
 	}
 	return groups, nil
+}
+
+// coordinatorless reports whether err may pass when a group has found its coordinator, or a new one.
+func coordinatorless(err error) bool {
+	var dial *net.OpError
+	return leaderless(err) || errors.As(err, &dial)
 }
 
 func noSuchGroup(ctx context.Context, cl *connect.Client, name string) error {

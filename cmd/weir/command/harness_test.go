@@ -55,7 +55,7 @@ func (c *cli) streams(in io.Reader) (s *Streams, out, errs *lockedBuffer) {
 	if !c.now.IsZero() {
 		now = func() time.Time { return c.now }
 	}
-	return &Streams{In: in, Out: out, Err: errs, Getenv: env, Now: now,
+	return &Streams{In: in, Out: out, Err: errs, Getenv: env, Now: now, Environ: []string{"KAFKA_ADMIN_LISTENER=127.0.0.1:0"},
 		InTerminal: c.tty, OutTerminal: c.tty, ErrTerminal: c.tty}, out, errs
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weir/cluster"
+	"weir/cluster/adminhttp"
 	"weir/cluster/broker"
 	"weir/cluster/config"
 	"weir/cmd/weir/fault"
@@ -76,20 +77,54 @@ func misconfigured(err error) error {
 	return &fault.Error{What: "the configuration does not hold", Why: strings.ReplaceAll(err.Error(), "\n", "\n  "), Exit: fault.WrongUsage, Err: err}
 }
 
+// running is a broker that serves, and the admin port beside it, nil where there is none.
+type running struct {
+	*broker.Broker
+	admin *adminhttp.Server
+}
+
+// metrics is where a scraper finds them, empty when there is no admin port.
+func (r *running) metrics() string {
+	if r.admin == nil {
+		return ""
+	}
+	return metricsURL(r.admin.Addr())
+}
+
+func metricsURL(addr string) string {
+	if host, port, err := net.SplitHostPort(addr); err == nil && net.ParseIP(host).IsUnspecified() {
+		addr = net.JoinHostPort("localhost", port)
+	}
+	return "http://" + addr + "/metrics"
+}
+
 // serve runs a broker until ctx ends, then lets it finish and close its data. ready is called once it
 // answers; what it starts has to end with its context, which ends before the broker does.
-func serve(ctx context.Context, cfg *config.Broker, logger *slog.Logger, ready func(context.Context, *broker.Broker) (wait func())) error {
+func serve(ctx context.Context, cfg *config.Broker, logger *slog.Logger, ready func(context.Context, *running) (wait func())) (err error) {
+	admin, err := serveAdmin(cfg, logger)
+	if err != nil {
+		return notStarted(cfg, err)
+	}
+	if admin != nil {
+		defer func() { err = errors.Join(err, admin.Close()) }()
+	}
 	b, err := broker.Start(ctx, cfg, logger)
 	if err != nil {
 		return notStarted(cfg, err)
 	}
+	if admin != nil {
+		admin.Ready(b)
+	}
 	beside, stop := context.WithCancel(ctx)
-	wait := ready(beside, b)
+	wait := ready(beside, &running{b, admin})
 	select {
 	case <-ctx.Done():
 	case err = <-b.Fatal(): // the data is as the last sync left it; recovery sorts it out
 		stop()
 		return &fault.Error{What: "the broker had to stop", Why: err.Error(), Do: "Look at the disk of " + cfg.DataDir, Err: err}
+	}
+	if admin != nil {
+		admin.Stopping()
 	}
 	stop()
 	wait()
@@ -99,6 +134,23 @@ func serve(ctx context.Context, cfg *config.Broker, logger *slog.Logger, ready f
 		return &fault.Error{What: "the broker did not close cleanly", Why: err.Error(), Do: "The next start checks the data", Err: err}
 	}
 	return nil
+}
+
+// serveAdmin opens the admin port before there is a broker to tell of. Where nobody has chosen the port, and
+// another process has it, a free one does.
+func serveAdmin(cfg *config.Broker, logger *slog.Logger) (*adminhttp.Server, error) {
+	l := cfg.Admin.Listener
+	if l == nil {
+		return nil, nil
+	}
+	ln, err := net.Listen("tcp", l.Address())
+	if errors.Is(err, syscall.EADDRINUSE) && !cfg.Admin.Chosen {
+		ln, err = net.Listen("tcp", net.JoinHostPort(l.Host, "0"))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("admin.listener: %w", err)
+	}
+	return adminhttp.Serve(ln, adminhttp.Config{Version: Version, PartitionMetrics: cfg.Admin.PartitionMetrics, Logger: logger}), nil
 }
 
 func notStarted(cfg *config.Broker, err error) error {
@@ -112,6 +164,9 @@ func notStarted(cfg *config.Broker, err error) error {
 	case errors.Is(err, syscall.EADDRINUSE) && errors.As(err, &op):
 		e.Why = fmt.Sprintf("Something else listens on %s", op.Addr)
 		e.Do = "Stop that, or name another address with --listen (port 0 takes a free one)"
+		if strings.HasPrefix(err.Error(), "admin.listener") {
+			e.Do = "Stop that, or name another address with --admin-listen"
+		}
 	case errors.Is(err, os.ErrPermission):
 		e.Do = "Name another folder with --data, or another port with --listen"
 	}

@@ -3,14 +3,17 @@ package command
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"weir/cluster/config"
 	"weir/cmd/weir/fault"
 )
 
@@ -27,16 +30,29 @@ func TestDevFirstRun(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	c := &cli{t: t}
 	out, errs, stop := devBroker(t, c, "--data", data)
+	metrics := regexp.MustCompile(`Metrics +(\S+)`).FindStringSubmatch(out.String())[1]
 	want := fmt.Sprintf(`weir %[1]s · single node · data in %[2]s · every acknowledged write is on disk
-  Kafka     %[3]s
+  Kafka     %-21[3]s   Metrics  %[4]s
 Try, in another terminal:
   weir produce -b %[3]s orders -k u1 'hello'
   weir consume -b %[3]s orders --from start
 Ctrl-C stops; the data stays (weir dev --data %[2]s --fresh starts empty)
-`, Version, data, c.addr)
+`, Version, data, c.addr, metrics)
 	if out.String() != want {
 		t.Errorf("it greets with\n%swant\n%s", out, want)
 	}
+	for path, has := range map[string]string{"metrics": `weir_build_info{goversion="go1.`, "readyz": `{"status":"ready"}`} {
+		resp, err := http.Get(strings.TrimSuffix(metrics, "metrics") + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), has) {
+			t.Errorf("%s: %d, %v, %s", path, resp.StatusCode, err, body)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
 	// The two lines that it prints, as somebody would paste them.
 	c.ok("produce", "-b", c.addr, "orders", "-k", "u1", "hello")
 	if got := c.ok("consume", "-b", c.addr, "orders", "--from", "start", "-n", "1"); !strings.HasSuffix(got, "  u1  hello\n") {
@@ -124,6 +140,40 @@ func TestDevVerbose(t *testing.T) {
 	}
 }
 
+// TestAdminPort: nobody's choice gives way, somebody's does not, and there may be none.
+func TestAdminPort(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	cfg := config.DefaultBroker()
+	cfg.Admin.Listener.Port = taken.Addr().(*net.TCPAddr).Port
+	admin, err := serveAdmin(cfg, slog.New(slog.DiscardHandler))
+	if err != nil || admin.Addr() == taken.Addr().String() {
+		t.Fatalf("the default's port is taken: %v", err)
+	}
+	if err := admin.Close(); err != nil {
+		t.Error(err)
+	}
+	c := &cli{t: t}
+	c.fails(fault.Failed, []string{"start", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--admin-listen", taken.Addr().String()},
+		"Something else listens on "+taken.Addr().String(), "--admin-listen")
+	c.fails(fault.WrongUsage, []string{"start", "--admin-listen", "9644"}, "admin.listener: want host:port")
+	out, _, stop := devBroker(t, c, "--data", t.TempDir(), "--set", "admin.listener=")
+	if strings.Contains(out.String(), "Metrics") {
+		t.Errorf("it greets with\n%s", out)
+	}
+	if code := stop(); code != fault.Done {
+		t.Errorf("exit %d", code)
+	}
+	for addr, url := range map[string]string{"127.0.0.1:1": "http://127.0.0.1:1/metrics", "[::]:1": "http://localhost:1/metrics", "0.0.0.0:1": "http://localhost:1/metrics"} {
+		if got := metricsURL(addr); got != url {
+			t.Errorf("%s is at %s", addr, got)
+		}
+	}
+}
+
 func TestStart(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "server.properties")
@@ -153,7 +203,7 @@ func TestStart(t *testing.T) {
 func TestStartReadsTheEnvironment(t *testing.T) {
 	c := &cli{t: t}
 	s, _, errs := c.streams(nil)
-	s.Environ = []string{"KAFKA_NUM_PARTITIONS=6", "KAFKA_LISTENERS=PLAINTEXT://127.0.0.1:0", "KAFKA_LOG_DIRS=" + t.TempDir()}
+	s.Environ = []string{"KAFKA_NUM_PARTITIONS=6", "KAFKA_LISTENERS=PLAINTEXT://127.0.0.1:0", "KAFKA_ADMIN_LISTENER=127.0.0.1:0", "KAFKA_LOG_DIRS=" + t.TempDir()}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan int)
 	go func() { done <- Main(ctx, []string{"start"}, s) }()

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"weir/cluster/broker"
 	"weir/cluster/config"
 )
 
@@ -18,6 +17,7 @@ type startOptions struct {
 	listen    string
 	advertise string
 	nodeID    string
+	admin     string
 	peer      string
 	join      []string
 	verbose   bool
@@ -30,6 +30,7 @@ func (o *startOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.data, "data", "", "data folder (default weir-data)")
 	f.StringVar(&o.listen, "listen", "", "address to listen on, host:port or NAME://host:port (default 127.0.0.1:9092)")
 	f.StringVar(&o.advertise, "advertise", "", "address that clients are told (default the one listened on)")
+	f.StringVar(&o.admin, "admin-listen", "", "address to serve metrics and health on, host:port (default 127.0.0.1:9644)")
 	f.StringVar(&o.nodeID, "node-id", "", "number of this broker in its cluster")
 	f.StringVar(&o.peer, "peer-listen", "", "address to listen on for other brokers of the cluster, host:port; without it the broker is alone")
 	f.StringSliceVar(&o.join, "join", nil, "brokers of the cluster to join, by the address they listen on for others; without it a new broker begins a cluster")
@@ -67,6 +68,7 @@ func (o *startOptions) sources() *brokerSources {
 	src.flag("log.dirs", o.data, "--data")
 	src.flag("listeners", o.listen, "--listen")
 	src.flag("advertised.listeners", o.advertise, "--advertise")
+	src.flag("admin.listener", o.admin, "--admin-listen")
 	src.flag("node.id", o.nodeID, "--node-id")
 	src.flag("peer.listener", o.peer, "--peer-listen")
 	src.flag("peer.seeds", strings.Join(o.join, ","), "--join")
@@ -84,8 +86,8 @@ func runStart(ctx context.Context, s *Streams, o startOptions) error {
 	}
 	logger := s.logger(level)
 	logger.Info("weir starts", "version", Version, "node", cfg.NodeID, "data", cfg.DataDir, "durability", durability(cfg))
-	err = serve(ctx, cfg, logger, func(_ context.Context, b *broker.Broker) func() {
-		logger.Info("weir is ready", "kafka", b.Addr(), "advertised", advertised(cfg))
+	err = serve(ctx, cfg, logger, func(_ context.Context, r *running) func() {
+		logger.Info("weir is ready", "kafka", r.Addr(), "advertised", advertised(cfg), "metrics", r.metrics())
 		return func() { logger.Info("weir stops") }
 	})
 	if err == nil {

@@ -130,7 +130,7 @@ next:
 	for range 1000 {
 		base := 11000 + 2*rand.IntN(8000)
 		for i := range nodes {
-			for _, port := range []int{base + 1000*i, base + 1000*i + 1} {
+			for _, port := range []int{base + 1000*i, base + 1000*i + 1, base + 1000*i + 552} {
 				listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 				if err != nil {
 					continue next

@@ -62,7 +62,7 @@ func (b *broker) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	b.command = exec.Command(b.binary, "start", "--data", b.data, "--listen", b.address)
+	b.command = exec.Command(b.binary, "start", "--data", b.data, "--listen", b.address, "--admin-listen", "127.0.0.1:0")
 	for _, set := range b.sets {
 		b.command.Args = append(b.command.Args, "--set", set)
 	}

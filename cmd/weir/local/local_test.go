@@ -80,15 +80,15 @@ func TestStopAsksBeforeItForces(t *testing.T) {
 
 func TestNew(t *testing.T) {
 	s, err := New(3, 9092, "weir")
-	if err != nil || strings.Join(s.Addresses(), ",") != "127.0.0.1:9092,127.0.0.1:10092,127.0.0.1:11092" || s.Nodes[2].Peer != "127.0.0.1:11093" {
+	if err != nil || strings.Join(s.Addresses(), ",") != "127.0.0.1:9092,127.0.0.1:10092,127.0.0.1:11092" || s.Nodes[2].Peer != "127.0.0.1:11093" || s.Admin(&s.Nodes[2]) != "127.0.0.1:11644" {
 		t.Errorf("%+v, %v", s, err)
 	}
-	for _, bad := range [][2]int{{0, 9092}, {10, 9092}, {3, 0}, {3, 63535}, {-1, 1}} {
+	for _, bad := range [][2]int{{0, 9092}, {10, 9092}, {3, 0}, {3, 62984}, {-1, 1}} {
 		if _, err := New(bad[0], bad[1], "weir"); err == nil {
 			t.Errorf("New(%d, %d) is taken", bad[0], bad[1])
 		}
 	}
-	if _, err := New(3, 63534, "weir"); err != nil {
+	if _, err := New(3, 62983, "weir"); err != nil {
 		t.Error(err)
 	}
 	if s.Node(0) != nil || s.Node(4) != nil || s.Node(3).ID != 3 {

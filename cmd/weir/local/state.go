@@ -25,6 +25,9 @@ const MaxNodes = 9
 // portStep is between the ports of one node and those of the next.
 const portStep = 1000
 
+// adminStep is from a node's port for clients to its admin port: from Kafka's usual one, 9092, to 9644.
+const adminStep = 552
+
 // Names of a cluster's files; beside them are the folders 1, 2, ... and their logs 1.log, 2.log, ...
 const (
 	stateFile = "dev.json"
@@ -81,7 +84,7 @@ func New(nodes, portBase int, binary string) (*State, error) {
 	if nodes < 1 || nodes > MaxNodes {
 		return nil, fmt.Errorf("%d nodes: there are 1 to %d", nodes, MaxNodes)
 	}
-	if last := portBase + (nodes-1)*portStep + 1; portBase < 1 || last > 65535 {
+	if last := portBase + (nodes-1)*portStep + adminStep; portBase < 1 || last > 65535 {
 		return nil, fmt.Errorf("ports %d to %d: they are within 1-65535", portBase, last)
 	}
 	s := &State{Version: stateVersion, Binary: binary, PortBase: portBase}
@@ -93,6 +96,9 @@ func New(nodes, portBase int, binary string) (*State, error) {
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// Admin is where a node serves metrics and health, host:port.
+func (s *State) Admin(n *Node) string { return loopback(s.PortBase + (n.ID-1)*portStep + adminStep) }
 
 // Node finds a node by its number, nil when there is none.
 func (s *State) Node(id int) *Node {

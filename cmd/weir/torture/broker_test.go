@@ -119,7 +119,7 @@ func (b *broker) launch() {
 		b.t.Fatal(err)
 	}
 	defer logFile.Close()
-	args := append([]string{"start", "--data", b.data, "--listen", b.address}, b.args...)
+	args := append([]string{"start", "--data", b.data, "--listen", b.address, "--admin-listen", "127.0.0.1:0"}, b.args...)
 	for _, s := range b.sets {
 		args = append(args, "--set", s)
 	}

@@ -1,0 +1,80 @@
+package adminhttp
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// What is served, in one table. Names end in the unit, or count things. The kafka_* series are those of
+// kafka_exporter; each of their values is served by one broker of the cluster only, so that a sum over all
+// brokers is right. The weir_* series are of the broker that is asked.
+var (
+	// By the controller's leader.
+	kafkaBrokers         = desc("kafka_brokers", "Brokers of the cluster that the controller hears.")
+	kafkaBrokerInfo      = desc("kafka_broker_info", "Brokers of the cluster; always 1.", "id", "address")
+	kafkaTopicPartitions = desc("kafka_topic_partitions", "Partitions of the topic.", "topic")
+	weirLeaderless       = desc("weir_cluster_partitions_leaderless", "Partitions of the cluster that have no leader.")
+
+	// By the partition's leader.
+	kafkaCurrent   = desc("kafka_topic_partition_current_offset", "High watermark of the partition.", "topic", "partition")
+	kafkaOldest    = desc("kafka_topic_partition_oldest_offset", "Log start offset of the partition.", "topic", "partition")
+	kafkaLeader    = desc("kafka_topic_partition_leader", "Broker that leads the partition.", "topic", "partition")
+	kafkaReplicas  = desc("kafka_topic_partition_replicas", "Replicas of the partition.", "topic", "partition")
+	kafkaInSync    = desc("kafka_topic_partition_in_sync_replica", "Replicas of the partition that are in sync.", "topic", "partition")
+	kafkaPreferred = desc("kafka_topic_partition_leader_is_preferred", "1 where the preferred replica leads.", "topic", "partition")
+	kafkaUnder     = desc("kafka_topic_partition_under_replicated_partition", "1 where a replica is not in sync.", "topic", "partition")
+
+	// By the group's coordinator.
+	kafkaMembers    = desc("kafka_consumergroup_members", "Members of the group.", "consumergroup")
+	kafkaCommitted  = desc("kafka_consumergroup_current_offset", "Offset that the group has committed.", "consumergroup", "topic", "partition")
+	kafkaCommitSum  = desc("kafka_consumergroup_current_offset_sum", "Sum of the offsets that the group has committed in the topic.", "consumergroup", "topic")
+	kafkaLag        = desc("kafka_consumergroup_lag", "Records from the group's committed offset to the high watermark.", "consumergroup", "topic", "partition")
+	kafkaLagSum     = desc("kafka_consumergroup_lag_sum", "Sum of the group's lag in the topic.", "consumergroup", "topic")
+	kafkaLagSeconds = desc("kafka_consumergroup_lag_seconds", "Age of the oldest record that the group has not committed, by the record's own timestamp; 0 where there is none.", "consumergroup", "topic", "partition")
+
+	// The process.
+	weirBuild  = desc("weir_build_info", "The program; always 1.", "version", "goversion")
+	weirUptime = desc("weir_uptime_seconds", "Time since the admin port was opened.")
+
+	// Clients.
+	weirConnections   = desc("weir_connections", "Connections of clients that are open.")
+	weirAccepted      = desc("weir_connections_accepted_total", "Connections of clients that were served.")
+	weirRejected      = desc("weir_connections_rejected_total", "Connections of clients that were closed because of a limit.")
+	weirReceived      = desc("weir_received_bytes_total", "Bytes received from clients.")
+	weirSent          = desc("weir_sent_bytes_total", "Bytes sent to clients.")
+	weirRequestMemory = desc("weir_request_memory_bytes", "Memory of request frames that are being read or are not answered.")
+	weirRequestsHeld  = desc("weir_requests_in_flight", "Requests that are being read or are not answered.")
+	weirPanics        = desc("weir_request_panics_total", "Panics that ended a connection.")
+	weirRequest       = desc("weir_request_seconds", "Time from a request's last byte to the end of its answer.", "api")
+	weirRequestStage  = desc("weir_request_stage_seconds", "The same by stage: handle (checks, and for Produce the write to the file), queue (answers before it), await (work that takes its time, disk, replicas, records to come), send.", "api", "stage")
+
+	// Disk.
+	weirSync      = desc("weir_log_sync_seconds", "Time that a sync of a log took.")
+	weirDiskFree  = desc("weir_disk_free_bytes", "Room on the data directory's file system.")
+	weirDiskTotal = desc("weir_disk_total_bytes", "Size of the data directory's file system.")
+
+	// Replicas on this broker, all together.
+	weirPartitions = desc("weir_partitions", "Replicas on this broker.")
+	weirLed        = desc("weir_partitions_led", "Partitions that this broker leads.")
+	weirUnder      = desc("weir_partitions_under_replicated", "Partitions that this broker leads of which a replica is not in sync.")
+	weirUnderMin   = desc("weir_partitions_under_min_isr", "Partitions that this broker leads of which fewer replicas than min.insync.replicas are in sync.")
+	weirOffline    = desc("weir_partitions_offline", "Replicas on this broker that could not be opened or have left their group.")
+	weirLogTotal   = desc("weir_logs_bytes", "Bytes of all logs on this broker.")
+
+	// Each replica on this broker.
+	weirLogBytes = desc("weir_partition_log_bytes", "Bytes of the replica's log.", "topic", "partition")
+	weirSegments = desc("weir_partition_segments", "Segments of the replica's log.", "topic", "partition")
+	weirStart    = desc("weir_partition_log_start_offset", "First offset of the replica's log.", "topic", "partition")
+	weirHigh     = desc("weir_partition_high_watermark", "High watermark that the replica knows of.", "topic", "partition")
+	weirEnd      = desc("weir_partition_log_end_offset", "Offset that the replica's next record gets.", "topic", "partition")
+	weirTerm     = desc("weir_partition_raft_term", "Raft term of the replica, which is the partition's leader epoch.", "topic", "partition")
+	weirLeading  = desc("weir_partition_leader", "1 where the replica leads.", "topic", "partition")
+
+	// The controller's group, as this broker knows it.
+	weirController     = desc("weir_controller_leader", "1 where this broker leads the controller.")
+	weirControllerTerm = desc("weir_controller_raft_term", "Raft term of the controller's group.")
+	weirControllerHigh = desc("weir_controller_high_watermark", "One past the newest command of the controller that this broker knows to be committed.")
+
+	weirGroups = desc("weir_groups", "Consumer groups that this broker coordinates.", "state")
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
