@@ -174,10 +174,10 @@ var replicated = []topic{
 }
 
 var replicatedStyles = []style{
-	{"idempotent", true, kgo.AllISRAcks(), kgo.NoCompression(), false},
-	{"idempotent, zstd", true, kgo.AllISRAcks(), kgo.ZstdCompression(), false},
-	{"acks=all, gzip", false, kgo.AllISRAcks(), kgo.GzipCompression(), false},
-	{"acks=1, lz4", false, kgo.LeaderAck(), kgo.Lz4Compression(), true},
+	{"idempotent", true, kgo.AllISRAcks(), kgo.NoCompression(), false, false},
+	{"idempotent, zstd, hasty", true, kgo.AllISRAcks(), kgo.ZstdCompression(), false, true},
+	{"acks=all, gzip", false, kgo.AllISRAcks(), kgo.GzipCompression(), false, false},
+	{"acks=1, lz4", false, kgo.LeaderAck(), kgo.Lz4Compression(), true, false},
 }
 
 // begin puts a cluster under load.

@@ -3,7 +3,8 @@
 // after. The tests carry the build tag torture; `make torture` runs them.
 //
 // Some of them mount file systems and so need root: a full disk is a small
-// tmpfs, and power is lost on an ext4 image by the file system's shutdown call.
+// tmpfs, power is lost on an ext4 image by the file system's shutdown call, and
+// syncs fail on one in memory that promises more room than there is.
 // Where that is not allowed they fail and say so; WEIR_TORTURE_MOUNT=no leaves
 // them out.
 //
@@ -17,6 +18,7 @@
 //
 //	WEIR_TORTURE_CYCLES   kills of TestKill (25)
 //	WEIR_TORTURE_LOSSES   power losses of TestPowerLoss (5)
+//	WEIR_TORTURE_FAILED_SYNCS  how often TestFailedSync has syncs fail (3)
 //	WEIR_TORTURE_RECORDS  records of TestManyRecords (1000000)
 //	WEIR_TORTURE_CLUSTER_CYCLES  how often each fault of a cluster's tests (1)
 //	WEIR_TORTURE_CLUSTER_MIX     faults of TestClusterMix (4)
