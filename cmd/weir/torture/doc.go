@@ -14,6 +14,9 @@
 // is judged. Links are cut by network namespaces where root can make some
 // (WEIR_TORTURE_NETNS=no leaves them out), else by a proxy.
 //
+// That these tests see the bugs they are there for is shown by `make mutants`
+// (package mutants).
+//
 // Sizes come from the environment:
 //
 //	WEIR_TORTURE_CYCLES   kills of TestKill (25)
