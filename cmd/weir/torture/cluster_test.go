@@ -190,8 +190,7 @@ func (c *trio) begin() *load {
 	}
 	c.l = &load{t: c.t, b: c.brokers[0], pause: 20 * time.Millisecond, topics: replicated, opts: []kgo.Opt{
 		// A broker that is halted is not waited for long.
-		kgo.RequestTimeoutOverhead(time.Second), kgo.ProduceRequestTimeout(time.Second),
-		kgo.ProducerBatchMaxBytes(32 << 10), // what gathers in an outage has to fit a small segment
+		kgo.RequestTimeoutOverhead(time.Second), kgo.ProduceRequestTimeout(time.Second), fitsSmallSegment,
 	}}
 	c.settled()
 	c.l.start(c.seed, replicatedStyles)

@@ -28,6 +28,7 @@
 //	WEIR_TORTURE_FAILOVERS       of each kind, of TestClusterAvailability (2)
 //	WEIR_TORTURE_KEEP            when set, a cluster's data, logs and history stay
 //	                             in the temporary folder though its test passes
+//	WEIR_TORTURE_PATIENCE  after which what has not happened is taken never to happen (1m)
 //	WEIR_TORTURE_SEED     of everything drawn at random (the clock)
 //	WEIR_TORTURE_BINARY   the binary to attack (one that is built first)
 package torture

@@ -71,6 +71,9 @@ type load struct {
 	unanswered atomic.Int64 // records whose outcome no client knows
 }
 
+// fitsSmallSegment bounds batches: what gathers in an outage has to fit a segment of 64 KiB.
+var fitsSmallSegment = kgo.ProducerBatchMaxBytes(32 << 10)
+
 const keysPerProducer = 8
 
 // start runs a producer of each style over all topics, and two consumers.

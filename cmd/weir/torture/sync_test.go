@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sys/unix"
 )
 
@@ -71,7 +72,7 @@ func TestFailedSync(t *testing.T) {
 	data := filepath.Join(disk.dir, "data")
 	b := newBroker(t, data)
 	b.start()
-	l := &load{t: t, b: b, pause: 5 * time.Millisecond, topics: []topic{
+	l := &load{t: t, b: b, pause: 5 * time.Millisecond, opts: []kgo.Opt{fitsSmallSegment}, topics: []topic{
 		{name: "safe", number: 1, partitions: 3},
 		{name: "small-segments", number: 2, partitions: 4, configs: []string{"segment.bytes", "65536"}},
 	}}

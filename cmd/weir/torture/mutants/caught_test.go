@@ -77,8 +77,8 @@ func (h Harness) build(t *testing.T, root, overlay string) (test string, env []s
 	weir := filepath.Join(dir, "weir")
 	command(t, root, "go", "build", "-overlay", overlay, "-o", weir, "./cmd/weir")
 	command(t, root, "go", "test", "-c", "-tags", "torture", "-o", test, "./"+h.Package)
-	// Network namespaces are left alone: these tests may run beside others that have some.
-	return test, append(env, "WEIR_TORTURE_BINARY="+weir, "WEIR_TORTURE_NETNS=no")
+	// Network namespaces are left alone: these tests may run beside others that have some. Bugs make wait in vain.
+	return test, append(env, "WEIR_TORTURE_BINARY="+weir, "WEIR_TORTURE_NETNS=no", "WEIR_TORTURE_PATIENCE=20s")
 }
 
 // run has the harness meet the bug. A failed attack leaves its data behind, to be looked at: here that goes

@@ -1,5 +1,9 @@
 package mutants
 
+// lost is what a history says, or a consumer, when something that was acknowledged or read is not there any
+// more: most often something else has its offset by then.
+const lost = `(lost|unread|changed|stale|rewind): partition|lost records; the client`
+
 // All is every planted bug. Those that a test of whole processes can see have one
 // named, since that is what users have, and a quick one inside a package beside
 // it; a comment says why where there is none.
@@ -14,7 +18,7 @@ var All = []Mutant{
 		}},
 		// What an isolated leader takes until its lease ends is cut off again.
 		Caught: []Harness{
-			attack("^TestClusterNetwork$/^isolate-a-leader$", `(lost|changed): partition`),
+			attack("^TestClusterNetwork$/^isolate-a-leader$", lost, "WEIR_TORTURE_CLUSTER_CYCLES=3"),
 			inside("partition", "^TestMinorityRefuses$", `a minority acknowledged`),
 		},
 	},
@@ -29,8 +33,8 @@ var All = []Mutant{
 		}},
 		// The death of a process takes nothing out of the page cache: only power losses see it.
 		Caught: []Harness{
-			attack("^TestPowerLoss$", `(lost|unread): partition`),
-			attack("^TestClusterPowerLoss$", `(lost|unread|changed): partition`),
+			attack("^TestPowerLoss$", lost),
+			attack("^TestClusterPowerLoss$", lost),
 			inside("partition", "^TestPowerLossEverywhere$", `was acknowledged`),
 		},
 	},
@@ -44,7 +48,7 @@ var All = []Mutant{
 `,
 		}},
 		Caught: []Harness{
-			attack("^TestClusterProcesses$/^halt-a-leader$", `duplicate: partition`, "WEIR_TORTURE_CLUSTER_CYCLES=2"),
+			attack("^TestClusterNetwork$/^kill-a-leader-over-slow-links$", `duplicate: partition`),
 			inside("partition", "^TestRetryAcrossLeaders$", `the retry lies at`),
 		},
 	},
@@ -55,7 +59,7 @@ var All = []Mutant{
 			`			return nil, false, original.wait(p, new(Append), AcksLeader)`,
 		}},
 		// The hasty producer sends again within the lease of a leader that is cut off.
-		Caught: []Harness{attack("^TestClusterNetwork$/^isolate-a-leader$", `(lost|changed): partition`)},
+		Caught: []Harness{attack("^TestClusterNetwork$/^isolate-a-leader$", lost, "WEIR_TORTURE_CLUSTER_CYCLES=3")},
 	},
 	{
 		Name: "M5", Bug: "recovery cuts the log at a bad frame that whole ones follow, rather than to refuse it",
@@ -83,7 +87,7 @@ var All = []Mutant{
 	return nil`,
 		}},
 		Caught: []Harness{
-			attack("^TestFailedSync$", `(lost|unread|changed|rewind): partition`, "WEIR_TORTURE_FAILED_SYNCS=12"),
+			attack("^TestFailedSync$", lost, "WEIR_TORTURE_FAILED_SYNCS=12"),
 			inside("partition", "^TestFailedSyncAnywhere$", `sync \d+ fails`),
 		},
 	},
