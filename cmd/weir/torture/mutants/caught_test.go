@@ -48,7 +48,7 @@ func (h Harness) bites(t *testing.T, m Mutant, root, overlay string) {
 	for n := 1; ; n++ {
 		out, failed := h.run(t, root, test, env)
 		said := regexp.MustCompile(h.Says).Find(out)
-		if os.Getenv("WEIR_MUTANTS_KEEP") != "" {
+		if os.Getenv("WEIR_MUTANTS_VERBOSE") != "" {
 			t.Logf("%s said:\n%s", h.Run, out)
 		}
 		switch {
