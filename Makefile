@@ -17,7 +17,7 @@ STATICCHECK        := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 STATICCHECK_CHECKS := all,-ST1003,-ST1020,-ST1021,-ST1022
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt fuzz stress bench bench-peers cover demo interop torture
+.PHONY: help build test race lint fmt fuzz stress bench bench-peers cover demo interop torture mutants
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ lint: ## gofmt, go vet and staticcheck; changes nothing
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags torture ./cmd/weir/torture/...
+	$(GO) vet -tags torture,mutants ./cmd/weir/torture/...
 	cd $(INTEROP_DIR) && $(GO) vet -tags interop ./...
 	$(GO) run $(STATICCHECK) -checks '$(STATICCHECK_CHECKS)' ./...
 	cd $(INTEROP_DIR) && $(GO) run $(STATICCHECK) -checks '$(STATICCHECK_CHECKS)' -tags interop ./...
@@ -84,3 +84,6 @@ interop: build ## clients in their own languages against bin/weir (needs Python,
 
 torture: build ## kill -9 under load, power loss, full disks, damaged files (needs root to mount)
 	WEIR_TORTURE_BINARY=$(CURDIR)/bin/weir $(GO) test -tags torture -count 1 -timeout 60m -v ./cmd/weir/torture/...
+
+mutants: ## known bugs planted one at a time, each of which a test has to see (needs root to mount)
+	$(GO) test -tags mutants -run TestCaught -count 1 -timeout 60m -v ./cmd/weir/torture/mutants

@@ -318,6 +318,39 @@ func TestSnapshotOfLostBatchesStaysGone(t *testing.T) {
 	}
 }
 
+// TestCheckpointAboveTheEnd (TR-19): a checkpoint of entries that a power loss took is not where a start goes
+// on from: the library would take what comes in their place for applied.
+func TestCheckpointAboveTheEnd(t *testing.T) {
+	set := testSettings()
+	set.WriteCaching = true
+	mem := vfs.NewMem()
+	r := open(t, mem, log.RecoverClean, set)
+	if err := await(t, r.Propose(makeBatch(t, rand.New(rand.NewPCG(1, 1)), nobody, 3), AcksAll)); err != nil {
+		t.Fatal(err)
+	}
+	r.saveCheckpoint()
+	lost := mem.CrashClone(vfs.CrashOptions{})
+	stopped(t, r)
+	l, err := log.Open(log.Config{Dir: "/p", FS: lost, Recovery: log.RecoverPowerLoss})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	last := l.LastRaftIndex()
+	if have, err := checkpoints(lost, "/p"); err != nil || len(have) == 0 || have[len(have)-1] <= last {
+		t.Fatalf("checkpoints at %d (%v), the log ends with entry %d: the test shows nothing", have, err, last)
+	}
+	p := &Partition{cfg: r.cfg, settings: set, log: l}
+	p.cfg.FS = lost
+	s, err := p.loadState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.at.raftIndex > last {
+		t.Errorf("the start goes on from entry %d, the log ends with %d", s.at.raftIndex, last)
+	}
+}
+
 // TestNamesOfADeadProcess: a process dies between the file of a new segment
 // and its durable name. What the next one acknowledges in that file has to
 // outlive a power loss.

@@ -17,6 +17,7 @@ import (
 
 	"weir/cluster/transport"
 	"weir/log"
+	"weir/protocol/recordbatch"
 	"weir/segment/vfs"
 )
 
@@ -49,14 +50,16 @@ type member struct {
 	// handed, if not nil, is asked what becomes of the answer when this node has told
 	// another one to stand.
 	handed func()
+	// alter, if not nil, changes the entries that this node sends to another one.
+	alter  atomic.Pointer[func(to raft.ServerID, entries []*raft.Log)]
 	rules  []vfs.Rule // of its disk at the next start
 	bad    bool       // its log is known to be damaged, at the next start
 	reopen chan error // holds why the replica wants to be opened again
 	*rig              // nil when it is down
 }
 
-// handOver is a transport whose answers to TimeoutNow pass by the member's handed, and that
-// counts what it sends.
+// handOver is a transport whose answers to TimeoutNow pass by the member's handed, what it sends
+// by its alter, and that counts that.
 type handOver struct {
 	Transport
 	m    *member
@@ -74,6 +77,9 @@ func (h handOver) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *
 func (h handOver) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if h.sent != nil {
 		h.sent.add(id, recordBytes(args.Entries))
+	}
+	if alter := h.m.alter.Load(); alter != nil {
+		(*alter)(id, args.Entries)
 	}
 	return h.Transport.AppendEntries(id, target, args, resp)
 }
@@ -604,6 +610,52 @@ func TestRetryAcrossLeaders(t *testing.T) {
 		g.start(l, mode)
 		who.sequence += 2
 	}
+	g.same()
+}
+
+// TestFollowerCompares: a follower that is sent a batch with another place in the log than its own log has
+// for it takes it not, and ends its process rather than to hide that the two differ.
+func TestFollowerCompares(t *testing.T) {
+	g := newGroup(t, 3, 3, testSettings())
+	rng := rand.New(rand.NewPCG(1, 1))
+	g.put(makeBatch(t, rng, nobody, 2))
+	g.settle()
+	f, before := g.follower(), int64(2)
+	alter := func(to raft.ServerID, entries []*raft.Log) {
+		for _, e := range entries {
+			if h, err := recordbatch.ParseHeader(e.Data); to == f.id && e.Type == raft.LogCommand && err == nil {
+				e.Data = bytes.Clone(e.Data)
+				recordbatch.SetBaseOffset(e.Data, h.BaseOffset+1)
+			}
+		}
+	}
+	for _, m := range g.nodes {
+		m.alter.Store(&alter)
+	}
+	g.put(makeBatch(t, rng, nobody, 1))
+	w := NewWaiter()
+	f.Attach(w)
+	defer f.Detach(w)
+	for waits := true; waits; {
+		select {
+		case err := <-f.fatal:
+			var diverged *log.DivergedError
+			if waits = false; !errors.As(err, &diverged) || diverged.GotOffset != before+1 || diverged.WantOffset != before {
+				t.Errorf("the process ends with %v", err)
+			}
+		case <-w.C():
+			if f.HighWatermark() > before {
+				t.Fatalf("it took a batch with another offset, and shows records up to %d", f.HighWatermark())
+			}
+		case <-time.After(patience):
+			t.Fatal("the process goes on")
+		}
+	}
+	for _, m := range g.nodes {
+		m.alter.Store(nil)
+	}
+	g.openAgain(f)
+	g.put(makeBatch(t, rng, nobody, 1))
 	g.same()
 }
 

@@ -122,6 +122,56 @@ func TestFirstEntryKept(t *testing.T) {
 	}
 }
 
+// TestFirstEntryIsRead (TR-14): where retention, which lets whole segments go, has made the first
+// entry kept the first one that is read, a new replica has it, as it has what follows.
+func TestFirstEntryIsRead(t *testing.T) {
+	set := testSettings()
+	set.Log.DeleteByRetention, set.Log.RetentionBytes = true, 8<<10
+	g := newGroup(t, 4, 3, set)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 60 {
+		g.put(makeBatch(t, rng, nobody, 2))
+	}
+	g.settle()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, m := range g.nodes[:3] { // whoever leads later
+		for m.log.FirstRaftIndex() < 20 && ctx.Err() == nil { // until a checkpoint lets them go
+			if _, err := m.Maintain(time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first, err := m.log.EntryHead(m.log.FirstRaftIndex())
+		if err != nil || first.Kind != log.KindBatch || first.Offset != m.LogStartOffset() {
+			t.Fatalf("node %d begins with %+v, %v, and is read from %d: the test shows nothing", m.node, first, err, m.LogStartOffset())
+		}
+	}
+	added := g.nodes[3]
+	g.start(added, log.RecoverClean)
+	g.do(func(l *member) error { return l.AddLearner(ctx, added.id) })
+	last := g.put(makeBatch(t, rng, nobody, 1))
+	w := NewWaiter()
+	added.Attach(w)
+	defer added.Detach(w)
+	for added.HighWatermark() <= last {
+		select {
+		case <-w.C():
+		case <-ctx.Done():
+			t.Fatalf("the new replica stays at %d", added.HighWatermark())
+		}
+	}
+	start := added.LogStartOffset()
+	_, got := readAll(t, added.Partition, start)
+	for _, m := range g.nodes[:3] {
+		if m.LogStartOffset() > start || m.HighWatermark() < added.HighWatermark() {
+			continue
+		}
+		if _, want := readAll(t, m.Partition, start); !bytes.Equal(got, want) {
+			t.Errorf("the new replica has %d bytes from %d on, node %d has %d", len(got), start, m.node, len(want))
+		}
+	}
+}
+
 // TestFailedConfiguration (TR-18): a membership that could not be stored is nobody's: the
 // process ends, for the library would believe in it.
 func TestFailedConfiguration(t *testing.T) {

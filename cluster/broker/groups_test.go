@@ -209,3 +209,37 @@ func TestParkedRequestsMove(t *testing.T) {
 		t.Errorf("its commit: %v", code)
 	}
 }
+
+// TestFormerCoordinator: a broker that coordinated a group until another one took over answers for it no
+// more: what it knew is not what has been committed since.
+func TestFormerCoordinator(t *testing.T) {
+	brokers := brokertest.Cluster(t, 3, func(int) map[string]string { return map[string]string{"offsets.topic.num.partitions": "1"} })
+	makeTopic(t, brokers, cluster.TopicSpec{Name: "t", Partitions: 1, Replicas: 3})
+	c := dial(t, brokers[0].Addr())
+	eventually(t, "the topic of groups is there", func() bool { return commit(c, "g", "t", 0, 1, "") != protocol.CodeCoordinatorNotAvailable })
+	former := leaderOf(t, brokers, "__consumer_offsets", 0)
+	atFormer := dial(t, former.Addr())
+	if code := commit(atFormer, "g", "t", 0, 1, ""); code != 0 {
+		t.Fatal(code)
+	}
+	setDrained(c, former.Node().ID(), true)
+	eventually(t, "another broker takes commits", func() bool {
+		next := leaderOf(t, brokers, "__consumer_offsets", 0)
+		return next != former && commit(dial(t, next.Addr()), "g", "t", 0, 2, "") == 0
+	})
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.Version = 8
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group = "g"
+	req.Groups = append(req.Groups, g)
+	resp := ask[*kmsg.OffsetFetchResponse](atFormer, req).Groups[0]
+	if code := protocol.ErrorCode(resp.ErrorCode); code != protocol.CodeNotCoordinator {
+		t.Errorf("the former coordinator answers %v, %+v", code, resp.Topics)
+	}
+	if code := commit(atFormer, "g", "t", 0, 3, ""); code != protocol.CodeNotCoordinator {
+		t.Errorf("the former coordinator takes a commit: %v", code)
+	}
+	if got := describeGroup(atFormer, "g"); protocol.ErrorCode(got.ErrorCode) != protocol.CodeNotCoordinator {
+		t.Errorf("the former coordinator describes the group: %+v", got)
+	}
+}

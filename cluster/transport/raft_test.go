@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,6 +82,12 @@ func (r *replica) shutdown(t testing.TB) {
 // startReplicas makes a group of three.
 func startReplicas(t testing.TB, n *network) []*replica {
 	t.Helper()
+	return startReplicasOver(t, n, func(g *Group) raft.Transport { return g })
+}
+
+// startReplicasOver has each replica's raft use what over makes of its handle.
+func startReplicasOver(t testing.TB, n *network, over func(*Group) raft.Transport) []*replica {
+	t.Helper()
 	var servers []raft.Server
 	replicas := make([]*replica, 3)
 	for i := range replicas {
@@ -101,7 +108,7 @@ func startReplicas(t testing.TB, n *network) []*replica {
 			t.Fatal(err)
 		}
 		var err error
-		if r.raft, err = raft.NewRaft(cfg, r.fsm, r.store, r.store, snapshots, g); err != nil {
+		if r.raft, err = raft.NewRaft(cfg, r.fsm, r.store, r.store, snapshots, over(g)); err != nil {
 			t.Fatal(err)
 		}
 		g.SetTerm(r.raft.CurrentTerm)
@@ -269,5 +276,67 @@ func TestHealedLeader(t *testing.T) {
 		close(stop)
 		wg.Wait()
 		same(t, all...)
+	}
+}
+
+// filter is a handle some of whose requests are lost on their way.
+type filter struct {
+	*Group
+	loses func(from, to raft.ServerAddress, heartbeat bool) bool
+}
+
+var errFiltered = errors.New("lost by the test")
+
+func (f filter) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if f.loses(f.LocalAddr(), target, isHeartbeat(args)) {
+		return errFiltered
+	}
+	return f.Group.AppendEntries(id, target, args, resp)
+}
+
+func (f filter) RequestVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	if f.loses(f.LocalAddr(), target, false) {
+		return errFiltered
+	}
+	return f.Group.RequestVote(id, target, args, resp)
+}
+
+// TR-1: the first that a leader hears of the next one is a heartbeat, while it waits for commands. It leads
+// no more before it is in the next one's term: no entry of its own is ever stamped with that.
+func TestHeartbeatOfTheNextLeader(t *testing.T) {
+	const rounds = 3
+	n := newNetwork(t)
+	var deaf atomic.Pointer[raft.ServerAddress] // hears of others, and they of it, by heartbeats only
+	all := startReplicasOver(t, n, func(g *Group) raft.Transport {
+		return filter{g, func(from, to raft.ServerAddress, heartbeat bool) bool {
+			a := deaf.Load()
+			return a != nil && !heartbeat && (*a == from || *a == to)
+		}}
+	})
+	seen := 0
+	for round := range rounds {
+		old := applyAll(t, round, 1, all...)
+		same(t, all...)
+		term := old.raft.CurrentTerm()
+		next := without(all, old)[0]
+		deaf.Store(&old.tr.address)
+		told := raft.TimeoutNowRequest{RPCHeader: header(old.tr)}
+		if err := old.tr.group(groupA).TimeoutNow(raft.ServerID(next.tr.address), next.tr.address, &told, new(raft.TimeoutNowResponse)); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the next leader has been heard of, or the old one has given up", func() bool {
+			return old.raft.CurrentTerm() > term || old.raft.State() != raft.Leader
+		})
+		if old.raft.CurrentTerm() > term {
+			seen++
+		}
+		old.raft.Apply([]byte("of the old leader"), 0) // most likely refused
+		eventually(t, "the old leader has stepped down", func() bool { return old.raft.State() != raft.Leader })
+		deaf.Store(nil)
+		applyAll(t, round, 1, all...)
+		same(t, all...)
+	}
+	if seen == 0 {
+		t.Error("the old leader's lease was over first each time: the test shows nothing")
 	}
 }

@@ -174,7 +174,7 @@ func covers(pattern, path string) bool {
 func listPackages(t *testing.T) (packages []goPackage) {
 	t.Helper()
 	command := exec.Command("go", "list", "-e", "-deps", "-json=ImportPath,Standard,Imports,TestImports,XTestImports",
-		"-tags", "invariants,torture", "./...")
+		"-tags", "invariants,torture,mutants", "./...")
 	command.Dir = root(t)
 	out, err := command.Output()
 	if err != nil {

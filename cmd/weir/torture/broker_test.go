@@ -24,7 +24,7 @@ import (
 
 // patience bounds what has to happen within seconds; only a broken broker, or
 // a machine that stands still, takes longer.
-const patience = time.Minute
+var patience = time.Minute
 
 // setting reads a size from the environment.
 func setting(t testing.TB, name string, fallback int) int {
@@ -55,6 +55,13 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	if text := os.Getenv("WEIR_TORTURE_PATIENCE"); text != "" {
+		var err error
+		if patience, err = time.ParseDuration(text); err != nil {
+			fmt.Fprintln(os.Stderr, "WEIR_TORTURE_PATIENCE:", err)
+			return 1
+		}
+	}
 	if weir = os.Getenv("WEIR_TORTURE_BINARY"); weir == "" {
 		dir, err := os.MkdirTemp("", "weir-torture-")
 		if err != nil {

@@ -5,6 +5,7 @@ package torture
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -226,13 +227,26 @@ var networkFaults = []fault{
 	}},
 }
 
-var slowFault = fault{"a slow link", func(c *trio) {
-	i := c.anyLeader()
-	c.net.(*proxies).slow(i, 100*time.Millisecond, 3e6/8)
-	c.recovered("slow", i)
-	time.Sleep(election)
-	c.net.heal()
-}}
+// Those of a proxy only.
+var slowFaults = []fault{
+	{"a slow link", func(c *trio) {
+		i := c.anyLeader()
+		c.net.(*proxies).slow(i, 100*time.Millisecond, 3e6/8)
+		c.recovered("slow", i)
+		time.Sleep(election)
+		c.net.heal()
+	}},
+	{"kill a leader over slow links", func(c *trio) { // what it has sent is on its way, and what follows it takes its time
+		for i := range 3 {
+			c.net.(*proxies).slow(i, 100*time.Millisecond, 0)
+		}
+		c.steady()
+		i := c.anyLeader()
+		c.kill(i)
+		c.recovered("killed leader", i)
+		c.heal()
+	}},
+}
 
 func clusterCycles(t *testing.T) int { return setting(t, "WEIR_TORTURE_CLUSTER_CYCLES", 1) }
 
@@ -272,13 +286,13 @@ func TestClusterNetwork(t *testing.T) {
 		}
 		return newNamespaces(t)
 	})
-	torment(t, []fault{slowFault}, func(t *testing.T) wires { return newProxies(t) })
+	torment(t, slowFaults, func(t *testing.T) wires { return newProxies(t) })
 }
 
 // TestClusterMix has all of these in random order on one cluster. Between
 // brokers there is a proxy, which holds back what was sent rather than losing it.
 func TestClusterMix(t *testing.T) {
-	all := append(append([]fault{slowFault}, processFaults...), networkFaults...)
+	all := slices.Concat(slowFaults, processFaults, networkFaults)
 	c := newTrio(t, newProxies(t))
 	c.begin()
 	for range setting(t, "WEIR_TORTURE_CLUSTER_MIX", 4) {

@@ -175,10 +175,10 @@ var replicated = []topic{
 }
 
 var replicatedStyles = []style{
-	{"idempotent", true, kgo.AllISRAcks(), kgo.NoCompression(), false},
-	{"idempotent, zstd", true, kgo.AllISRAcks(), kgo.ZstdCompression(), false},
-	{"acks=all, gzip", false, kgo.AllISRAcks(), kgo.GzipCompression(), false},
-	{"acks=1, lz4", false, kgo.LeaderAck(), kgo.Lz4Compression(), true},
+	{"idempotent", true, kgo.AllISRAcks(), kgo.NoCompression(), false, false},
+	{"idempotent, zstd, hasty", true, kgo.AllISRAcks(), kgo.ZstdCompression(), false, true},
+	{"acks=all, gzip", false, kgo.AllISRAcks(), kgo.GzipCompression(), false, false},
+	{"acks=1, lz4", false, kgo.LeaderAck(), kgo.Lz4Compression(), true, false},
 }
 
 // begin puts a cluster under load.
@@ -191,8 +191,7 @@ func (c *trio) begin() *load {
 	}
 	c.l = &load{t: c.t, b: c.brokers[0], pause: 20 * time.Millisecond, topics: replicated, opts: []kgo.Opt{
 		// A broker that is halted is not waited for long.
-		kgo.RequestTimeoutOverhead(time.Second), kgo.ProduceRequestTimeout(time.Second),
-		kgo.ProducerBatchMaxBytes(32 << 10), // what gathers in an outage has to fit a small segment
+		kgo.RequestTimeoutOverhead(time.Second), kgo.ProduceRequestTimeout(time.Second), fitsSmallSegment,
 	}}
 	c.settled()
 	c.l.start(c.seed, replicatedStyles)

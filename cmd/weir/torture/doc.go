@@ -3,7 +3,8 @@
 // after. The tests carry the build tag torture; `make torture` runs them.
 //
 // Some of them mount file systems and so need root: a full disk is a small
-// tmpfs, and power is lost on an ext4 image by the file system's shutdown call.
+// tmpfs, power is lost on an ext4 image by the file system's shutdown call, and
+// syncs fail on one in memory that promises more room than there is.
 // Where that is not allowed they fail and say so; WEIR_TORTURE_MOUNT=no leaves
 // them out.
 //
@@ -13,10 +14,14 @@
 // is judged. Links are cut by network namespaces where root can make some
 // (WEIR_TORTURE_NETNS=no leaves them out), else by a proxy.
 //
+// That these tests see the bugs they are there for is shown by `make mutants`
+// (package mutants).
+//
 // Sizes come from the environment:
 //
 //	WEIR_TORTURE_CYCLES   kills of TestKill (25)
 //	WEIR_TORTURE_LOSSES   power losses of TestPowerLoss (5)
+//	WEIR_TORTURE_FAILED_SYNCS  how often TestFailedSync has syncs fail (3)
 //	WEIR_TORTURE_RECORDS  records of TestManyRecords (1000000)
 //	WEIR_TORTURE_CLUSTER_CYCLES  how often each fault of a cluster's tests (1)
 //	WEIR_TORTURE_CLUSTER_MIX     faults of TestClusterMix (4)
@@ -24,6 +29,7 @@
 //	WEIR_TORTURE_THOUSANDS       kills of TestClusterThousand (1)
 //	WEIR_TORTURE_KEEP            when set, a cluster's data, logs and history stay
 //	                             in the temporary folder though its test passes
+//	WEIR_TORTURE_PATIENCE  after which what has not happened is taken never to happen (1m)
 //	WEIR_TORTURE_SEED     of everything drawn at random (the clock)
 //	WEIR_TORTURE_BINARY   the binary to attack (one that is built first)
 package torture

@@ -106,7 +106,7 @@ func TestFullDisk(t *testing.T) {
 
 	f.fill()
 	readsGoOn(t, l)
-	deleteHalf(t, b, events)
+	deleteHalf(t, l, events)
 	f.resumes("half of the records were deleted")
 
 	f.fill()
@@ -115,7 +115,7 @@ func TestFullDisk(t *testing.T) {
 	b.kill()
 	b.start() // on a disk without a single free byte
 	readsGoOn(t, l)
-	deleteHalf(t, b, events)
+	deleteHalf(t, l, events)
 	f.resumes("half of the records were deleted after a kill")
 	if err := os.Remove(rest); err != nil {
 		t.Fatal(err)
@@ -155,14 +155,17 @@ func readsGoOn(t *testing.T, l *load) {
 }
 
 // deleteHalf moves the start of each partition half way to its end.
-func deleteHalf(t *testing.T, b *broker, topic topic) {
+func deleteHalf(t *testing.T, l *load, topic topic) {
 	t.Helper()
+	b := l.b
 	starts, ends := b.bounds(topic.name)
 	offsets := kadm.Offsets{}
 	for p := range topic.partitions {
 		start, _ := starts.Lookup(topic.name, p)
 		end, _ := ends.Lookup(topic.name, p)
-		offsets.AddOffset(topic.name, p, (start.Offset+end.Offset)/2, -1)
+		half := (start.Offset + end.Offset) / 2
+		offsets.AddOffset(topic.name, p, half, -1)
+		l.record.Add(history.Event{Op: history.Delete, Partition: topic.partition(p), Offset: half})
 	}
 	client := b.client()
 	defer client.Close()

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // TestKill kills the broker at random moments under load, in its start too,
@@ -20,7 +22,7 @@ func TestKill(t *testing.T) {
 	rng := rand.New(rand.NewPCG(s, 0))
 	b := newBroker(t, filepath.Join(t.TempDir(), "data"), "log.retention.check.interval.ms=200")
 	starts := []time.Duration{b.start()}
-	l := &load{t: t, b: b, pause: 5 * time.Millisecond, topics: []topic{
+	l := &load{t: t, b: b, pause: 5 * time.Millisecond, opts: []kgo.Opt{fitsSmallSegment}, topics: []topic{
 		{name: "safe", number: 1, partitions: 3},
 		{name: "small-segments", number: 2, partitions: 4, configs: []string{"segment.bytes", "65536"}},
 		{name: "cached", number: 3, partitions: 2, configs: []string{"write.caching", "true", "flush.ms", "50"}},

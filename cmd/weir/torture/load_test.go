@@ -40,14 +40,15 @@ type style struct {
 	acks       kgo.Acks
 	codec      kgo.CompressionCodec
 	weak       bool // the leader alone acknowledges, and may be lost
+	hasty      bool // sends again what is not acknowledged within 100 ms
 }
 
 var styles = []style{
-	{"idempotent", true, kgo.AllISRAcks(), kgo.NoCompression(), false},
-	{"idempotent, zstd", true, kgo.AllISRAcks(), kgo.ZstdCompression(), false},
-	{"acks=all, gzip", false, kgo.AllISRAcks(), kgo.GzipCompression(), false},
-	{"acks=1, lz4", false, kgo.LeaderAck(), kgo.Lz4Compression(), false},
-	{"acks=1, snappy", false, kgo.LeaderAck(), kgo.SnappyCompression(), false},
+	{"idempotent", true, kgo.AllISRAcks(), kgo.NoCompression(), false, false},
+	{"idempotent, zstd", true, kgo.AllISRAcks(), kgo.ZstdCompression(), false, false},
+	{"acks=all, gzip", false, kgo.AllISRAcks(), kgo.GzipCompression(), false, false},
+	{"acks=1, lz4", false, kgo.LeaderAck(), kgo.Lz4Compression(), false, false},
+	{"acks=1, snappy", false, kgo.LeaderAck(), kgo.SnappyCompression(), false, false},
 }
 
 // load is producers and consumers that outlive their broker, and what they
@@ -61,6 +62,8 @@ type load struct {
 	producers sync.WaitGroup
 	consumers sync.WaitGroup
 	stopSend  chan struct{}
+	sending   context.Context // of records
+	giveUp    context.CancelFunc
 	stopPoll  context.CancelFunc
 	pause     time.Duration // between bursts of a producer
 	opts      []kgo.Opt     // of all clients
@@ -68,11 +71,15 @@ type load struct {
 	unanswered atomic.Int64 // records whose outcome no client knows
 }
 
+// fitsSmallSegment bounds batches: what gathers in an outage has to fit a segment of 64 KiB.
+var fitsSmallSegment = kgo.ProducerBatchMaxBytes(32 << 10)
+
 const keysPerProducer = 8
 
 // start runs a producer of each style over all topics, and two consumers.
 func (l *load) start(seed uint64, styles []style) {
 	l.stopSend, l.styles = make(chan struct{}), styles
+	l.sending, l.giveUp = context.WithCancel(context.Background())
 	for i, s := range styles {
 		l.producers.Go(func() { l.produce(i+1, s, rand.New(rand.NewPCG(seed, uint64(i)))) })
 	}
@@ -83,9 +90,11 @@ func (l *load) start(seed uint64, styles []style) {
 	}
 }
 
-// stopProducing has everything sent that was begun. The broker has to be up.
+// stopProducing has everything sent that was begun, within patience. The broker has to be up.
 func (l *load) stopProducing() {
 	close(l.stopSend)
+	defer l.giveUp()
+	defer time.AfterFunc(patience, l.giveUp).Stop()
 	l.producers.Wait()
 }
 
@@ -104,7 +113,11 @@ func (l *load) produce(id int, s style, rng *rand.Rand) {
 		// With one request in flight a retry cannot pass what came after it.
 		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(1))
 	}
-	client := l.b.client(append(opts, l.opts...)...)
+	opts = append(opts, l.opts...)
+	if s.hasty {
+		opts = append(opts, kgo.ProduceRequestTimeout(100*time.Millisecond)) // then the broker says that it does not know
+	}
+	client := l.b.client(opts...)
 	defer client.Close()
 	for n := uint64(1); ; {
 		for range 1 + rng.IntN(30) {
@@ -152,7 +165,7 @@ func (l *load) send(client *kgo.Client, id int, n uint64, s style, rng *rand.Ran
 	}
 	sent := history.Event{Process: id, Partition: to.partition(p), Value: value, Sum: sum(r), Idempotent: s.idempotent, Op: history.Send}
 	l.record.Add(sent)
-	client.Produce(context.Background(), r, func(r *kgo.Record, err error) {
+	client.Produce(l.sending, r, func(r *kgo.Record, err error) {
 		if err == nil {
 			l.record.Add(history.Event{Op: history.Ack, Process: id, Partition: sent.Partition, Value: value, Offset: r.Offset, Weak: s.weak})
 			return

@@ -34,6 +34,18 @@ func mountMemory(t *testing.T, options string) (dir string) {
 	return dir
 }
 
+// mountShared mounts a folder what is unmounted in which is so everywhere. A process that
+// has a network namespace of its own, of another test, has its own view of all mounts,
+// and would keep a file system alive that has lost its power.
+func mountShared(t *testing.T) (dir string) {
+	t.Helper()
+	dir = mountMemory(t, "size=1m")
+	if err := unix.Mount("", dir, "", unix.MS_SHARED, ""); err != nil {
+		t.Fatalf(cannotMount, "share a mount", err)
+	}
+	return dir
+}
+
 // unmount waits for a process that has just been killed to let go.
 func unmount(t *testing.T, dir string) {
 	t.Helper()
@@ -61,7 +73,15 @@ type image struct {
 
 func newImage(t *testing.T, megabytes int64) *image {
 	t.Helper()
-	i := &image{t: t, file: filepath.Join(t.TempDir(), "ext4.img"), dir: t.TempDir()}
+	return newImageIn(t, t.TempDir(), megabytes)
+}
+
+func newImageIn(t *testing.T, folder string, megabytes int64) *image {
+	t.Helper()
+	i := &image{t: t, file: filepath.Join(folder, "ext4.img"), dir: filepath.Join(mountShared(t), "disk")}
+	if err := os.Mkdir(i.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	f, err := os.Create(i.file)
 	if err == nil {
 		err = errors.Join(f.Truncate(megabytes<<20), f.Close())

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // TestPowerLoss cuts the power of a real ext4 under load, time and again:
@@ -22,7 +24,7 @@ func TestPowerLoss(t *testing.T) {
 	data := filepath.Join(disk.dir, "data")
 	b := newBroker(t, data)
 	b.start()
-	l := &load{t: t, b: b, pause: 5 * time.Millisecond, topics: []topic{
+	l := &load{t: t, b: b, pause: 5 * time.Millisecond, opts: []kgo.Opt{fitsSmallSegment}, topics: []topic{
 		{name: "safe", number: 1, partitions: 3},
 		{name: "small-segments", number: 2, partitions: 4, configs: []string{"segment.bytes", "65536"}},
 	}}

@@ -50,7 +50,7 @@ const maxViolations = 50
 func Check(events []Event) Report {
 	c := checker{
 		sends: make(map[uint64]send, len(events)/3), finals: map[int32]*final{}, seen: map[place]sighting{},
-		orders: map[line]uint64{}, positions: map[line]int64{}, highest: map[int32]int64{},
+		orders: map[line]uint64{}, positions: map[line]int64{}, highest: map[int32]int64{}, deleted: map[int32]int64{},
 	}
 	for _, e := range events { // what is needed before anything can be judged
 		switch e.Op {
@@ -60,6 +60,8 @@ func Check(events []Event) Report {
 			s := c.sends[e.Value]
 			s.failed = true
 			c.sends[e.Value] = s
+		case Delete:
+			c.deleted[e.Partition] = max(c.deleted[e.Partition], e.Offset)
 		case Bounds:
 			c.finals[e.Partition] = &final{start: e.Offset, end: e.End, next: e.Offset}
 		}
@@ -68,6 +70,9 @@ func Check(events []Event) Report {
 		c.event(e)
 	}
 	for p, f := range c.finals {
+		if asked := c.deleted[p]; f.start > asked {
+			c.violate(Lost, Event{Partition: p, Offset: asked}, "the log starts at %d", f.start)
+		}
 		if f.next < f.end {
 			c.violate(Hole, Event{Partition: p, Offset: f.next}, "the final reading ends before the end, %d", f.end)
 		}
@@ -122,6 +127,7 @@ type checker struct {
 	orders    map[line]uint64 // sequence last met of a producer, plus one
 	positions map[line]int64  // offset a consumer is to be shown next
 	highest   map[int32]int64 // offset after the highest acknowledged one
+	deleted   map[int32]int64 // offset below which records were to go
 }
 
 func (c *checker) violate(a Anomaly, e Event, format string, args ...any) {
@@ -228,7 +234,7 @@ func (c *checker) last(e Event) {
 }
 
 // kept checks that what an event tells of is in the final reading, at its
-// offset, unless the log has been cut from below since.
+// offset, unless the log has been cut from below since, as was asked.
 func (c *checker) kept(e Event, a Anomaly) {
 	f := c.finals[e.Partition]
 	switch {

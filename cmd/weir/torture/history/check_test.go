@@ -106,6 +106,15 @@ func TestBadHistories(t *testing.T) {
 		{"acknowledged at two offsets", Lost, func(e []Event) []Event {
 			return slices.Insert(e, 11, Event{Op: Ack, Value: NewValue(1, 4), Offset: 9})
 		}},
+		{"the log start has moved by itself", Lost, func(e []Event) []Event {
+			e[index(e, Bounds, 0)].Offset = 1
+			return slices.Delete(e, 13, 14)
+		}},
+		{"the log start has moved further than was asked", Lost, func(e []Event) []Event {
+			e[index(e, Bounds, 0)].Offset = 2
+			e = slices.Delete(e, 15, 16)
+			return slices.Insert(slices.Delete(e, 13, 14), 11, Event{Op: Delete, Offset: 1})
+		}},
 		{"two records exchanged", Reordered, func(e []Event) []Event {
 			i, j := index(e, Final, NewValue(1, 3)), index(e, Final, NewValue(1, 4))
 			e[i].Value, e[j].Value, e[i].Sum, e[j].Sum = e[j].Value, e[i].Value, 14, 13
@@ -155,7 +164,10 @@ func TestAllowed(t *testing.T) {
 		}},
 		{"records deleted from below", func(e []Event) []Event {
 			e[11].Offset = 1
-			return slices.Delete(e, 13, 14)
+			return slices.Insert(slices.Delete(e, 13, 14), 11, Event{Op: Delete, Offset: 1})
+		}},
+		{"records not deleted as far as was asked", func(e []Event) []Event {
+			return slices.Insert(e, 11, Event{Op: Delete, Offset: 1})
 		}},
 		{"another consumer begins in the middle", func(e []Event) []Event {
 			return slices.Insert(e, 11, Event{Op: Poll, Process: 5, Value: NewValue(1, 3), Sum: 13, Offset: 2})

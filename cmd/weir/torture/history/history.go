@@ -25,6 +25,8 @@ const (
 	Poll Op = "poll"
 	// Final: the record as read from end to end after everything has healed.
 	Final Op = "final"
+	// Delete: somebody asks for the records below Offset to be deleted.
+	Delete Op = "delete"
 	// Bounds: the log start (Offset) and end (End) of a partition for the
 	// final reading, which it precedes.
 	Bounds Op = "bounds"
