@@ -100,7 +100,7 @@ func TestConsumerProtocolGroup(t *testing.T) {
 	got := c.ok("group", "describe", "billing")
 	id, _ := consumer.GroupMetadata()
 	for _, want := range []string{
-		"billing: Stable, 1 member, lag 2, uniform, coordinator 1, epoch 1, target of epoch 1\n", id + "  1      orders 0,1  orders 0,1\n",
+		"billing: Stable, 1 member, lag 2, waiting ", ", uniform, coordinator 1, epoch 1, target of epoch 1\n", id + "  1      orders 0,1  orders 0,1\n",
 		"orders  0          3        5    2", "orders  1          -        0    0", "till", "127.0.0.1\n",
 	} {
 		if !strings.Contains(got, want) {
@@ -116,7 +116,7 @@ func TestConsumerProtocolGroup(t *testing.T) {
 	}
 	c.fails(fault.Failed, []string{"group", "delete", "billing", "-y"}, "NON_EMPTY_GROUP")
 	consumer.Close()
-	if got := c.ok("group", "describe", "billing"); !strings.HasPrefix(got, "billing: Empty, 0 members, lag 2, uniform, coordinator 1, epoch 2, target of epoch 2\n") {
+	if got := c.ok("group", "describe", "billing"); !strings.HasPrefix(got, "billing: Empty, 0 members, lag 2, waiting ") || !strings.Contains(got, ", uniform, coordinator 1, epoch 2, target of epoch 2\n") {
 		t.Errorf("describe:\n%s", got)
 	}
 	if got := c.ok("group", "delete", "billing", "-y"); got != "deleted group billing\n" {
