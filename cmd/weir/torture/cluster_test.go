@@ -250,7 +250,9 @@ func (c *trio) createTopic(to topic) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	r, err := kadm.NewClient(client).CreateTopic(ctx, to.partitions, 3, values, to.name)
+	a := kadm.NewClient(client)
+	a.SetTimeoutMillis(int32(patience.Milliseconds()))
+	r, err := a.CreateTopic(ctx, to.partitions, 3, values, to.name)
 	if err := cmp.Or(err, r.Err); err != nil {
 		c.t.Fatalf("create topic %s: %v", to.name, err)
 	}
