@@ -155,14 +155,9 @@ func (c *coordinator) beat(g *liveGroup, r consumer.Request) group.Output {
 // COORDINATOR_LOAD_IN_PROGRESS when it can change that in a moment, and those of roomFor.
 func (c *coordinator) consumerGroup(name string, join bool) findGroup {
 	return func(s *shard) (*liveGroup, error) {
-		g := s.groups[name]
-		switch {
-		case g == nil && !join:
-			return nil, group.ErrUnknownMember
-		case join:
-			if err := c.roomFor(g); err != nil {
-				return nil, err
-			}
+		g, err := c.existing(s, name, join)
+		if err != nil {
+			return nil, err
 		}
 		switch {
 		case g == nil:

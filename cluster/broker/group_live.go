@@ -201,14 +201,9 @@ func newAnswer() chan group.Answer { return make(chan group.Answer, 1) }
 // Errors: UNKNOWN_MEMBER_ID when there is no such group, and those of roomFor.
 func (c *coordinator) classicGroup(name string, join bool) findGroup {
 	return func(s *shard) (*liveGroup, error) {
-		g := s.groups[name]
-		switch {
-		case g == nil && !join:
-			return nil, group.ErrUnknownMember
-		case join:
-			if err := c.roomFor(g); err != nil {
-				return nil, err
-			}
+		g, err := c.existing(s, name, join)
+		if err != nil {
+			return nil, err
 		}
 		switch {
 		case g == nil:
@@ -219,6 +214,18 @@ func (c *coordinator) classicGroup(name string, join bool) findGroup {
 		}
 		return g, nil
 	}
+}
+
+// existing is a group, nil for one that may be made now.
+func (c *coordinator) existing(s *shard, name string, join bool) (*liveGroup, error) {
+	g := s.groups[name]
+	switch {
+	case join:
+		return g, c.roomFor(g)
+	case g == nil:
+		return nil, group.ErrUnknownMember
+	}
+	return g, nil
 }
 
 // roomFor says whether there is room for another member, of a group or, if that is nil, of a new

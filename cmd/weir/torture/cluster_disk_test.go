@@ -4,6 +4,7 @@ package torture
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -73,20 +74,14 @@ func TestClusterFullDisk(t *testing.T) {
 // alterTopic sets a value of a topic, once there is a controller that can.
 func (c *trio) alterTopic(to topic, name, value string) {
 	c.t.Helper()
-	client := c.brokers[0].client()
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	for {
-		r, err := kadm.NewClient(client).AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: name, Value: &value}}, to.name)
-		if err == nil && len(r) == 1 && r[0].Err == nil {
-			return
+	c.admin("alter "+to.name, func(ctx context.Context, a *kadm.Client) error {
+		r, err := a.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: name, Value: &value}}, to.name)
+		if err != nil {
+			return err
 		}
-		if ctx.Err() != nil {
-			c.t.Fatalf("alter %s of %s: %v, %v", name, to.name, r, err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+		one, err := r.On(to.name, nil)
+		return cmp.Or(err, one.Err)
+	})
 }
 
 // TestClusterHungDisk has the disk of one broker hang: others lead what it led,
