@@ -146,24 +146,26 @@ func (c *trio) writeOnce(to topic, partitions []int32) {
 	}
 }
 
+// samples is what each broker has used so far.
+func (c *trio) samples() (all []bench.ProcessSample) {
+	c.t.Helper()
+	for _, b := range c.brokers {
+		s, err := bench.SampleProcess(b.command.Process.Pid)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
 // tellIdle tells what each broker uses while it is left alone.
 func (c *trio) tellIdle(long time.Duration) {
 	c.t.Helper()
-	sample := func() (all []bench.ProcessSample) {
-		for _, b := range c.brokers {
-			s, err := bench.SampleProcess(b.command.Process.Pid)
-			if err != nil {
-				c.t.Fatal(err)
-			}
-			all = append(all, s)
-		}
-		return all
-	}
-	before := sample()
+	before := c.samples()
 	time.Sleep(long)
-	for i, after := range sample() {
-		use := after.UserSeconds + after.SystemSeconds - before[i].UserSeconds - before[i].SystemSeconds
+	for i, after := range c.samples() {
 		c.t.Logf("broker %d, idle: %.1f %% of a core, %d MiB resident, %d MiB of them heap and stacks",
-			i+1, 100*use/long.Seconds(), after.RSSBytes>>20, after.RSSAnonBytes>>20)
+			i+1, 100*cpu(before[i], after)/long.Seconds(), after.RSSBytes>>20, after.RSSAnonBytes>>20)
 	}
 }

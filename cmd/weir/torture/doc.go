@@ -28,6 +28,7 @@
 //	WEIR_TORTURE_FAILOVERS       of each kind, of TestClusterAvailability (2)
 //	WEIR_TORTURE_THOUSANDS       kills of TestClusterThousand (1)
 //	WEIR_TORTURE_COORDINATORS    kills of TestClusterCoordinators (12)
+//	WEIR_TORTURE_GROUPS          of ten members, of TestClusterHerd (100)
 //	WEIR_TORTURE_KEEP            when set, a cluster's data, logs and history stay
 //	                             in the temporary folder though its test passes
 //	WEIR_TORTURE_PATIENCE  after which what has not happened is taken never to happen (1m)
