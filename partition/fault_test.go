@@ -49,7 +49,7 @@ func (l *life) step(i int) error {
 	return nil
 }
 
-// TestFullDiskAnywhere has each single write, reservation, creation and
+// TestFullDiskAnywhere (TR-3) has each single write, reservation, creation and
 // truncation meet a full disk: the batch is refused whole, what was there is
 // served, and the same batch is taken when there is room again.
 func TestFullDiskAnywhere(t *testing.T) {

@@ -51,11 +51,13 @@ type member struct {
 	// another one to stand.
 	handed func()
 	// alter, if not nil, changes the entries that this node sends to another one.
-	alter  atomic.Pointer[func(to raft.ServerID, entries []*raft.Log)]
-	rules  []vfs.Rule // of its disk at the next start
-	bad    bool       // its log is known to be damaged, at the next start
-	reopen chan error // holds why the replica wants to be opened again
-	*rig              // nil when it is down
+	alter atomic.Pointer[func(to raft.ServerID, entries []*raft.Log)]
+	// snapshots is how many of this node have been installed.
+	snapshots atomic.Int64
+	rules     []vfs.Rule // of its disk at the next start
+	bad       bool       // its log is known to be damaged, at the next start
+	reopen    chan error // holds why the replica wants to be opened again
+	*rig                 // nil when it is down
 }
 
 // handOver is a transport whose answers to TimeoutNow pass by the member's handed, what it sends
@@ -82,6 +84,14 @@ func (h handOver) AppendEntries(id raft.ServerID, target raft.ServerAddress, arg
 		(*alter)(id, args.Entries)
 	}
 	return h.Transport.AppendEntries(id, target, args, resp)
+}
+
+func (h handOver) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	err := h.Transport.InstallSnapshot(id, target, args, resp, data)
+	if err == nil && resp.Success {
+		h.m.snapshots.Add(1)
+	}
+	return err
 }
 
 func (h handOver) SetTerm(term func() uint64) { h.Transport.(*transport.Group).SetTerm(term) }

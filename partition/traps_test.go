@@ -122,6 +122,40 @@ func TestFirstEntryKept(t *testing.T) {
 	}
 }
 
+// TestRetentionRacesACatchUp (TR-6): a replica that is behind catches up although the log start follows
+// closely on what is written meanwhile, with few snapshots.
+func TestRetentionRacesACatchUp(t *testing.T) {
+	g := newGroup(t, 3, 3, testSettings())
+	rng := rand.New(rand.NewPCG(1, 1))
+	g.settle()
+	away := g.follower()
+	mode := g.crash(away, false)
+	const kept = 200
+	next := func() { // one batch, and what is too old goes
+		end := g.put(makeBatch(t, rng, nobody, 2)) + 2
+		g.do(func(l *member) error { _, err := l.DeleteRecords(context.Background(), max(end-kept, 0)); return err })
+	}
+	for range 2 * kept {
+		next()
+	}
+	g.start(away, mode)
+	rounds := 0
+	for deadline := time.Now().Add(patience); away.HighWatermark() < g.leader().HighWatermark()-kept/4; rounds++ {
+		if time.Now().After(deadline) {
+			t.Fatalf("the replica is at %d of %d", away.HighWatermark(), g.leader().HighWatermark())
+		}
+		next()
+	}
+	snapshots := int64(0)
+	for _, m := range g.nodes {
+		snapshots += m.snapshots.Load()
+	}
+	if snapshots == 0 || snapshots > 2 {
+		t.Errorf("%d snapshots in %d rounds, want one or two", snapshots, rounds)
+	}
+	g.same()
+}
+
 // TestFirstEntryIsRead (TR-14): where retention, which lets whole segments go, has made the first
 // entry kept the first one that is read, a new replica has it, as it has what follows.
 func TestFirstEntryIsRead(t *testing.T) {
