@@ -17,6 +17,8 @@
 // That these tests see the bugs they are there for is shown by `make mutants`
 // (package mutants).
 //
+// TestClusterClock builds a binary of its own, whose wall clock jumps.
+//
 // Sizes come from the environment:
 //
 //	WEIR_TORTURE_CYCLES   kills of TestKill (25)
