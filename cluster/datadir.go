@@ -313,6 +313,9 @@ func (d *dataDir) savePeers(known map[int32]string) error {
 // In between a crash may come: while its data are in the trash, and only there, the next start forgets
 // (finishDiscards). A vote without a log would be taken for a log that was lost.
 func (d *dataDir) discardPartition(id [16]byte, index int32, forget func() error) error {
+	if err := vfs.ReplaceFile(d.fs, d.moved(id, index), nil); err != nil {
+		return err
+	}
 	to := filepath.Join(d.trash(), fmt.Sprintf("%s-%d.%d", hex.EncodeToString(id[:]), index, time.Now().UnixMilli()))
 	err := d.fs.Rename(d.partition(id, index), to)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -332,7 +335,19 @@ func (d *dataDir) discardPartition(id [16]byte, index int32, forget func() error
 
 // hasPartition says whether there are data of a partition.
 func (d *dataDir) hasPartition(id [16]byte, index int32) (bool, error) {
-	_, err := d.fs.ReadDir(d.partition(id, index))
+	entries, err := d.fs.ReadDir(d.partition(id, index))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return len(entries) > 0, err
+}
+
+// moved is a file that says that a replica was here, voted, and has moved elsewhere: should it come back, it
+// has forgotten what it acknowledged, and under the same name. It goes with the topic.
+func (d *dataDir) moved(id [16]byte, index int32) string { return d.partition(id, index) + ".moved" }
+
+func (d *dataDir) wasHere(id [16]byte, index int32) (bool, error) {
+	_, err := d.fs.Stat(d.moved(id, index))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

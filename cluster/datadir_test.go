@@ -304,6 +304,9 @@ func TestDiscardIsFinished(t *testing.T) {
 		if err := os.MkdirAll(n.dir.partition(topic.ID, index), 0o755); err != nil {
 			t.Fatal(err)
 		}
+		if err := os.WriteFile(filepath.Join(n.dir.partition(topic.ID, index), "log"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
 		if err := n.votes.Group(groupID(topic.ID, index)).SetUint64([]byte("CurrentTerm"), 3); err != nil {
 			t.Fatal(err)
 		}
@@ -313,6 +316,9 @@ func TestDiscardIsFinished(t *testing.T) {
 		has, err := n.dir.hasPartition(topic.ID, index)
 		if err != nil || has != here || n.votes.Known(groupID(topic.ID, index)) != here {
 			t.Errorf("%s: data %v (%v), votes %v, want %v", what, has, err, n.votes.Known(groupID(topic.ID, index)), here)
+		}
+		if was, err := n.dir.wasHere(topic.ID, index); err != nil || !was {
+			t.Errorf("%s: that it was here is not known (%v)", what, err)
 		}
 	}
 	for index := range int32(4) {

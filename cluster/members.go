@@ -39,7 +39,7 @@ func (n *Node) wakeMembers() {
 func (n *Node) keepMembers() {
 	ticker := time.NewTicker(membersInterval)
 	defer ticker.Stop()
-	var balance rebalancer
+	var balance, escape rebalancer // what one has tried, the other may
 	var quiet quietMembers
 	for {
 		select {
@@ -52,8 +52,9 @@ func (n *Node) keepMembers() {
 		switch {
 		case n.Config().Leaders.Drained:
 			side(handOvers, balance.leave(n))
-		case n.unheard():
-			side(memberChanges, balance.escape(n, n.askHeard()))
+		case n.unheard() && time.Now().After(escape.due):
+			escape.due = time.Now().Add(askTimeout)
+			side(memberChanges, escape.escape(n, n.askHeard()))
 		}
 		quiet.renew(im.Brokers())
 		var work []func()
@@ -169,6 +170,9 @@ func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partitio
 		return n.change(mt, index, "hand over", self, func(ctx context.Context) error { return p.Transfer(ctx, heir) }), false
 	}
 	if mp.Reassigning() {
+		if !p.MembersCommitted() {
+			return nil, false // whoever is not wanted any more may still be needed
+		}
 		return func() { n.completeReassignment(mt, index, wantedReplicas) }, false
 	}
 	return nil, true

@@ -82,21 +82,23 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker) (*To
 	missing := 0
 	var todo []func()
 	for i, p := range t.partitions {
-		r, here := mt.Partitions[i].Replica(n.ID())
-		here = here && r.Directory == n.DirectoryID()
+		r, listed := mt.Partitions[i].Replica(n.ID())
+		here := listed && r.Directory == n.DirectoryID() // else this disk has been given up: it may hold what no other does
 		switch {
 		case p != nil && !here:
 			t.partitions[i], t.offline[i] = nil, errElsewhere
-			todo = append(todo, func() { n.dropReplica(t, p) })
+			todo = append(todo, func() { n.dropReplica(t, p, !listed) })
 		case p != nil:
 			p.SetSettings(s)
 		case !here:
 			t.offline[i] = errElsewhere
-			if old == nil {
+			if old == nil && !listed {
 				todo = append(todo, func() { n.removeLeft(t, int32(i)) })
 			}
 		case n.retired.closing[partitionKey{t.ID, int32(i)}] != nil:
 			t.offline[i] = n.retired.closing[partitionKey{t.ID, int32(i)}]
+		case n.retired.isLeaving(partitionKey{t.ID, int32(i)}):
+			t.offline[i] = errHung
 		default:
 			missing++
 			todo = append(todo, func() { t.partitions[i], t.offline[i] = n.openPartition(t, int32(i), s) })
@@ -168,7 +170,11 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 	rep := partition.Replication{
 		Local: serverID(self), Stable: n.votes.Group(id), Logger: controller.RaftLogger(n.logger.With("topic", t.Name, "partition", index), "partition", n.logLimit), OnChange: n.leaders.notify,
 	}
-	if mp.IsInitial(self) {
+	var err error
+	if rep.Returned, err = n.dir.wasHere(t.ID, index); err != nil {
+		return nil, err
+	}
+	if mp.IsInitial(self) && !rep.Returned {
 		rep.Eager = mp.Initial[0] == self
 		for _, r := range mp.Initial {
 			rep.Voters = append(rep.Voters, serverID(r))
@@ -195,14 +201,34 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 	})
 }
 
-// dropReplica closes a replica that has moved elsewhere and removes its data. Under the
-// same name it would be another one: what it voted is forgotten with it.
-func (n *Node) dropReplica(t *Topic, p *partition.Partition) {
+// dropReplica closes a replica that has moved elsewhere and, if that is what has become of
+// it, removes its data, once nothing of it runs any more.
+func (n *Node) dropReplica(t *Topic, p *partition.Partition, remove bool) {
 	if err := p.Abandon(); err != nil {
 		n.logger.Warn("a replica that has moved did not close cleanly", "topic", t.Name, "partition", p.Index(), "err", err)
 	}
-	n.retired.opened.Delete(partitionKey{t.ID, p.Index()})
-	n.removeReplica(t, p.Index())
+	k := partitionKey{t.ID, p.Index()}
+	n.retired.opened.Delete(k)
+	if !remove {
+		return
+	}
+	select {
+	case <-p.Gone():
+		n.removeReplica(t, p.Index())
+		return
+	default: // the disk hangs
+	}
+	n.retired.leaving.Store(k, true)
+	n.running.Go(func() {
+		select {
+		case <-p.Gone():
+		case <-n.ctx.Done():
+			return
+		}
+		n.removeReplica(t, p.Index())
+		n.retired.leaving.Delete(k)
+		n.reconcile(n.meta().Image()) // it may have come back meanwhile
+	})
 }
 
 func (n *Node) removeReplica(t *Topic, index int32) {

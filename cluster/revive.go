@@ -21,12 +21,18 @@ type retired struct {
 	mu      sync.Mutex // guards news
 	news    []retiredReplica
 	closing map[partitionKey]error // why; guarded by Node.reconciling: they are nobody's to open
+	leaving sync.Map               // partitionKey: has moved elsewhere, and its disk hangs
 	opened  sync.Map               // partitionKey: was open in this process, so that all written since is to be found; true: and is damaged
 }
 
 type retiredReplica struct {
 	key partitionKey
 	why error
+}
+
+func (r *retired) isLeaving(k partitionKey) bool {
+	_, leaving := r.leaving.Load(k)
+	return leaving
 }
 
 // add is called by partitions, from within their groups.

@@ -26,16 +26,11 @@ func (p *Partition) foundFull(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_, leading := p.Leading()
-	if !leading || p.closed.Load() || p.yielding {
-		return
+	if !leading || p.closed.Load() || now.Sub(p.yielded) < standAsideTime {
+		return // not again and again: all may be full
 	}
-	p.yielding = true
-	p.background.Go(func() {
-		p.handOver()
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.yielding = false
-	})
+	p.yielded = now
+	p.background.Go(p.handOver)
 }
 
 // hasRoom is called when entries have been written. One without a batch may fit where

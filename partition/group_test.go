@@ -55,6 +55,7 @@ type member struct {
 	// snapshots is how many of this node have been installed.
 	snapshots atomic.Int64
 	rules     []vfs.Rule // of its disk at the next start
+	returned  bool       // it was a member before, with another disk
 	bad       bool       // its log is known to be damaged, at the next start
 	reopen    chan error // holds why the replica wants to be opened again
 	*rig                 // nil when it is down
@@ -169,7 +170,7 @@ func (g *group) start(m *member, mode log.RecoveryMode) {
 		}
 	}
 	r.syncer = log.NewSyncer(2, fatal)
-	rep := Replication{Local: m.id, Stable: m.stable, Transport: handOver{handle, m, g.sent}, Timing: g.timing, Throttle: g.throttle}
+	rep := Replication{Local: m.id, Stable: m.stable, Transport: handOver{handle, m, g.sent}, Timing: g.timing, Throttle: g.throttle, Returned: m.returned}
 	for _, id := range g.voters {
 		if id == m.id {
 			rep.Voters = g.voters

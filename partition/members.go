@@ -25,6 +25,12 @@ func (p *Partition) Members() raft.Configuration {
 	return p.raft.Load().GetConfiguration().Configuration()
 }
 
+// MembersCommitted says whether Members are committed, of a replica that leads: what was in
+// the log when its leadership began is.
+func (p *Partition) MembersCommitted() bool {
+	return p.raft.Load().CommitIndex() >= p.membersAt.Load()
+}
+
 // Followers tells of the other members. It is of use on the leader only.
 func (p *Partition) Followers() []Follower {
 	var all []Follower

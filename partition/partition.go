@@ -101,15 +101,16 @@ type Partition struct {
 	gone             chan struct{}  // closed when nothing of the partition runs any more
 	background       sync.WaitGroup // writers of checkpoints, and those that insist on an entry
 
-	left     atomic.Pointer[error] // why the replica has left its group, nil while it takes part
-	disk     activities
-	hung     chan struct{} // closed when the disk hangs
-	hungOnce sync.Once
-	damaged  atomic.Bool               // bad bytes have been found in the log
-	full     atomic.Pointer[time.Time] // when the disk was last found full, nil once something has been written since
-	yielding bool                      // a leader with a full disk is handing over; guarded by mu
-	abstains atomic.Bool               // the replica has given up its vote
-	ballots  ballots
+	left      atomic.Pointer[error] // why the replica has left its group, nil while it takes part
+	disk      activities
+	hung      chan struct{} // closed when the disk hangs
+	hungOnce  sync.Once
+	damaged   atomic.Bool               // bad bytes have been found in the log
+	full      atomic.Pointer[time.Time] // when the disk was last found full, nil once something has been written since
+	membersAt atomic.Uint64             // raft index of the newest membership stored since the replica was opened
+	yielded   time.Time                 // when it handed over last for want of room; guarded by mu
+	abstains  atomic.Bool               // the replica has given up its vote
+	ballots   ballots
 
 	// order has the library take proposals in the order in which they were checked.
 	// Lock order: order, mu, the log's own locks, waiters.mu.

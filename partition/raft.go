@@ -21,6 +21,9 @@ type Replication struct {
 	// Voters is the first membership of the group, the same on each of them. A
 	// replica that is not among them, or has none, waits to be added.
 	Voters []raft.ServerID
+	// Returned says that this replica was a member before, and has forgotten what it acknowledged: with an
+	// empty log it has no vote until a leader has brought it up to date (vote.go).
+	Returned bool
 	// Transport carries the messages of this group alone, and is closed with the
 	// partition; nil for a group that talks to nobody.
 	Transport Transport
@@ -94,6 +97,8 @@ func (p *Partition) bootstrap() error {
 		switch {
 		case term > 0:
 			return &LostError{Topic: p.cfg.Topic, Partition: p.cfg.Partition, Reason: "it has voted, and its log is gone"}
+		case rep.Returned:
+			return p.giveUpVote()
 		case len(rep.Voters) == 0:
 			return nil
 		}

@@ -197,6 +197,7 @@ func (p *Partition) claimAll(entries []*raft.Log) error {
 			entry.Kind = log.KindNoop
 		case e.Type == raft.LogConfiguration:
 			entry.Kind = log.KindConfiguration
+			p.membersAt.Store(e.Index)
 			p.sole = soleVoter(raft.DecodeConfiguration(e.Data), p.cfg.Replication.Local)
 		case e.Type == raft.LogBarrier:
 			entry.Kind = log.KindBarrier

@@ -15,9 +15,10 @@ import (
 	"weir/segment/vfs"
 )
 
-// With write caching a replica acknowledges what is not on its disk. When its machine has
+// A replica that was moved away and back has forgotten what it acknowledged, and has its old
+// name. So has, in part, one that caches: with write caching a replica acknowledges what is not on its disk. When its machine has
 // gone down it may have lost some of that, and would vote for a leader that does not have it
-// either: so it gives up its vote. The vote counts again when a leader, elected without it,
+// either: so these give up their vote. The vote counts again when a leader, elected without it,
 // has brought the replica to where its log ended when that first wrote to it. Until then it
 // counts only if every voter votes for the same candidate: then the longest log that is left
 // anywhere wins, and nobody could do better. That is how a group comes back whose machines
@@ -60,16 +61,19 @@ func (p *Partition) loadVote() (err error) {
 	if err != nil {
 		return err
 	}
-	if !abstains && p.w.cached && p.cfg.Recovery == log.RecoverPowerLoss {
-		if err := p.mark(noVoteName); err != nil { // for the next process, too
-			return err
-		}
-		abstains = true
+	if abstains || p.w.cached && p.cfg.Recovery == log.RecoverPowerLoss {
+		p.logger.Warn("the machine went down with write.caching on, or the replica was moved away and back: it has no vote until a leader has brought it up to date")
+		return p.giveUpVote()
 	}
-	if abstains {
-		p.logger.Warn("the machine went down with write.caching on: the replica has no vote until a leader has brought it up to date")
+	return nil
+}
+
+// giveUpVote has this replica abstain, in the next process, too.
+func (p *Partition) giveUpVote() error {
+	if err := p.mark(noVoteName); err != nil {
+		return err
 	}
-	p.abstains.Store(abstains)
+	p.abstains.Store(true)
 	return nil
 }
 

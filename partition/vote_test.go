@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"weir/log"
 	"weir/segment/vfs"
 )
@@ -189,4 +191,47 @@ func TestVoteKept(t *testing.T) {
 			t.Errorf("%s: kept %v, want %v", x.name, kept, x.kept)
 		}
 	}
+}
+
+// TestReturnedReplica: one that was a member before, and comes back with nothing, votes for nobody until it has
+// what the leader has. It begins no group, though it was of the first members.
+func TestReturnedReplica(t *testing.T) {
+	g := newGroup(t, 3, 3, testSettings())
+	rng := rand.New(rand.NewPCG(1, 1))
+	acked := records{}
+	for range 20 {
+		acked.put(g, makeBatch(t, rng, nobody, 2))
+	}
+	g.settle()
+	away := g.follower()
+	g.stop(away)
+	away.fs, away.stable, away.returned = vfs.NewMem(), raft.NewInmemStore(), true
+	if err := away.fs.MkdirAll("/p", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var others []*member
+	var modes []log.RecoveryMode
+	for _, m := range g.nodes {
+		if m != away {
+			others, modes = append(others, m), append(modes, g.crash(m, false))
+		}
+	}
+	g.start(away, log.RecoverClean)
+	if !away.abstains.Load() || away.LastRaftIndex() != 0 {
+		t.Fatalf("it has its vote: %v, and entries up to %d", !away.abstains.Load(), away.LastRaftIndex())
+	}
+	g.stop(away)
+	g.start(away, log.RecoverClean) // the next process knows
+	g.start(others[0], modes[0])
+	g.noLeader(away, others[0])
+	g.start(others[1], modes[1])
+	acked.put(g, makeBatch(t, rng, nobody, 2))
+	acked.areIn(t, g.same())
+	for deadline := time.Now().Add(patience); away.abstains.Load(); time.Sleep(time.Millisecond) { // nothing tells of it
+		if time.Now().After(deadline) {
+			t.Fatal("it has everything, and still no vote")
+		}
+	}
+	g.stop(others[0])
+	acked.put(g, makeBatch(t, rng, nobody, 2))
 }

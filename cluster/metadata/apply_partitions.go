@@ -132,6 +132,7 @@ func (c CompleteReassignment) apply(d *draft) (any, error) {
 	}
 	if p.Reassigning() {
 		p.finish()
+		p.Initial = nil
 		d.setPartition(t, c.Partition, p)
 	}
 	return nil, nil
@@ -162,6 +163,7 @@ func (d *draft) replaceDirectory(c DirectoryChange) error {
 	}
 	p.Directories = slices.Clone(p.Directories)
 	p.Directories[at] = c.New
+	p.Initial = nil
 	d.setPartition(t, c.Partition, p)
 	return nil
 }

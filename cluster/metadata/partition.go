@@ -15,7 +15,7 @@ type ReplicaID struct {
 type Partition struct {
 	Replicas    []int32     // the first is the preferred leader
 	Directories []UUID      // of each of Replicas: the incarnation it was placed on
-	Initial     []ReplicaID // the voters the group was bootstrapped with; never changed
+	Initial     []ReplicaID // the voters the group is bootstrapped with; nil once its members have changed, since it lives then
 
 	Target   []int32 // replicas that a reassignment leads to; nil: none is under way
 	Original []int32 // replicas when it began, which a cancellation goes back to

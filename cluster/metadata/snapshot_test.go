@@ -228,7 +228,7 @@ func checkPartitions(t *testing.T, im *Image) {
 	t.Helper()
 	for _, topic := range im.Topics() {
 		for i, p := range topic.Partitions {
-			sound := len(p.Replicas) == len(p.Directories) && p.fault() == "" && len(p.Goal()) > 0 && len(p.Initial) > 0 &&
+			sound := len(p.Replicas) == len(p.Directories) && p.fault() == "" && len(p.Goal()) > 0 &&
 				len(without(p.ISR, p.Replicas)) == 0 && (p.Leader == NoLeader || slices.Contains(p.Replicas, p.Leader)) &&
 				p.Reassigning() == (len(p.Target) > 0) && (p.Reassigning() || p.Adding == nil && p.Removing == nil)
 			for j, id := range p.Replicas {
