@@ -9,16 +9,23 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"weir/cmd/weir/connect"
 )
 
 // consumerGroups describes those of some groups that are of the consumer protocol (KIP-848). A broker that does
-// not know it has none.
-func consumerGroups(ctx context.Context, cl *connect.Client, names []string) kadm.DescribedConsumerGroups {
-	described, _ := cl.Admin.DescribeConsumerGroups(ctx, names...)
+// not know it has none. What a coordinator says that is not there yet is an error, since such a group would
+// be taken for one that does not exist.
+func consumerGroups(ctx context.Context, cl *connect.Client, names []string) (kadm.DescribedConsumerGroups, error) {
+	described, _ := cl.Admin.DescribeConsumerGroups(ctx, names...) // one that does not answer does not answer for the classic groups either
+	for _, g := range described {
+		if kerr.IsRetriable(g.Err) {
+			return nil, g.Err
+		}
+	}
 	maps.DeleteFunc(described, func(_ string, g kadm.DescribedConsumerGroup) bool { return g.Err != nil })
-	return described
+	return described, nil
 }
 
 // consumerGroupLag is of a group of the consumer protocol what Admin.Lag is of a classic one: with the lag of

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -114,7 +115,10 @@ func readGroups(ctx context.Context, s *Streams, cl *connect.Client, names []str
 			return nil, err
 		}
 	}
-	consumers := consumerGroups(ctx, cl, names)
+	consumers, err := consumerGroups(ctx, cl, names)
+	if err != nil {
+		return nil, cl.Explain("cannot read the members of "+strings.Join(names, ", "), err)
+	}
 	described := make([]groupDescription, len(groups))
 	for i, g := range groups {
 		oldest, err := firstRecords(ctx, cl, unreadFrom(g), committed)

@@ -11,6 +11,21 @@ import (
 	"weir/cmd/weir/fault"
 )
 
+// readAndCommit has a member read so many records, and commit them.
+func readAndCommit(t *testing.T, consumer *kgo.Client, records int) {
+	t.Helper()
+	for read := 0; read < records; {
+		fetches := consumer.PollFetches(t.Context())
+		if err := fetches.Err(); err != nil {
+			t.Fatal(err)
+		}
+		read += fetches.NumRecords()
+	}
+	if err := consumer.CommitUncommittedOffsets(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestGroupLife: a group is listed, described with its lag while it has a member and after, and
 // deleted when it has none.
 func TestGroupLife(t *testing.T) {
@@ -27,17 +42,7 @@ func TestGroupLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer consumer.Close()
-	read := 0
-	for read < 3 {
-		fetches := consumer.PollFetches(t.Context())
-		if err := fetches.Err(); err != nil {
-			t.Fatal(err)
-		}
-		read += fetches.NumRecords()
-	}
-	if err := consumer.CommitUncommittedOffsets(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	readAndCommit(t, consumer, 3)
 	c.okIn("d\ne\n", "produce", "orders", "--partition", "0")
 	if got := c.ok("groups", "list"); got != "GROUP    TYPE     STATE\nbilling  classic  Stable\n" {
 		t.Errorf("list:\n%s", got)
@@ -83,16 +88,7 @@ func TestConsumerProtocolGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer consumer.Close()
-	for read := 0; read < 3; {
-		fetches := consumer.PollFetches(t.Context())
-		if err := fetches.Err(); err != nil {
-			t.Fatal(err)
-		}
-		read += fetches.NumRecords()
-	}
-	if err := consumer.CommitUncommittedOffsets(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	readAndCommit(t, consumer, 3)
 	c.okIn("d\ne\n", "produce", "orders", "--partition", "0")
 	if got := c.ok("group", "list"); got != "GROUP    TYPE      STATE\nbilling  consumer  Stable\n" {
 		t.Errorf("list:\n%s", got)

@@ -138,7 +138,10 @@ func askGroups(ctx context.Context, cl *connect.Client, names []string) ([]kadm.
 		return nil, err
 	}
 	groups := make([]kadm.DescribedGroupLag, 0, len(names))
-	consumers := consumerGroups(ctx, cl, names)
+	consumers, err := consumerGroups(ctx, cl, names)
+	if err != nil {
+		return nil, err
+	}
 	for _, n := range names {
 		g := lags[n]
 		if c, ok := consumers[n]; ok {

@@ -25,21 +25,27 @@ func TestGroups(t *testing.T) {
 	for _, c := range clients {
 		t.Run(c.name, func(t *testing.T) {
 			g := &sharedTopic{broker: b, topic: "group-" + c.name}
-			g.create(t)
-			g.append(t, 5)
-			g.wants(t, c, g.written)
-			g.append(t, 3)
-			g.wants(t, c, g.written[20:])
-			if b.binary != "" {
-				b.stop(t)
-				b.start(t)
-				g.append(t, 1)
-				g.wants(t, c, g.written[32:])
-			}
+			g.goesOn(t, c)
 			if c.name != "kafkajs" { // its only assignor is its own
 				g.share(t, c)
 			}
 		})
+	}
+}
+
+// goesOn makes the topic, and has a client come back to it twice, once across a restart of the broker.
+func (g *sharedTopic) goesOn(t *testing.T, c *client) {
+	t.Helper()
+	g.create(t)
+	g.append(t, 5)
+	g.wants(t, c, g.written)
+	g.append(t, 3)
+	g.wants(t, c, g.written[20:])
+	if g.broker.binary != "" {
+		g.broker.stop(t)
+		g.broker.start(t)
+		g.append(t, 1)
+		g.wants(t, c, g.written[32:])
 	}
 }
 
@@ -52,17 +58,7 @@ func TestConsumerGroups(t *testing.T) {
 	for _, c := range clients {
 		t.Run(c.name, func(t *testing.T) {
 			g := &sharedTopic{broker: b, topic: "consumers-" + c.name, consumer: true}
-			g.create(t)
-			g.append(t, 5)
-			g.wants(t, c, g.written)
-			g.append(t, 3)
-			g.wants(t, c, g.written[20:])
-			if b.binary != "" {
-				b.stop(t)
-				b.start(t)
-				g.append(t, 1)
-				g.wants(t, c, g.written[32:])
-			}
+			g.goesOn(t, c)
 			g.share(t, c)
 			g.grow(t)
 			g.wants(t, c, g.written[len(g.written)-2*partitions:])

@@ -12,6 +12,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// safeLoad puts one broker under a load whose acknowledgements all promise the disk.
+func safeLoad(t *testing.T, b *broker, seed uint64) *load {
+	t.Helper()
+	l := &load{t: t, b: b, pause: 5 * time.Millisecond, opts: []kgo.Opt{fitsSmallSegment}, topics: []topic{
+		{name: "safe", number: 1, partitions: 3},
+		{name: "small-segments", number: 2, partitions: 4, configs: []string{"segment.bytes", "65536"}},
+	}}
+	for _, t := range l.topics {
+		b.createTopic(t.name, t.partitions, t.configs...)
+	}
+	l.start(seed, styles[:3]) // those of acks=all
+	return l
+}
+
 // TestPowerLoss cuts the power of a real ext4 under load, time and again:
 // what was acknowledged with acks=all, on topics without write.caching, and
 // what a consumer was shown of them, is there when it comes back.
@@ -24,14 +38,7 @@ func TestPowerLoss(t *testing.T) {
 	data := filepath.Join(disk.dir, "data")
 	b := newBroker(t, data)
 	b.start()
-	l := &load{t: t, b: b, pause: 5 * time.Millisecond, opts: []kgo.Opt{fitsSmallSegment}, topics: []topic{
-		{name: "safe", number: 1, partitions: 3},
-		{name: "small-segments", number: 2, partitions: 4, configs: []string{"segment.bytes", "65536"}},
-	}}
-	for _, t := range l.topics {
-		b.createTopic(t.name, t.partitions, t.configs...)
-	}
-	l.start(s, styles[:3]) // those of acks=all
+	l := safeLoad(t, b, s)
 	ended := 0
 	for range losses {
 		time.Sleep(time.Duration(200+rng.IntN(800)) * time.Millisecond) // the moment is what is drawn

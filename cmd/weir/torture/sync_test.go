@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sys/unix"
 )
 
@@ -72,14 +71,7 @@ func TestFailedSync(t *testing.T) {
 	data := filepath.Join(disk.dir, "data")
 	b := newBroker(t, data)
 	b.start()
-	l := &load{t: t, b: b, pause: 5 * time.Millisecond, opts: []kgo.Opt{fitsSmallSegment}, topics: []topic{
-		{name: "safe", number: 1, partitions: 3},
-		{name: "small-segments", number: 2, partitions: 4, configs: []string{"segment.bytes", "65536"}},
-	}}
-	for _, t := range l.topics {
-		b.createTopic(t.name, t.partitions, t.configs...)
-	}
-	l.start(s, styles[:3]) // those of acks=all
+	l := safeLoad(t, b, s)
 	for range setting(t, "WEIR_TORTURE_FAILED_SYNCS", 3) {
 		time.Sleep(time.Duration(200+rng.IntN(800)) * time.Millisecond) // the moment is what is drawn
 		pool.useUp()
