@@ -166,7 +166,7 @@ func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partitio
 		}
 	}
 	if _, ok := wanted[self]; !ok {
-		heir, _, _ := n.heir(mp.Goal(), p) // if there is none yet, the library chooses
+		heir, _, _ := n.heir(mp.Goal(), p, nil) // if there is none yet, the library chooses
 		return n.change(mt, index, "hand over", self, func(ctx context.Context) error { return p.Transfer(ctx, heir) }), false
 	}
 	if mp.Reassigning() {

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"weir/cluster/config"
 	"weir/cluster/controller"
 	"weir/cluster/metadata"
@@ -205,7 +207,11 @@ func (n *Node) meta() *controller.Controller { return n.controller.Load() }
 // register tells the cluster who and where this node is, and waits until it has seen that.
 func (n *Node) register(ctx context.Context, endpoints []metadata.Endpoint) error {
 	if len(n.static.Peers.Seeds) == 0 && n.meta().Image().ClusterID() == "" {
-		if _, err := n.meta().Propose(ctx, metadata.SetClusterID{ID: n.dir.meta.ClusterID}); err != nil {
+		err := untilKnown(ctx, func() error {
+			_, err := n.meta().Propose(ctx, metadata.SetClusterID{ID: n.dir.meta.ClusterID})
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -228,6 +234,17 @@ func (n *Node) register(ctx context.Context, endpoints []metadata.Endpoint) erro
 		return &MetaError{Path: n.dir.root, Reason: fmt.Sprintf("belongs to cluster %s, its controller log to %s", n.dir.meta.ClusterID, got)}
 	}
 	return nil
+}
+
+// untilKnown proposes what may be proposed twice again when its outcome is lost with a leadership: others
+// that start at the same time, or are cut off, are no reason not to.
+func untilKnown(ctx context.Context, propose func() error) error {
+	for {
+		err := propose()
+		if !errors.Is(err, raft.ErrLeadershipLost) || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // ownLeaderTimeout bounds the wait of a start for leaders: partitions whose other

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
+	"weir/cluster/controller"
 	"weir/cluster/metadata"
 	"weir/log"
 )
@@ -49,6 +52,27 @@ func TestNothingOpensAfterClose(t *testing.T) {
 	n.reconcile(late)
 	if n.Topic("late") != nil {
 		t.Error("a closed node opened a partition")
+	}
+}
+
+// TestUntilKnown: a leadership that is lost on the way is no reason not to start; anything else is.
+func TestUntilKnown(t *testing.T) {
+	lost := &controller.UnknownOutcomeError{Err: raft.ErrLeadershipLost}
+	closed := &controller.UnknownOutcomeError{Err: controller.ErrClosed}
+	outcomes := []error{lost, lost, nil}
+	next := func() error { defer func() { outcomes = outcomes[1:] }(); return outcomes[0] }
+	if err := untilKnown(t.Context(), next); err != nil || len(outcomes) > 0 {
+		t.Errorf("%v, and %d tries left", err, len(outcomes))
+	}
+	outcomes = []error{closed, nil}
+	if err := untilKnown(t.Context(), next); err != closed {
+		t.Errorf("%v for what has closed", err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	outcomes = []error{lost, nil}
+	if err := untilKnown(ended, next); err != lost {
+		t.Errorf("%v at the end of the context", err)
 	}
 }
 

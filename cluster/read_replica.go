@@ -23,7 +23,7 @@ func (n *Node) ReadReplica(p *partition.Partition, rack string) (broker int32, o
 		if b, registered := n.Image().Broker(node); !registered || b.Rack != rack {
 			continue
 		}
-		if _, _, inSync := n.successor(p, node); inSync {
+		if _, _, inSync := n.successor(p, node, nil); inSync {
 			near = append(near, node)
 		}
 	}

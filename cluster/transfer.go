@@ -122,7 +122,7 @@ func (n *Node) transfer(ctx context.Context, topic metadata.UUID, index, to int3
 	if isDrained(n.Image(), to) {
 		return "it is drained"
 	}
-	id, _, ok := n.successor(p, to)
+	id, _, ok := n.successor(p, to, nil)
 	if !ok {
 		return "it is not in sync"
 	}
@@ -134,10 +134,10 @@ func (n *Node) transfer(ctx context.Context, topic metadata.UUID, index, to int3
 
 // successor is the replica on a broker, and how far its log is, if it could lead a
 // partition that is led here at once: it has a vote, is in sync and was heard under this
-// leadership.
-func (n *Node) successor(p *partition.Partition, node int32) (id raft.ServerID, match uint64, ok bool) {
+// leadership. That its broker is fenced counts for nothing when it has been heard since, elsewhere.
+func (n *Node) successor(p *partition.Partition, node int32, heard map[int32]bool) (id raft.ServerID, match uint64, ok bool) {
 	b, registered := n.Image().Broker(node)
-	if !registered || b.Fenced {
+	if !registered || b.Fenced && !heard[node] {
 		return "", 0, false
 	}
 	since := time.Now().Add(-n.Config().Peers.ReplicaLag)
@@ -151,11 +151,11 @@ func (n *Node) successor(p *partition.Partition, node int32) (id raft.ServerID, 
 
 // heir is the successor to hand a partition over to that is led here and of which no other
 // is asked for: the one that is furthest, of equals the first of replicas. One that is
-// drained is for want of others.
-func (n *Node) heir(replicas []int32, p *partition.Partition) (id raft.ServerID, drained, ok bool) {
+// drained is for want of others. heard is as for successor.
+func (n *Node) heir(replicas []int32, p *partition.Partition, heard map[int32]bool) (id raft.ServerID, drained, ok bool) {
 	var furthest uint64
 	for _, node := range replicas {
-		next, match, able := n.successor(p, node)
+		next, match, able := n.successor(p, node, heard)
 		if !able {
 			continue
 		}
@@ -185,7 +185,7 @@ func (n *Node) HandOver(ctx context.Context) {
 			if _, leading := p.Leading(); !leading {
 				continue
 			}
-			if id, _, ok := n.heir(t.meta.Partitions[i].Replicas, p); ok {
+			if id, _, ok := n.heir(t.meta.Partitions[i].Replicas, p, nil); ok {
 				work = append(work, func() {
 					if err := p.Transfer(ctx, id); err != nil {
 						n.logger.Info("a leadership is not handed over", "topic", t.Name, "partition", i, "err", err)
@@ -227,7 +227,7 @@ func (r *rebalancer) next(n *Node, now time.Time) (step func()) {
 		if preferred == n.ID() || mp.Reassigning() || isDrained(im, preferred) {
 			return true
 		}
-		if id, _, ok := n.successor(p, preferred); ok {
+		if id, _, ok := n.successor(p, preferred, nil); ok {
 			step = r.handOver(n, mt, index, p, "hand back", id)
 		}
 		return step == nil
@@ -242,7 +242,7 @@ func (r *rebalancer) next(n *Node, now time.Time) (step func()) {
 // lead now. What has no such replica stays.
 func (r *rebalancer) leave(n *Node) (steps []func()) {
 	r.untried(n, func(mt *metadata.Topic, index int32, p *partition.Partition) bool {
-		if id, drained, ok := n.heir(mt.Partitions[index].Goal(), p); ok && !drained {
+		if id, drained, ok := n.heir(mt.Partitions[index].Goal(), p, nil); ok && !drained {
 			steps = append(steps, r.handOver(n, mt, index, p, "hand over", id))
 		}
 		return true
@@ -251,14 +251,14 @@ func (r *rebalancer) leave(n *Node) (steps []func()) {
 }
 
 // escape is all that this broker, which the controller does not hear of, leads and one that is heard of
-// could lead now.
+// could lead now. What this broker knows of the others may be older.
 func (r *rebalancer) escape(n *Node, heard map[int32]bool) (steps []func()) {
 	if len(heard) == 0 {
 		return nil
 	}
 	r.untried(n, func(mt *metadata.Topic, index int32, p *partition.Partition) bool {
 		able := slices.DeleteFunc(slices.Clone(mt.Partitions[index].Goal()), func(node int32) bool { return !heard[node] })
-		if id, _, ok := n.heir(able, p); ok {
+		if id, _, ok := n.heir(able, p, heard); ok {
 			steps = append(steps, r.handOver(n, mt, index, p, "hand over, not heard by the controller", id))
 		}
 		return true
