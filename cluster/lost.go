@@ -1,17 +1,10 @@
 package cluster
 
 import (
-	"math/rand/v2"
-	"time"
-
 	"github.com/hashicorp/raft"
 
 	"weir/cluster/transport"
 )
-
-// standSpread is by how much the replicas that a dead leader leaves behind may differ in
-// when they stand: the one that does first wins.
-const standSpread = 150 * time.Millisecond
 
 // peerSeen runs when the connection to another broker has come or gone. The followers of
 // leaders on one that has gone need not wait for what will not come.
@@ -28,7 +21,7 @@ func (n *Node) peerSeen(node int32, connected bool) {
 				continue
 			}
 			if leader, _, ok := transport.ParseAddress(raft.ServerAddress(p.Leader())); ok && leader == node {
-				p.LeaderLost(time.Duration(rand.Int64N(int64(standSpread))))
+				p.LeaderLost()
 			}
 		}
 	}

@@ -166,6 +166,7 @@ func (p *Partition) serve(epoch int32) {
 	now := p.cfg.Now()
 	p.since.Store(&now)
 	p.epoch.Store(epoch)
+	p.candidacy.end()
 	p.changed()
 }
 

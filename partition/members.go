@@ -59,6 +59,7 @@ func (p *Partition) LastRaftIndex() uint64 { return p.log.LastRaftIndex() }
 // *NotLeaderError.
 func (p *Partition) AddLearner(ctx context.Context, id raft.ServerID) error {
 	p.followers.drop(id) // it may have been a member before, with a log that it has not any more
+	p.alarm.ring()       // who rests on its turns
 	return p.await(ctx, p.raft.Load().AddNonvoter(id, raft.ServerAddress(id), 0, 0))
 }
 

@@ -55,6 +55,8 @@ type Config struct {
 	Damaged bool
 	// Watchdog, if not nil, has the replica leave when its disk hangs.
 	Watchdog *Watchdog
+	// Elections, if not nil, is shared by the node's partitions.
+	Elections *Elections
 }
 
 // Settings can be changed while the partition is open.
@@ -95,6 +97,8 @@ type Partition struct {
 	checkpointOnDisk atomic.Uint64                 // raft index of the newest one that no crash takes
 	startFailed      atomic.Pointer[error]         // why the log start has not been moved as asked
 	followers        followers
+	timeouts         timeouts
+	candidacy        candidacy
 	waiters          waiters
 	alarm            alarm          // rings when a follower may have to be told something
 	closing          chan struct{}  // closed with the partition
@@ -141,7 +145,6 @@ type Partition struct {
 	checkpointOffset int64              // its next offset
 	shutdown         func() raft.Future // ends the library once; its future is done when that has ended
 	held             chan struct{}      // closed when the write comes back that claimed bytes are read by; nil: none is
-	early            *time.Timer        // has this replica stand before its time; nil when nothing has asked for that
 
 	// w belongs to the main goroutine of the group.
 	w writerState
@@ -171,6 +174,7 @@ func Open(cfg Config) (*Partition, error) {
 	}
 	p.logger = cfg.Logger.With("topic", cfg.Topic, "partition", cfg.Partition)
 	p.room.L = &p.mu
+	p.candidacy.all = cfg.Elections
 	p.damaged.Store(cfg.Damaged)
 	p.epoch.Store(-1)
 	p.w.syncDone = make(chan error, 1)
@@ -314,9 +318,8 @@ func (p *Partition) shut() bool {
 	}
 	close(p.closing)
 	p.stopFlushTimer()
-	if p.early != nil {
-		p.early.Stop()
-	}
+	p.timeouts.end()
+	p.candidacy.end()
 	p.epoch.Store(-1)
 	p.mu.Unlock()
 	p.forsake(ErrClosed)

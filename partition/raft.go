@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -158,11 +157,17 @@ func (p *Partition) startRaft() error {
 	}); ok {
 		t.SetMembers(p.Members)
 	}
+	p.timeouts.begin(r, p.logger)
+	if t, ok := trans.(interface {
+		SetHeard(func(heard bool, at time.Time))
+	}); ok {
+		t.SetHeard(p.timeouts.heard)
+	}
 	r.RegisterObserver(raft.NewObserver(nil, false, p.observe))
 	if term := r.CurrentTerm(); r.State() == raft.Leader {
 		p.elected(r, term) // before there was an observer
 	}
-	p.stand(r)
+	p.standEarly(r)
 	return nil
 }
 
@@ -207,52 +212,6 @@ func (p *Partition) raftConfig() *raft.Config {
 	return conf
 }
 
-// eagerDelay is how long an eager replica gives the others of a new partition to open
-// theirs: one that is asked for its vote before that answers nothing, and then a whole
-// election timeout has to go by.
-const eagerDelay = 150 * time.Millisecond
-
-// stand has a replica that need not wait for a leader stand early: the only voter at
-// once, an eager one when the others are likely to be there.
-func (p *Partition) stand(r *raft.Raft) {
-	switch {
-	case soleVoter(r.GetConfiguration().Configuration(), p.cfg.Replication.Local):
-		p.hasten(r)
-	case p.cfg.Replication.Eager && p.state.at.raftIndex == 0:
-		p.early = time.AfterFunc(eagerDelay, func() { p.hasten(r) })
-	}
-}
-
-// hasten makes the library look at once whether its time to stand has come, by a shorter
-// timeout, which then is what it was.
-func (p *Partition) hasten(r *raft.Raft) {
-	was := r.ReloadableConfig()
-	shorter := was
-	shorter.HeartbeatTimeout -= time.Millisecond
-	if err := errors.Join(r.ReloadConfig(shorter), r.ReloadConfig(was)); err != nil {
-		p.logger.Error("the election is not hastened", "err", err)
-	}
-}
-
-// LeaderLost tells a follower that the node of its leader is not to be reached any more.
-// The library looks at its timer at random, up to three timeouts after the last word of
-// the leader; this has it look when one has gone by, or at once. spread is a delay on top,
-// by which the replicas of one group do not stand at the same time.
-func (p *Partition) LeaderLost(spread time.Duration) {
-	r := p.raft.Load()
-	heartbeat := r.ReloadableConfig().HeartbeatTimeout
-	due := max(heartbeat-time.Since(r.LastContact()), 0) + spread
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed.Load() {
-		return
-	}
-	if p.early != nil {
-		p.early.Stop()
-	}
-	p.early = time.AfterFunc(due, func() { p.hasten(r) })
-}
-
 func soleVoter(members raft.Configuration, id raft.ServerID) bool {
 	voters, own := 0, false
 	for _, s := range members.Servers {
@@ -269,6 +228,10 @@ func soleVoter(members raft.Configuration, id raft.ServerID) bool {
 func (p *Partition) observe(o *raft.Observation) bool {
 	switch change := o.Data.(type) {
 	case raft.RaftState:
+		p.timeouts.changed()
+		if change == raft.Follower {
+			p.candidacy.end()
+		}
 		if change == raft.Leader {
 			p.elected(o.Raft, o.Raft.CurrentTerm())
 		} else {
@@ -276,6 +239,9 @@ func (p *Partition) observe(o *raft.Observation) bool {
 		}
 	case raft.LeaderObservation:
 		p.leader.Store(&change.LeaderID)
+		if change.LeaderID != "" {
+			p.timeouts.settled()
+		}
 		p.changed()
 	}
 	return false

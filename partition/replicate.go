@@ -197,6 +197,7 @@ type follower struct {
 	marked   time.Time
 	told     told
 	rests    chan struct{} // not nil while the library has nothing to tell it: closed at the end of that
+	turns    bool          // and it comes back in between for the library's lease
 	since    time.Time     // what was sent before this was for another replica of that name
 }
 

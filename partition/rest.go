@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -54,7 +55,9 @@ func (r replicator) rest(id raft.ServerID, target raft.ServerAddress, args *raft
 	if known && r.p.nothingNew(args) {
 		var again <-chan time.Time
 		if follows {
-			r.p.followers.begin(id)
+			var wake func()
+			turn, wake = r.turns(id, target, args.Term, turn)
+			defer wake()
 		} else {
 			timer := time.NewTimer(saidAgain)
 			defer timer.Stop()
@@ -74,8 +77,40 @@ func (r replicator) rest(id raft.ServerID, target raft.ServerAddress, args *raft
 		case <-again:
 		}
 	}
-	r.p.followers.end(id)
+	if r.p.followers.end(id) {
+		r.p.alarm.ring() // another one has to take turns
+	}
 	return number, follows && number == under
+}
+
+// turns is when a follower that begins to rest comes back for a moment; wake is to be called then. The library's
+// lease needs to hear of no more followers than make a majority with this replica: the others sleep while no
+// broker is in doubt.
+func (r replicator) turns(id raft.ServerID, target raft.ServerAddress, term uint64, turn <-chan struct{}) (comes <-chan struct{}, wake func()) {
+	voters, needed := leaseNeeds(r.p.Members(), r.p.cfg.Replication.Local)
+	if t, ok := r.Transport.(standing); ok && !r.p.followers.begin(id, voters, needed) {
+		doubt, wake := t.Sleep(target, term)
+		select {
+		case <-doubt:
+			return turn, wake
+		default:
+			return doubt, wake
+		}
+	}
+	return turn, func() {}
+}
+
+// leaseNeeds is which followers have votes, and how many of them a leader has to hear of.
+func leaseNeeds(members raft.Configuration, leader raft.ServerID) (voters []raft.ServerID, needed int) {
+	for _, s := range members.Servers {
+		if s.Suffrage == raft.Voter {
+			needed++
+			if s.ID != leader {
+				voters = append(voters, s.ID)
+			}
+		}
+	}
+	return voters, needed/2 + 1 - (needed - len(voters))
 }
 
 // restToo keeps a heartbeat while the library's other goroutine rests.
@@ -102,9 +137,11 @@ func (p *Partition) nothingNew(args *raft.AppendEntriesRequest) bool {
 // standing is a transport that knows, without a message, that a follower follows this
 // leader in a term: number is above 0 then. What that has answered before under the same
 // number, it would again. ended closes when that is over, and turn after a part of the
-// lease, when the follower has been heard of again.
+// lease, when the follower has been heard of again. Who does not ask again soon sleeps: doubt is closed while one
+// of all brokers is late to answer.
 type standing interface {
 	Stands(target raft.ServerAddress, term uint64) (number uint64, ended, turn <-chan struct{})
+	Sleep(target raft.ServerAddress, term uint64) (doubt <-chan struct{}, wake func())
 }
 
 func (r replicator) stands(target raft.ServerAddress, term uint64) (number uint64, ended, turn <-chan struct{}) {
@@ -115,21 +152,38 @@ func (r replicator) stands(target raft.ServerAddress, term uint64) (number uint6
 }
 
 // begin notes that the library's goroutine for a follower rests, from now until end, though
-// it looks up in between.
-func (f *followers) begin(id raft.ServerID) {
+// it looks up in between. It says whether that is for it to do: of the voters so many have to.
+func (f *followers) begin(id raft.ServerID, voters []raft.ServerID, needed int) (turns bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if x := f.byID[id]; x != nil && x.rests == nil {
+	x := f.byID[id]
+	if x == nil {
+		return false
+	}
+	if x.rests == nil {
 		x.rests = make(chan struct{})
 	}
+	if !slices.Contains(voters, id) {
+		return false
+	}
+	for _, v := range voters {
+		if y := f.byID[v]; v != id && y != nil && y.turns {
+			needed--
+		}
+	}
+	x.turns = needed > 0
+	return x.turns
 }
 
-func (f *followers) end(id raft.ServerID) {
+// end says whether the follower has taken turns.
+func (f *followers) end(id raft.ServerID) (turned bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if x := f.byID[id]; x != nil {
+		turned = x.turns
 		x.wake()
 	}
+	return turned
 }
 
 // resting closes when the rest is over; it is nil when there is none.
@@ -145,6 +199,6 @@ func (f *followers) resting(id raft.ServerID) <-chan struct{} {
 func (x *follower) wake() {
 	if x.rests != nil {
 		close(x.rests)
-		x.rests = nil
+		x.rests, x.turns = nil, false
 	}
 }

@@ -15,6 +15,13 @@ type standsUnder struct {
 	Transport
 	number      atomic.Uint64
 	ended, turn chan struct{}
+	doubt       chan struct{}
+	asleep      atomic.Int32
+}
+
+func (s *standsUnder) Sleep(raft.ServerAddress, uint64) (<-chan struct{}, func()) {
+	s.asleep.Add(1)
+	return s.doubt, func() { s.asleep.Add(-1) }
 }
 
 func (s *standsUnder) Stands(raft.ServerAddress, uint64) (uint64, <-chan struct{}, <-chan struct{}) {
@@ -39,7 +46,7 @@ func newRestRig(t *testing.T) *restRig {
 	g.put(makeBatch(t, rand.New(rand.NewPCG(1, 1)), nobody, 3))
 	l := g.leader()
 	x := &restRig{t: t, g: g, leader: l, outcome: make(chan bool, 1)}
-	x.stands = &standsUnder{Transport: l.cfg.Replication.Transport, ended: make(chan struct{}), turn: make(chan struct{})}
+	x.stands = &standsUnder{Transport: l.cfg.Replication.Transport, ended: make(chan struct{}), turn: make(chan struct{}), doubt: make(chan struct{})}
 	x.stands.number.Store(7)
 	x.r = replicator{x.stands, l.Partition}
 	return x
@@ -111,6 +118,7 @@ func TestRest(t *testing.T) {
 	})
 	t.Run("its turn has come", func(t *testing.T) {
 		x, args := newKnowingRig(t, 7)
+		close(x.stands.doubt)
 		close(x.stands.turn)
 		x.rest(args)
 		x.want(true)
@@ -120,10 +128,21 @@ func TestRest(t *testing.T) {
 	})
 	t.Run("its turn has come, and it stands no more", func(t *testing.T) {
 		x, args := newKnowingRig(t, 7)
+		close(x.stands.doubt)
 		x.rest(args)
 		x.stands.number.Store(8)
 		close(x.stands.turn)
 		x.want(false)
+	})
+	t.Run("it takes no turns, and a broker is in doubt", func(t *testing.T) {
+		x, args := newKnowingRig(t, 7)
+		close(x.stands.turn)
+		x.rest(args)
+		close(x.stands.doubt)
+		x.want(true)
+		if n := x.stands.asleep.Load(); n != 0 {
+			t.Errorf("%d sleep on", n)
+		}
 	})
 	t.Run("it was opened anew", func(t *testing.T) {
 		x, args := newKnowingRig(t, 6)
@@ -153,6 +172,7 @@ func TestRest(t *testing.T) {
 // TestHeartbeatRests: a heartbeat rests with the request beside it, also while that looks up.
 func TestHeartbeatRests(t *testing.T) {
 	x, args := newKnowingRig(t, 7)
+	close(x.stands.doubt)
 	close(x.stands.turn)
 	x.rest(args)
 	x.want(true)
@@ -195,6 +215,53 @@ func TestNoRest(t *testing.T) {
 	}
 	if _, answered := x.r.rest("nobody", "", args); answered {
 		t.Error("a follower of which nothing is known was answered for")
+	}
+}
+
+// TestTurns: of the followers that rest, as many take turns as the leader needs for a majority.
+func TestTurns(t *testing.T) {
+	members := raft.Configuration{Servers: []raft.Server{
+		{ID: "leader"}, {ID: "a"}, {ID: "b"}, {ID: "c"}, {ID: "d"}, {ID: "learner", Suffrage: raft.Nonvoter},
+	}}
+	voters, needed := leaseNeeds(members, "leader")
+	if len(voters) != 4 || needed != 2 {
+		t.Fatalf("voters %v, of which %d are needed", voters, needed)
+	}
+	if _, needed := leaseNeeds(raft.Configuration{Servers: members.Servers[1:4]}, "leader"); needed != 2 {
+		t.Errorf("a leader that is no member any more needs %d of three", needed)
+	}
+	var f followers
+	f.drop("learner")
+	for _, id := range voters {
+		f.drop(id)
+	}
+	for _, step := range []struct {
+		begins, ends raft.ServerID
+		turns        bool
+	}{
+		{begins: "learner"},
+		{begins: "a", turns: true},
+		{begins: "b", turns: true},
+		{begins: "c"},
+		{begins: "a", turns: true}, // again
+		{ends: "a", turns: true},
+		{ends: "c"},
+		{begins: "d", turns: true},
+		{begins: "a"},
+		{begins: "unknown"},
+	} {
+		turns := false
+		if step.ends != "" {
+			turns = f.end(step.ends)
+		} else {
+			turns = f.begin(step.begins, voters, needed)
+		}
+		if turns != step.turns {
+			t.Errorf("%+v: turns %v", step, turns)
+		}
+	}
+	if f.resting("learner") == nil || f.resting("c") != nil {
+		t.Error("who rests is not who has begun to, and not ended")
 	}
 }
 

@@ -248,7 +248,7 @@ func (r replicator) RequestVote(id raft.ServerID, target raft.ServerAddress, arg
 		return nil // as if all had refused
 	}
 	x := p.ballots.of(args, p.otherVoters())
-	err := r.Transport.RequestVote(id, target, args, resp)
+	err := p.timeouts.asked(r.Transport.RequestVote(id, target, args, resp))
 	granted := err == nil && resp.Granted
 	p.ballots.count(x, granted)
 	if granted && (abstains || bytes.Equal(resp.Peers, provisionalVote)) {
@@ -259,11 +259,12 @@ func (r replicator) RequestVote(id raft.ServerID, target raft.ServerAddress, arg
 
 // RequestPreVote asks whether there would be a vote.
 func (r replicator) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	if r.p.standsAside() {
+	election := r.p.cfg.Replication.Timing.withDefaults().Election
+	if r.p.standsAside() || !r.p.candidacy.begin(election/2, 2*election, r.p.closing) {
 		resp.Term = args.Term
 		return nil // as if all had refused
 	}
-	return r.Transport.RequestPreVote(id, target, args, resp)
+	return r.p.timeouts.asked(r.Transport.RequestPreVote(id, target, args, resp))
 }
 
 // unanimous waits for the outcome of a ballot, for as long as it may matter.

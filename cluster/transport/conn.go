@@ -44,9 +44,9 @@ type conn struct {
 	standing standing // of the control connection, as a leader
 
 	// What follows is used by the side that accepted.
-	late     lateBeats
-	calls    atomic.Int64 // handlers running
-	followed map[GroupID]followed
+	late      lateBeats
+	calls     atomic.Int64 // handlers running
+	following following
 }
 
 // request is what waits for an answer. It is finished by who takes it out of conn.pending.
@@ -100,6 +100,7 @@ func (c *conn) kill(err error) {
 	c.t.mu.Unlock()
 	c.t.drop(c.nc)
 	c.standing.endAll()
+	c.following.end(c)
 	for _, r := range pending {
 		r.fail(c.unreachable(err))
 	}

@@ -37,6 +37,10 @@ type Group struct {
 	waiting  bool                  // that answer is outstanding
 	queuedAt time.Time             // the heartbeat it is for
 	sockets  map[net.Conn]struct{} // snapshots on their way out
+
+	tellHeard func(heard bool, at time.Time) // see SetHeard; nil: nobody asks
+	heardOn   *conn                          // where the leader's heartbeats stand, nil for nowhere
+	heardIn   uint64                         // that leader's term
 }
 
 var (
@@ -309,9 +313,9 @@ func (g *Group) deliver(rpc raft.RPC, entries bool) error {
 
 // confirm reports whether a heartbeat may be answered with success without waiting for raft: its term is
 // the group's, and the main loop answered something not long ago. The heartbeat is queued for raft all
-// the same, unless one is already, or was less than relay ago. It changes no state of raft's, and never speaks
-// for another term.
-func (g *Group) confirm(heartbeat uint64, version uint8, leader []byte, now time.Time, relay time.Duration) bool {
+// the same, unless one is already, or was not long ago when it is one that stands on a connection. It changes no
+// state of raft's, and never speaks for another term.
+func (g *Group) confirm(heartbeat uint64, version uint8, leader []byte, now time.Time, stands *conn) bool {
 	term := g.term.Load()
 	if term == nil || *term == nil {
 		return false
@@ -328,6 +332,13 @@ func (g *Group) confirm(heartbeat uint64, version uint8, leader []byte, now time
 	}
 	if g.closed || now.UnixNano()-g.alive.Load() > int64(g.t.cfg.AliveFor) || (*term)() != heartbeat {
 		return false
+	}
+	var relay time.Duration
+	if stands != nil {
+		if relay = relayInterval; g.tellHeard != nil {
+			relay = relayHeard
+		}
+		g.hear(stands, heartbeat, now)
 	}
 	if !g.waiting && now.Sub(g.queuedAt) >= relay && len(g.consumer) < cap(g.consumer) {
 		g.consumer <- raft.RPC{Command: heartbeatRequest(heartbeat, version, leader), RespChan: g.relieved}

@@ -336,7 +336,7 @@ func (t *Transport) takeBeat(id GroupID, term uint64, version uint8, leader []by
 	if g == nil {
 		return false, nil, ErrUnknownGroup
 	}
-	if g.confirm(term, version, leader, now, 0) {
+	if g.confirm(term, version, leader, now, nil) {
 		t.counters.heartbeatsConfirmed.Add(1)
 		return true, nil, nil
 	}

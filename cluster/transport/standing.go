@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -29,8 +30,11 @@ const (
 	// silentAfter is how long the library may not send a heartbeat that stands before it is withdrawn: the peer
 	// is no member any more.
 	silentAfter = 1500 * time.Millisecond
-	// relayInterval is between two heartbeats that a pulse puts into a group's queue: every third pulse does.
-	relayInterval = 500 * time.Millisecond
+	// turnInterval is between two turns (Group.Stands): every third pulse, or a late one before it. One that has
+	// not come after lateTurn puts its peer in doubt (Group.Sleep): with a lease of LeastLease there is time left
+	// to hear of another one.
+	turnInterval = 500 * time.Millisecond
+	lateTurn     = 700 * time.Millisecond
 
 	// LeastTimeout and LeastLease are the shortest with which heartbeats may stand.
 	LeastTimeout = time.Second
@@ -45,6 +49,8 @@ type stand struct {
 	group   *Group    // the leader's
 	touched time.Time // when the library last sent it
 	ended   chan struct{}
+
+	sleepers atomic.Int32 // who would send it, and does not ask (Group.Sleep)
 }
 
 // standing is the leader's end of what stands on one connection.
@@ -54,7 +60,10 @@ type standing struct {
 	fresh   map[GroupID]*stand // to be told with the next pulse
 	over    bool               // the connection is gone, and nothing stands on it
 	since   time.Time          // when the last pulse that was answered was sent
-	answers [3]chan struct{}   // closed when the next pulse is answered, the one after that, and the third
+	answers [2]chan struct{}   // closed when the next pulse is answered, and the one after that
+	turn    chan struct{}      // closed with the next turn
+	turned  time.Time          // when the last one was
+	late    *doubt             // whether the next one is
 	pulsing bool               // the goroutine runs
 }
 
@@ -69,7 +78,7 @@ func (g *Group) LetStand(leads func() bool, timeout, lease time.Duration) {
 
 // Stands is above 0 when the follower at target was known, not long ago, to follow this group's leader in a term.
 // While it is the same number, the follower has not been closed or opened anew. ended closes when that is over, and
-// turn when three more pulses have been answered: all groups of a connection have theirs at the same time.
+// turn when another pulse has been answered after turnInterval: all groups of a connection have theirs at the same time.
 func (g *Group) Stands(target raft.ServerAddress, term uint64) (number uint64, ended, turn <-chan struct{}) {
 	to, err := parseTarget(target)
 	if err != nil {
@@ -79,11 +88,14 @@ func (g *Group) Stands(target raft.ServerAddress, term uint64) (number uint64, e
 	if c == nil {
 		return 0, nil, nil
 	}
-	x, answers := c.standing.find(g, term)
+	s := &c.standing
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.find(g, term)
 	if x == nil {
 		return 0, nil, nil
 	}
-	return x.number, x.ended, answers[2]
+	return x.number, x.ended, s.turn
 }
 
 // standsOn is the connection that heartbeats to a peer may stand on, nil for none.
@@ -98,18 +110,16 @@ func (g *Group) standsOn(to identity) *conn {
 	return p.control.live()
 }
 
-// find is a group's heartbeat that stands, nil for none, and what closes with the next pulses.
-func (s *standing) find(g *Group, term uint64) (x *stand, answers [3]chan struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	x = s.agreed[g.id]
+// find is a group's heartbeat that stands, nil for none. It is called with mu held.
+func (s *standing) find(g *Group, term uint64) *stand {
+	x := s.agreed[g.id]
 	if x == nil || x.group != g || x.term != term {
-		return nil, answers
+		return nil
 	}
 	if x.touched = time.Now(); x.touched.Sub(s.since) >= standsFor {
-		return nil, answers
+		return nil
 	}
-	return x, s.answers
+	return x
 }
 
 // end takes away what stands of a group. It is called with mu held.
@@ -125,6 +135,7 @@ func (s *standing) endAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
+	s.noTurn()
 	for id := range s.agreed {
 		s.end(id)
 	}
@@ -137,19 +148,23 @@ func (g *Group) hold(to identity, term uint64) (from identity, ok bool) {
 	if c == nil {
 		return identity{}, false
 	}
-	x, answers := c.standing.find(g, term)
+	s := &c.standing
+	s.mu.Lock()
+	x, answered := s.find(g, term), s.answers[1]
+	s.mu.Unlock()
 	if x == nil {
 		return identity{}, false
 	}
 	select {
-	case <-answers[1]:
+	case <-answered:
 	case <-c.ctx.Done():
 		return identity{}, false
 	case <-g.ctx.Done():
 		return identity{}, false
 	}
-	x, _ = c.standing.find(g, term)
-	return c.peer, x != nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.peer, s.find(g, term) != nil
 }
 
 // live is the connection there is, nil for none.
@@ -174,6 +189,7 @@ func (c *conn) letStand(confirmed []*beat) {
 		for i := range s.answers {
 			s.answers[i] = make(chan struct{})
 		}
+		s.turn = make(chan struct{})
 	}
 	for _, b := range confirmed {
 		if len(s.agreed)+len(s.fresh) < c.t.maxBeats()/2 { // the rest goes on to be sent
@@ -182,6 +198,9 @@ func (c *conn) letStand(confirmed []*beat) {
 	}
 	begin := !s.pulsing && len(s.fresh) > 0
 	s.pulsing = s.pulsing || begin
+	if begin && !s.over {
+		s.nextTurn(now, &c.t.doubts)
+	}
 	s.mu.Unlock()
 	if begin {
 		c.t.start(c.pulse) // false when the transport closes, and the connection with it
@@ -231,6 +250,7 @@ func (s *standing) nextPulse(now time.Time) (frame []byte, told map[GroupID]*sta
 		for range s.answers {
 			s.answered() // nobody has to wait for what will not come
 		}
+		s.noTurn()
 	}
 	return frame, told, s.pulsing
 }
@@ -238,13 +258,28 @@ func (s *standing) nextPulse(now time.Time) (frame []byte, told map[GroupID]*sta
 // answered releases those who wait for a pulse. It is called with mu held.
 func (s *standing) answered() {
 	close(s.answers[0])
-	s.answers = [3]chan struct{}{s.answers[1], s.answers[2], make(chan struct{})}
+	s.answers = [2]chan struct{}{s.answers[1], make(chan struct{})}
+}
+
+// nextTurn has the last turn be now. It is called with mu held, as noTurn is, for when there are no more.
+func (s *standing) nextTurn(now time.Time, d *doubts) {
+	s.noTurn()
+	close(s.turn)
+	s.turn, s.turned, s.late = make(chan struct{}), now, d.after(lateTurn)
+}
+
+func (s *standing) noTurn() {
+	if s.late != nil {
+		s.late.over()
+		s.late = nil
+	}
 }
 
 // leads reports whether the group still leads in that term, and the peer is sent heartbeats.
 func (x *stand) leads(now time.Time) bool {
 	term, leads := x.group.term.Load(), x.group.leads.Load()
-	return now.Sub(x.touched) < silentAfter && x.group.ctx.Err() == nil && (*leads)() && term != nil && (*term)() == x.term
+	wanted := now.Sub(x.touched) < silentAfter || x.sleepers.Load() > 0
+	return wanted && x.group.ctx.Err() == nil && (*leads)() && term != nil && (*term)() == x.term
 }
 
 // tellStanding sends a pulse and takes its answer.
@@ -267,6 +302,9 @@ func (c *conn) tellStanding(frame []byte, told map[GroupID]*stand) error {
 	}
 	s.since = sent
 	s.answered()
+	if now := time.Now(); now.Sub(s.turned) >= turnInterval {
+		s.nextTurn(now, &c.t.doubts)
+	}
 	for id, x := range told {
 		s.end(id)
 		s.agreed[id] = x
@@ -275,51 +313,4 @@ func (c *conn) tellStanding(frame []byte, told map[GroupID]*stand) error {
 		s.end(GroupID(ended[:groupIDBytes]))
 	}
 	return nil
-}
-
-// followed is the follower's end of what stands: what the leader at the other end is heard for.
-type followed struct {
-	term    uint64
-	version uint8
-}
-
-const pulseEntryBytes = groupIDBytes + 8 + 1
-
-// takePulse changes what stands as a pulse says.
-func takePulse(stands map[GroupID]followed, body []byte) error {
-	d := decoder{rest: body}
-	for range d.count(pulseEntryBytes) {
-		id := GroupID(d.take(groupIDBytes))
-		stands[id] = followed{term: d.uint64(), version: d.uint8()}
-	}
-	if d.err != nil || len(d.rest)%groupIDBytes != 0 {
-		return fmt.Errorf("%w: a pulse of %d bytes", ErrMalformed, len(body))
-	}
-	for ; len(d.rest) > 0; d.rest = d.rest[groupIDBytes:] {
-		delete(stands, GroupID(d.rest[:groupIDBytes]))
-	}
-	return nil
-}
-
-// servePulse runs on the connection's reader, which alone uses c.followed.
-func (c *conn) servePulse(h frameHeader) error {
-	body, err := c.readControl(h)
-	if err != nil {
-		return err
-	}
-	if c.followed == nil {
-		c.followed = map[GroupID]followed{}
-	}
-	if err := takePulse(c.followed, body); err != nil {
-		return err
-	}
-	now, leader := time.Now(), []byte(Address(c.peer.node, c.peer.directory))
-	answer := append(beginFrame(nil, kindAnswer), byte(statusOK))
-	for id, f := range c.followed {
-		if g := c.t.group(id); g == nil || !g.confirm(f.term, f.version, leader, now, relayInterval) {
-			delete(c.followed, id)
-			answer = append(answer, id[:]...)
-		}
-	}
-	return c.answerFrame(answer, h.id)
 }

@@ -217,7 +217,7 @@ func FuzzPulse(f *testing.F) {
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		stands := map[GroupID]followed{{1}: {term: 1}}
-		if err := takePulse(stands, b); err != nil && !errors.Is(err, ErrMalformed) {
+		if _, err := takePulse(stands, b); err != nil && !errors.Is(err, ErrMalformed) {
 			t.Fatal(err)
 		}
 		if len(stands) > 1+len(b)/pulseEntryBytes {

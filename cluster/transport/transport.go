@@ -24,6 +24,7 @@ type Transport struct {
 	address  raft.ServerAddress // of self
 	refusals *refusalLog
 	counters counters
+	doubts   doubts
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup // every goroutine of this package
@@ -66,6 +67,7 @@ func Open(cfg Config) (*Transport, error) {
 		groups:   map[GroupID]*Group{}, handlers: map[Service]Handler{}, peers: map[identity]*peer{}, connected: map[int32]int{},
 		directories: map[int32][16]byte{}, conns: map[*conn]struct{}{}, sockets: map[net.Conn]struct{}{},
 	}
+	t.doubts.begun = make(chan struct{})
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.wg.Go(t.accept)
 	return t, nil

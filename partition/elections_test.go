@@ -1,0 +1,42 @@
+package partition
+
+import (
+	"testing"
+	"time"
+)
+
+// A node's replicas stand in turns, and a turn that was not given back ends by itself.
+func TestElections(t *testing.T) {
+	node := NewElections(1)
+	a, b := candidacy{all: node}, candidacy{all: node}
+	closing := make(chan struct{})
+	if !a.begin(patience, time.Hour, closing) || !a.begin(0, time.Hour, closing) {
+		t.Fatal("no turn for the first, or not for the second vote of its election")
+	}
+	if b.begin(time.Millisecond, time.Hour, closing) {
+		t.Fatal("two at the same time")
+	}
+	got := make(chan bool)
+	go func() { got <- b.begin(patience, time.Millisecond, closing) }()
+	a.end()
+	a.end() // once is enough
+	if !<-got {
+		t.Fatal("no turn for the next")
+	}
+	if !a.begin(patience, time.Hour, closing) { // b's has run out
+		t.Fatal("a turn was kept for ever")
+	}
+	b.end() // has none
+	if b.begin(time.Millisecond, time.Hour, closing) {
+		t.Fatal("one gave back the turn of another")
+	}
+	close(closing)
+	if b.begin(patience, time.Hour, closing) {
+		t.Error("a turn for one that is closed")
+	}
+	var free candidacy
+	if !free.begin(0, 0, closing) {
+		t.Error("a bound that nobody has set")
+	}
+	free.end()
+}
