@@ -126,12 +126,6 @@ func chosenClients(t *testing.T) []*client {
 	return chosen
 }
 
-// groupClients are those of the chosen that can be members of a group.
-func groupClients(t *testing.T) []*client {
-	t.Helper()
-	return slices.DeleteFunc(chosenClients(t), func(c *client) bool { return len(c.ways) == 0 })
-}
-
 // command is the client's program; it is killed when ctx ends.
 func (c *client) command(ctx context.Context, t *testing.T) *exec.Cmd {
 	t.Helper()
@@ -231,7 +225,7 @@ func javaCommand(t *testing.T, mainClass string) []string {
 			"-Dinterop.build="+folder, "-DoutputDirectory="+filepath.Join(folder, "libs"))
 	})
 	return []string{
-		"java", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+		"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
 		"-cp", filepath.Join(folder, "classes") + ":" + filepath.Join(folder, "libs", "*"), mainClass,
 	}
 }

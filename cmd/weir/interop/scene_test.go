@@ -14,26 +14,36 @@ import (
 	"weir/interop/job"
 )
 
-// TestGroups has members of each client live through the same: they join, share, come and go, crash and come back.
-// Whatever happens, each record is read by somebody, and none again that was committed.
+// TestGroups has members of each client, by each way that it can be one, live through the same. Whatever happens,
+// each record is read by somebody, and none again that was committed.
 func TestGroups(t *testing.T) {
-	for _, c := range groupClients(t) {
+	for _, c := range chosenClients(t) {
 		for _, way := range c.ways {
-			t.Run(c.name+" "+way, func(t *testing.T) {
-				t.Parallel()
-				newGroupScene(t, shortSession).life(t, c, way)
-			})
+			scene(t, "life of "+c.name+" "+way, shortSession, func(t *testing.T, g *sharedTopic) { g.life(t, c, way) })
+			if _, says := c.cannotStay[way]; !says {
+				scene(t, "static "+c.name+" "+way, longSession, func(t *testing.T, g *sharedTopic) { g.static(t, c, way) })
+			}
+			for _, other := range beside(way) {
+				scene(t, c.name+" "+way+" beside "+other, longSession, func(t *testing.T, g *sharedTopic) { g.beside(t, c, way, other) })
+			}
+		}
+		for _, ways := range c.rolls {
+			scene(t, "roll of "+c.name+" to "+ways[len(ways)-1], longSession, func(t *testing.T, g *sharedTopic) { g.roll(t, c, ways) })
 		}
 	}
 }
 
-// newGroupScene is a group on a broker of its own.
-func newGroupScene(t *testing.T, session time.Duration) *sharedTopic {
+// scene runs beside others, since members mostly wait, with a broker of its own.
+func scene(t *testing.T, name string, session time.Duration, play func(*testing.T, *sharedTopic)) {
 	t.Helper()
-	return newSharedTopic(t, startBroker(t, groupSettings(session)...), fmt.Sprintf("shared-%d", time.Now().UnixNano()), session)
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		b := startBroker(t, groupSettings(session)...)
+		play(t, newSharedTopic(t, b, fmt.Sprintf("shared-%d", time.Now().UnixNano()), session))
+	})
 }
 
-// life is of two members.
+// life is of two members: they join, share, get more partitions, crash, leave, and come back.
 func (g *sharedTopic) life(t *testing.T, c *client, way string) {
 	first := g.join(t, c, way, "")
 	g.wants(t, "alone", g.append(t, 3))
@@ -50,6 +60,9 @@ func (g *sharedTopic) life(t *testing.T, c *client, way string) {
 	g.commit(t, first, second)
 
 	lost := g.appendAndWant(t, "before the crash")[second]
+	if len(lost) == 0 {
+		t.Fatal("the member that is to crash has read nothing")
+	}
 	g.commit(t, first)
 	second.kill(t)
 	g.wants(t, "of what the killed member had not committed", lost)
@@ -89,21 +102,6 @@ func (g *sharedTopic) wantsBoth(t *testing.T, what string) {
 	t.Helper()
 	if by := g.appendAndWant(t, what); len(by) != 2 {
 		t.Errorf("%s: one member reads everything", what)
-	}
-}
-
-// TestStaticMembers has a static member of each client close and come back.
-func TestStaticMembers(t *testing.T) {
-	for _, c := range groupClients(t) {
-		for _, way := range c.ways {
-			if _, says := c.cannotStay[way]; says {
-				continue
-			}
-			t.Run(c.name+" "+way, func(t *testing.T) {
-				t.Parallel()
-				newGroupScene(t, longSession).static(t, c, way)
-			})
-		}
 	}
 }
 
@@ -153,19 +151,8 @@ func (s groupState) of(instance string) (id string, partitions []int32) {
 	return "", nil
 }
 
-// TestRolls has two members of each client go from one way of being a member to the next, one after the other, as an
-// upgrade of the clients does. In between the group has both.
-func TestRolls(t *testing.T) {
-	for _, c := range groupClients(t) {
-		for _, roll := range c.rolls {
-			t.Run(c.name+" "+roll[0]+" to "+roll[len(roll)-1], func(t *testing.T) {
-				t.Parallel()
-				newGroupScene(t, longSession).roll(t, c, roll)
-			})
-		}
-	}
-}
-
+// roll has two members go from one way of being a member to the next, one after the other, as an upgrade of the
+// clients does. In between the group has both.
 func (g *sharedTopic) roll(t *testing.T, c *client, ways []string) {
 	members := []*member{g.join(t, c, ways[0], ""), g.join(t, c, ways[0], "")}
 	g.settled(t, 2)
@@ -202,28 +189,6 @@ func (s groupState) classic() (n int) {
 	return n
 }
 
-// TestBeside has each client share with a member that is not of its kind: franz-go in the driver, which speaks the
-// same protocol, or the other one, so that the group changes its protocol with members in it.
-func TestBeside(t *testing.T) {
-	for _, c := range groupClients(t) {
-		for _, way := range c.ways {
-			others := []string{way, consumers}
-			if way == consumers {
-				others = []string{consumers, "range"}
-			}
-			for _, other := range others {
-				if balancers[other] == nil { // an assignor that only the client has
-					continue
-				}
-				t.Run(c.name+" "+way+" beside "+other, func(t *testing.T) {
-					t.Parallel()
-					newGroupScene(t, longSession).beside(t, c, way, other)
-				})
-			}
-		}
-	}
-}
-
 // balancers are how the driver is a member itself.
 var balancers = map[string][]kgo.Opt{
 	"range":              {kgo.Balancers(kgo.RangeBalancer())},
@@ -231,6 +196,19 @@ var balancers = map[string][]kgo.Opt{
 	consumers:            {kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer())},
 }
 
+// beside says what a member of another kind speaks: the same, or the other protocol, so that the group changes its
+// protocol with members in it. An assignor that only the client has is left out.
+func beside(way string) (others []string) {
+	if balancers[way] != nil {
+		others = append(others, way)
+	}
+	if way == consumers {
+		return append(others, "range")
+	}
+	return append(others, consumers)
+}
+
+// beside has the client share with a member that the driver is itself, and leave.
 func (g *sharedTopic) beside(t *testing.T, c *client, way, other string) {
 	kafka := g.client(t, append([]kgo.Opt{
 		kgo.ConsumerGroup(g.topic), kgo.ConsumeTopics(g.topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
