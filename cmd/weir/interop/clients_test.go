@@ -85,9 +85,12 @@ func clients() []*client {
 		},
 		{
 			name: "franz-go", prepare: goProgram("franz"), murmur2: true,
-			ways:       []string{"range", "cooperative-sticky", consumers},
-			rolls:      [][]string{{"range", "cooperative-sticky,range", "cooperative-sticky", consumers}},
-			cannotStay: map[string]string{consumers: "its last heartbeat leaves out the instance, which Kafka refuses as well"},
+			ways:  []string{"range", "cooperative-sticky", consumers},
+			rolls: [][]string{{"range", "cooperative-sticky,range", "cooperative-sticky", consumers}},
+			cannotStay: map[string]string{
+				"cooperative-sticky": "a leader that comes back plans anew, and joins again when that is not what it is given",
+				consumers:            "its last heartbeat leaves out the instance, which Kafka refuses as well",
+			},
 		},
 		{
 			name: "sarama", prepare: goProgram("sarama"), lacks: []string{"clusterId", "lowWatermark"},

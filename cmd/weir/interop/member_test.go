@@ -22,7 +22,7 @@ type member struct {
 	name      string
 	command   *exec.Cmd
 	orders    io.WriteCloser
-	committed chan struct{}
+	committed chan bool // answers to orders: false, ask again
 	exited    chan error
 	ending    atomic.Bool // it is to end
 }
@@ -37,7 +37,7 @@ type reading struct {
 func (g *sharedTopic) join(t *testing.T, c *client, way string, instance string) *member {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &member{name: c.name, committed: make(chan struct{}, 1), exited: make(chan error, 1)}
+	m := &member{name: c.name, committed: make(chan bool, 1), exited: make(chan error, 1)}
 	m.command = c.command(ctx, t)
 	out, err := m.command.StdoutPipe()
 	if err != nil {
@@ -77,8 +77,8 @@ func (g *sharedTopic) listen(m *member, out io.Reader) error {
 		if said.Read != nil {
 			g.reads <- reading{m, *said.Read}
 		}
-		if said.Committed {
-			m.committed <- struct{}{}
+		if said.Committed || said.Refused {
+			m.committed <- said.Committed
 		}
 	}
 	return nil
@@ -88,15 +88,18 @@ func (g *sharedTopic) listen(m *member, out io.Reader) error {
 func (g *sharedTopic) commit(t *testing.T, members ...*member) {
 	t.Helper()
 	for _, m := range members {
-		if _, err := io.WriteString(m.orders, "commit\n"); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case <-m.committed:
-		case err := <-g.trouble:
-			t.Fatal(err)
-		case <-time.After(patience):
-			t.Fatalf("%s does not commit", m.name)
+		late := time.After(patience)
+		for done := false; !done; {
+			if _, err := io.WriteString(m.orders, "commit\n"); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case done = <-m.committed:
+			case err := <-g.trouble:
+				t.Fatal(err)
+			case <-late:
+				t.Fatalf("%s does not commit", m.name)
+			}
 		}
 	}
 	g.noteCommitted(t)

@@ -7,11 +7,12 @@ import (
 	"sync"
 )
 
-// Said is one line that a member of a group writes: that it has read a record, or that it has committed all
-// that it had read.
+// Said is one line that a member of a group writes: that it has read a record; that it has committed all
+// that it had read; or that a commit was refused because the group shares anew: it wants to be asked again.
 type Said struct {
 	Read      *Position `json:"read,omitempty"`
 	Committed bool      `json:"committed,omitempty"`
+	Refused   bool      `json:"refused,omitempty"`
 }
 
 // Line is between a member of a group and the driver. Every further line of the program's input orders a
@@ -42,6 +43,9 @@ func (l *Line) Read(p Position) error { return l.say(Said{Read: &p}) }
 
 // Committed answers an order.
 func (l *Line) Committed() error { return l.say(Said{Committed: true}) }
+
+// Refused answers an order, too.
+func (l *Line) Refused() error { return l.say(Said{Refused: true}) }
 
 func (l *Line) say(s Said) error {
 	l.mu.Lock()

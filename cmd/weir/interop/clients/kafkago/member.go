@@ -24,10 +24,7 @@ func (client) Join(brokers string, g *job.Join, l *job.Line) error {
 			if !more {
 				return reader.Close()
 			}
-			if err := commit(reader, latest); err != nil {
-				return err
-			}
-			if err := l.Committed(); err != nil {
+			if err := commit(reader, latest, l); err != nil {
 				return err
 			}
 		default:
@@ -66,7 +63,7 @@ func fetch(reader *kafka.Reader) (kafka.Message, error) {
 	return reader.FetchMessage(ctx)
 }
 
-func commit(reader *kafka.Reader, latest map[int]kafka.Message) error {
+func commit(reader *kafka.Reader, latest map[int]kafka.Message, l *job.Line) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	var messages []kafka.Message
@@ -74,5 +71,11 @@ func commit(reader *kafka.Reader, latest map[int]kafka.Message) error {
 		messages = append(messages, m)
 	}
 	clear(latest)
-	return reader.CommitMessages(ctx, messages...)
+	switch err := reader.CommitMessages(ctx, messages...); {
+	case errors.Is(err, kafka.RebalanceInProgress), errors.Is(err, kafka.IllegalGeneration):
+		return l.Refused()
+	case err != nil:
+		return err
+	}
+	return l.Committed()
 }

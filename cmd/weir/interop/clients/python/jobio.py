@@ -56,6 +56,10 @@ class Line:
     def committed(self):
         self._say({"committed": True})
 
+    def refused(self):
+        """The group shares anew: a commit is to be ordered again."""
+        self._say({"refused": True})
+
     def _say(self, said):
         print(json.dumps(said), flush=True)
 

@@ -8,6 +8,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError
 
 import jobio
 
@@ -60,13 +61,21 @@ def join(brokers, group, line):
     try:
         while (order := line.order()) != "leave":
             if order == "commit":
-                consumer.commit()
-                line.committed()
+                commit(consumer, line)
             for records in consumer.poll(timeout_ms=100).values():
                 for record in records:
                     line.read(record.partition, record.offset)
     finally:
         consumer.close()
+
+
+def commit(consumer, line):
+    try:
+        consumer.commit()
+    except (CommitFailedError, IllegalGenerationError, RebalanceInProgressError):
+        line.refused()
+    else:
+        line.committed()
 
 
 def read_one(consumer, read):
