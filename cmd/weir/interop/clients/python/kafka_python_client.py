@@ -13,6 +13,9 @@ from kafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInP
 import jobio
 
 TIMEOUT = 60
+# Of a member: when the answer to SyncGroup comes as poll's time is up, it is lost, and the member believes for ever that
+# the group is rebalancing.
+POLL_MILLIS = 1000
 ASSIGNORS = {
     assignor.name: assignor
     for assignor in (RangePartitionAssignor, RoundRobinPartitionAssignor, CooperativeStickyAssignor)
@@ -62,7 +65,7 @@ def join(brokers, group, line):
         while (order := line.order()) != "leave":
             if order == "commit":
                 commit(consumer, line)
-            for records in consumer.poll(timeout_ms=100).values():
+            for records in consumer.poll(timeout_ms=POLL_MILLIS).values():
                 for record in records:
                     line.read(record.partition, record.offset)
     finally:
