@@ -73,10 +73,17 @@ func (h *herd) graze(group string, generation func(int32)) {
 	h.running.Go(func() {
 		address := h.movedFrom(group, "")
 		for began := time.Now(); h.ctx.Err() == nil; {
-			err := h.live(address, group, generation)
+			joined := false
+			err := h.live(address, group, func(g int32) {
+				joined = true
+				generation(g)
+			})
+			if joined {
+				began = time.Now()
+			}
 			switch {
 			case h.ctx.Err() != nil:
-			case kerr.IsRetriable(err) && time.Since(began) < patience: // the partition of its offsets has just been made
+			case kerr.IsRetriable(err) && time.Since(began) < patience: // the partition of its offsets has just been made, or moved
 				time.Sleep(100 * time.Millisecond)
 				address = h.movedFrom(group, address)
 			default:
