@@ -14,11 +14,11 @@ type Subscription struct {
 }
 
 // ParseSubscription reads a consumer's metadata; false if they are none. What comes behind the owned
-// partitions is not looked at.
+// partitions is not looked at. These may be left out: kafka-go says version 1 and writes version 0.
 func ParseSubscription(b []byte) (s Subscription, ok bool) {
 	d := embedded{b: b}
 	s.Version, s.Topics = d.topics()
-	if d.skip(max(int(d.int32()), 0)); s.Version >= 1 {
+	if d.skip(max(int(d.int32()), 0)); s.Version >= 1 && len(d.b) > 0 {
 		s.Owned = d.partitions()
 	}
 	return s, !d.failed && s.Version >= 0

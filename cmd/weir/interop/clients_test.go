@@ -28,8 +28,16 @@ type client struct {
 	prepare func(t *testing.T) (argv, env []string)
 	// murmur2 is said of clients whose partitioner must agree with Kafka's own.
 	murmur2 bool
-	// consumer is said of clients that have the consumer protocol of groups (KIP-848).
-	consumer bool
+	// ways are how it can be a member of a group: with an assignor of the classic protocol, by the consumer
+	// protocol; rolls are the ways that its members go, one after the other.
+	ways  []string
+	rolls [][]string
+	// cannotStay says by which ways it has no static members that come back, and why.
+	cannotStay map[string]string
+	// notIdempotent is said of a client that has no idempotent producer.
+	notIdempotent bool
+	// emptyIsNull is said of a client that gives null for what is empty.
+	emptyIsNull bool
 	// clock is said of a client that stamps records with the present instead of what it is told.
 	clock bool
 	// cannotSend names cases of cases().
@@ -47,21 +55,55 @@ var everyAdminCall = []string{
 
 func clients() []*client {
 	return []*client{
-		{name: "java", prepare: prepareJava, murmur2: true, consumer: true, lacks: []string{"replaced"}},
-		{name: "confluent-kafka", prepare: python("confluent_client.py"), consumer: true, lacks: []string{"logDirBytes"}},
+		{
+			name: "java", prepare: prepareJava, murmur2: true, lacks: []string{"replaced"},
+			ways:  []string{"range", "cooperative-sticky", consumers},
+			rolls: [][]string{{"range", "cooperative-sticky,range", "cooperative-sticky", consumers}},
+		},
+		{
+			name: "confluent-kafka", prepare: python("confluent_client.py"), lacks: []string{"logDirBytes"},
+			ways: []string{"range", "cooperative-sticky", consumers},
+			// librdkafka refuses to have an eager assignor beside a cooperative one, so there is no way from one to the other.
+			rolls: [][]string{{"range", consumers}, {"cooperative-sticky", consumers}},
+		},
 		// kafka-python's older alterConfigs fills in what is set already, so it replaces nothing.
 		{
 			name: "kafka-python", prepare: python("kafka_python_client.py"), murmur2: true,
 			cannotSend: []string{"null key and value", "null header value"},
 			lacks:      []string{"replaced"},
+			// It, too, refuses to have an eager assignor beside a cooperative one.
+			ways:  []string{"range", "cooperative-sticky"},
+			rolls: [][]string{{"range", "roundrobin,range", "roundrobin"}},
 		},
 		{
 			name: "kafkajs", prepare: prepareNode, murmur2: true,
 			cannotSend: []string{"null header value"},
 			lacks:      []string{"altered", "lowWatermark", "logDirBytes"},
+			ways:       []string{"RoundRobinAssigner"},
+			rolls:      [][]string{{"RoundRobinAssigner", "range,RoundRobinAssigner", "range"}},
+			cannotStay: map[string]string{"RoundRobinAssigner": "it has no group.instance.id"},
 		},
-		{name: "franz-go", prepare: goProgram("franz"), murmur2: true, consumer: true},
-		{name: "sarama", prepare: goProgram("sarama"), lacks: []string{"clusterId", "lowWatermark"}},
+		{
+			name: "franz-go", prepare: goProgram("franz"), murmur2: true,
+			ways:  []string{"range", "cooperative-sticky", consumers},
+			rolls: [][]string{{"range", "cooperative-sticky,range", "cooperative-sticky", consumers}},
+			cannotStay: map[string]string{
+				"cooperative-sticky": "a leader that comes back plans anew, and joins again when that is not what it is given",
+				consumers:            "its last heartbeat leaves out the instance, which Kafka refuses as well",
+			},
+		},
+		{
+			name: "sarama", prepare: goProgram("sarama"), lacks: []string{"clusterId", "lowWatermark"},
+			ways:  []string{"range", "cooperative-sticky"},
+			rolls: [][]string{{"range", "cooperative-sticky,range", "cooperative-sticky"}},
+		},
+		{
+			name: "kafka-go", prepare: goProgram("kafkago"), murmur2: true, notIdempotent: true, emptyIsNull: true,
+			lacks:      []string{"lowWatermark", "startAfter", "logDirBytes"},
+			ways:       []string{"range"},
+			rolls:      [][]string{{"range", "roundrobin,range", "roundrobin"}},
+			cannotStay: map[string]string{"range": "it has no group.instance.id"},
+		},
 		{
 			// Two of kcat's records without key and value could not be told apart when looking for where they went.
 			name: "kcat", prepare: prepareKcat, clock: true,
@@ -87,16 +129,11 @@ func chosenClients(t *testing.T) []*client {
 	return chosen
 }
 
-// command is the client's program with the job as its input; it is killed when ctx ends.
-func (c *client) command(ctx context.Context, t *testing.T, j job.Job) *exec.Cmd {
+// command is the client's program; it is killed when ctx ends.
+func (c *client) command(ctx context.Context, t *testing.T) *exec.Cmd {
 	t.Helper()
-	input, err := json.Marshal(j)
-	if err != nil {
-		t.Fatal(err)
-	}
 	command := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
 	command.Env = append(os.Environ(), c.env...)
-	command.Stdin = bytes.NewReader(input)
 	command.WaitDelay = time.Second
 	return command
 }
@@ -104,7 +141,12 @@ func (c *client) command(ctx context.Context, t *testing.T, j job.Job) *exec.Cmd
 // run hands the job to the client's program and returns its answer.
 func (c *client) run(t *testing.T, j job.Job) job.Result {
 	t.Helper()
-	command := c.command(t.Context(), t, j)
+	input, err := json.Marshal(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := c.command(t.Context(), t)
+	command.Stdin = bytes.NewReader(append(input, '\n'))
 	var complaints bytes.Buffer
 	command.Stderr = &complaints
 	out, err := command.Output()
@@ -186,7 +228,7 @@ func javaCommand(t *testing.T, mainClass string) []string {
 			"-Dinterop.build="+folder, "-DoutputDirectory="+filepath.Join(folder, "libs"))
 	})
 	return []string{
-		"java", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+		"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
 		"-cp", filepath.Join(folder, "classes") + ":" + filepath.Join(folder, "libs", "*"), mainClass,
 	}
 }

@@ -32,7 +32,7 @@ type resetTopic struct {
 func newResetTopic(t *testing.T, b *broker) *resetTopic {
 	t.Helper()
 	g := &resetTopic{sharedTopic: sharedTopic{broker: b, topic: fmt.Sprintf("reset-%d", time.Now().UnixMilli())}}
-	kafka := g.client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	kafka := g.client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DefaultProduceTopic(g.topic))
 	g.admin = kadm.NewClient(kafka)
 	if _, err := g.admin.CreateTopic(t.Context(), 2, 1, nil, g.topic); err != nil {
 		t.Fatal(err)

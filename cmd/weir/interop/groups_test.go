@@ -3,155 +3,70 @@
 package interop
 
 import (
-	"cmp"
-	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/interop/job"
 )
 
-// TestGroups has each client join a group: it reads what is there, commits, leaves, and goes on exactly
-// behind its commit, also when the broker was started again in between; then it shares the topic with
-// a client of another kind, which takes over when it leaves.
-func TestGroups(t *testing.T) {
-	b := startBroker(t)
-	clients := slices.DeleteFunc(chosenClients(t), func(c *client) bool { return c.name == "kcat" })
-	for _, c := range clients {
-		t.Run(c.name, func(t *testing.T) {
-			g := &sharedTopic{broker: b, topic: "group-" + c.name}
-			g.goesOn(t, c)
-			if c.name != "kafkajs" { // its only assignor is its own
-				g.share(t, c)
-			}
-		})
-	}
-}
+const (
+	patience  = 2 * time.Minute // with what a member, or a group, is to do
+	heartbeat = 500 * time.Millisecond
+	// shortSession is how long a group misses a member that has crashed; longSession is more than it takes one to restart.
+	shortSession, longSession = 12 * time.Second, 60 * time.Second
+	// consumers is the way of being a member that is no assignor of the classic protocol: KIP-848.
+	consumers = "consumer"
+)
 
-// goesOn makes the topic, and has a client come back to it twice, once across a restart of the broker.
-func (g *sharedTopic) goesOn(t *testing.T, c *client) {
-	t.Helper()
-	g.create(t)
-	g.append(t, 5)
-	g.wants(t, c, g.written)
-	g.append(t, 3)
-	g.wants(t, c, g.written[20:])
-	if g.broker.binary != "" {
-		g.broker.stop(t)
-		g.broker.start(t)
-		g.append(t, 1)
-		g.wants(t, c, g.written[32:])
+// groupSettings are for both protocols: this session, heartbeats as above, and no wait for a group's first members.
+func groupSettings(session time.Duration) []string {
+	return []string{
+		"group.initial.rebalance.delay.ms=0",
+		"group.consumer.min.heartbeat.interval.ms=100", fmt.Sprint("group.consumer.heartbeat.interval.ms=", heartbeat.Milliseconds()),
+		"group.consumer.min.session.timeout.ms=1000", fmt.Sprint("group.consumer.session.timeout.ms=", session.Milliseconds()),
 	}
-}
-
-// TestConsumerGroups is TestGroups by the consumer protocol (KIP-848), for those clients that have it. A client
-// that is killed is taken over from, too.
-func TestConsumerGroups(t *testing.T) {
-	b := startBroker(t, "group.consumer.min.heartbeat.interval.ms=100", "group.consumer.heartbeat.interval.ms=500",
-		"group.consumer.min.session.timeout.ms=1000", "group.consumer.session.timeout.ms=6000")
-	clients := slices.DeleteFunc(chosenClients(t), func(c *client) bool { return !c.consumer })
-	for _, c := range clients {
-		t.Run(c.name, func(t *testing.T) {
-			g := &sharedTopic{broker: b, topic: "consumers-" + c.name, consumer: true}
-			g.goesOn(t, c)
-			g.share(t, c)
-			g.grow(t)
-			g.wants(t, c, g.written[len(g.written)-2*partitions:])
-			g.crash(t, c)
-		})
-	}
-}
-
-// TestMixedGroups has each client join, by either protocol, beside a member that speaks the other: the group
-// changes its protocol with members in it.
-func TestMixedGroups(t *testing.T) {
-	b := startBroker(t, "group.consumer.min.heartbeat.interval.ms=100", "group.consumer.heartbeat.interval.ms=500",
-		"group.initial.rebalance.delay.ms=0")
-	clients := slices.DeleteFunc(chosenClients(t), func(c *client) bool { return !c.consumer })
-	for _, c := range clients {
-		for theirs, consumer := range map[string]bool{"classic": false, "consumer": true} {
-			t.Run(c.name+" "+theirs, func(t *testing.T) {
-				g := &sharedTopic{broker: b, topic: "mixed-" + c.name + "-" + theirs, consumer: consumer, mixed: true}
-				g.create(t)
-				g.append(t, 2)
-				g.share(t, c)
-			})
-		}
-	}
-}
-
-// grow doubles the partitions, with a record in each.
-func (g *sharedTopic) grow(t *testing.T) {
-	t.Helper()
-	if _, err := kadm.NewClient(g.client(t)).UpdatePartitions(t.Context(), 2*partitions, g.topic); err != nil {
-		t.Fatal(err)
-	}
-	g.partitions = 2 * partitions
-	g.append(t, 1)
-}
-
-// crash has the client join beside a member that is there already, and kills it: what it has not
-// committed is read by the other.
-func (g *sharedTopic) crash(t *testing.T, c *client) {
-	kafka := g.member(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	admin := kadm.NewClient(g.client(t))
-	program, kill := context.WithCancel(ctx)
-	defer kill()
-	command := c.command(program, t, g.job(1_000_000))
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for !g.settledWith(ctx, t, admin, 2) {
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			t.Fatal("the group does not settle")
-		}
-	}
-	kill()
-	_ = command.Wait() // it was killed
-	first := len(g.written)
-	g.append(t, 1)
-	seen := make(map[job.Position]bool)
-	for _, want := range g.written[first:] {
-		for !seen[want] {
-			if kafka.PollFetches(ctx).EachRecord(func(r *kgo.Record) { seen[job.Position{Partition: r.Partition, Offset: r.Offset}] = true }); ctx.Err() != nil {
-				t.Fatalf("nobody has read %v", want)
-			}
-		}
-	}
-}
-
-// settledWith says whether the group has so many members, each with all that it is to have.
-func (g *sharedTopic) settledWith(ctx context.Context, t *testing.T, admin *kadm.Client, members int) bool {
-	t.Helper()
-	described, err := admin.DescribeConsumerGroups(ctx, g.topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return described[g.topic].State == "Stable" && len(described[g.topic].Members) == members
 }
 
 // sharedTopic is a topic with a group of the same name.
 type sharedTopic struct {
 	broker     *broker
+	kafka      *kgo.Client // beside the members
+	admin      *kadm.Client
 	topic      string
-	consumer   bool // its members are of the consumer protocol
-	mixed      bool // but for this program, which speaks the other
-	partitions int  // 0: as many as other topics
+	session    time.Duration // of members of the classic protocol
+	partitions int32
 	written    []job.Position
+	reads      chan reading
+	committed  map[int32]int64 // by partition: what lies before must not be read again
+	trouble    chan error      // of members that end when nobody has told them to
+}
+
+func newSharedTopic(t *testing.T, b *broker, topic string, session time.Duration) *sharedTopic {
+	t.Helper()
+	g := &sharedTopic{
+		broker: b, topic: topic, session: session, partitions: partitions,
+		reads: make(chan reading, 100_000), trouble: make(chan error, 100),
+	}
+	g.kafka = g.client(t)
+	g.admin = kadm.NewClient(g.kafka)
+	if _, err := g.admin.CreateTopic(t.Context(), partitions, 1, nil, g.topic); err != nil {
+		t.Fatal(err)
+	}
+	return g
 }
 
 func (g *sharedTopic) client(t *testing.T, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	kafka, err := kgo.NewClient(append(options, kgo.SeedBrokers(g.broker.address), kgo.DefaultProduceTopic(g.topic))...)
+	kafka, err := kgo.NewClient(append(options, kgo.SeedBrokers(g.broker.address))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,20 +74,26 @@ func (g *sharedTopic) client(t *testing.T, options ...kgo.Opt) *kgo.Client {
 	return kafka
 }
 
-func (g *sharedTopic) create(t *testing.T) {
-	t.Helper()
-	if _, err := kadm.NewClient(g.client(t)).CreateTopic(t.Context(), partitions, 1, nil, g.topic); err != nil {
-		t.Fatal(err)
+// job is what a client has to do to be a member: by the consumer protocol, or with these assignors (comma separated).
+func (g *sharedTopic) job(way, instance string) job.Job {
+	join := &job.Join{Topic: g.topic, Group: g.topic, Instance: instance, MetadataMillis: 1000}
+	if way == consumers {
+		join.Consumer = true
+	} else {
+		join.Assignors = strings.Split(way, ",")
+		join.SessionMillis, join.HeartbeatMillis = int(g.session.Milliseconds()), int(heartbeat.Milliseconds())
 	}
+	return job.Job{Brokers: g.broker.address, Join: join}
 }
 
-// append writes count more records to each partition.
-func (g *sharedTopic) append(t *testing.T, count int) {
+// append writes count more records to each partition, and returns where they are.
+func (g *sharedTopic) append(t *testing.T, count int) []job.Position {
 	t.Helper()
-	kafka := g.client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	first := len(g.written)
+	kafka := g.client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DefaultProduceTopic(g.topic)) // a new one knows all partitions
 	defer kafka.Close()
 	for range count {
-		for p := range int32(cmp.Or(g.partitions, partitions)) {
+		for p := range g.partitions {
 			r := &kgo.Record{Partition: p, Value: []byte("value")}
 			if err := kafka.ProduceSync(t.Context(), r).FirstErr(); err != nil {
 				t.Fatal(err)
@@ -180,81 +101,199 @@ func (g *sharedTopic) append(t *testing.T, count int) {
 			g.written = append(g.written, job.Position{Partition: r.Partition, Offset: r.Offset})
 		}
 	}
+	return g.written[first:]
 }
 
-// wants has the client read as a member of the group, and wants it to get exactly these records.
-func (g *sharedTopic) wants(t *testing.T, c *client, want []job.Position) {
+// wants waits until members have read all these records, and says who has read which. What is not committed may be
+// read more than once: the group may share once more, when a member learns late of new partitions.
+func (g *sharedTopic) wants(t *testing.T, what string, want []job.Position) map[*member][]job.Position {
 	t.Helper()
-	got := c.run(t, g.job(len(want))).Joined
-	if !slices.Equal(ordered(got), ordered(want)) {
-		t.Errorf("got %v, want %v", ordered(got), ordered(want))
+	missing := map[job.Position]bool{}
+	for _, p := range want {
+		missing[p] = true
 	}
-}
-
-func (g *sharedTopic) job(count int) job.Job {
-	return job.Job{Brokers: g.broker.address, Join: &job.Join{Topic: g.topic, Group: g.topic, Count: count, Consumer: g.consumer}}
-}
-
-func ordered(positions []job.Position) []job.Position {
-	return slices.SortedFunc(slices.Values(positions), func(a, b job.Position) int {
-		if a.Partition != b.Partition {
-			return int(a.Partition - b.Partition)
-		}
-		return int(a.Offset - b.Offset)
-	})
-}
-
-// member joins the group.
-func (g *sharedTopic) member(t *testing.T) *kgo.Client {
-	t.Helper()
-	options := []kgo.Opt{kgo.ConsumerGroup(g.topic), kgo.ConsumeTopics(g.topic), kgo.Balancers(kgo.RangeBalancer()), kgo.AutoCommitInterval(100 * time.Millisecond)}
-	if g.consumer != g.mixed {
-		options = append(options, kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer()))
-	}
-	return g.client(t, options...)
-}
-
-// share has the client join beside a member that is there already, read something, and leave.
-func (g *sharedTopic) share(t *testing.T, c *client) {
-	kafka := g.member(t)
-	defer kafka.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	read := make(chan job.Position, 100_000)
-	go func() {
-		for ctx.Err() == nil {
-			kafka.PollFetches(ctx).EachRecord(func(r *kgo.Record) { read <- job.Position{Partition: r.Partition, Offset: r.Offset} })
-		}
-	}()
-	joined := make(chan []job.Position, 1)
-	go func() { joined <- c.run(t, g.job(3)).Joined }()
-	seen := make(map[job.Position]bool)
-	first := len(g.written)
-	theirs := 0
-	for theirs == 0 {
+	by := map[*member][]job.Position{}
+	for late := time.After(patience); len(missing) > 0; {
 		select {
-		case positions := <-joined:
-			if theirs = len(positions); theirs < 3 {
-				t.Fatalf("the member beside read %v", positions)
+		case r := <-g.reads:
+			g.judge(t, what, r)
+			if missing[r.at] {
+				delete(missing, r.at)
+				by[r.by] = append(by[r.by], r.at)
 			}
-			for _, p := range positions {
-				seen[p] = true
-			}
-		case <-time.After(200 * time.Millisecond):
-			g.append(t, 1) // there is something for whoever has the partition
-		case <-ctx.Done():
-			t.Fatal("the other member is not done")
+		case err := <-g.trouble:
+			t.Fatalf("%s: %v", what, err)
+		case <-late:
+			t.Fatalf("%s: nobody has read %v", what, slices.Collect(maps.Keys(missing)))
 		}
 	}
-	g.append(t, 1)
-	for _, want := range g.written[first:] { // those that the other had and did not commit, too
-		for !seen[want] {
-			select {
-			case p := <-read:
-				seen[p] = true
-			case <-ctx.Done():
-				t.Fatalf("nobody has read %v", fmt.Sprint(want))
+	return by
+}
+
+func (g *sharedTopic) judge(t *testing.T, what string, r reading) {
+	t.Helper()
+	if r.at.Offset < g.committed[r.at.Partition] {
+		t.Fatalf("%s: read %v, though %v is committed", what, r.at, g.committed)
+	}
+}
+
+// noteCommitted asks what is committed, which holds for what is read from now on.
+func (g *sharedTopic) noteCommitted(t *testing.T) {
+	t.Helper()
+	for len(g.reads) > 0 {
+		g.judge(t, "before a commit", <-g.reads)
+	}
+	responses, err := g.admin.FetchOffsets(t.Context(), g.topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := map[int32]int64{}
+	for _, o := range responses.Sorted() {
+		now[o.Partition] = o.At
+	}
+	for p, before := range g.committed {
+		if now[p] < before {
+			t.Fatalf("partition %d: committed %d, then %d", p, before, now[p])
+		}
+	}
+	g.committed = now
+}
+
+// wantsCommitted wants everything to be.
+func (g *sharedTopic) wantsCommitted(t *testing.T) {
+	t.Helper()
+	for _, p := range g.written {
+		if g.committed[p.Partition] <= p.Offset {
+			t.Fatalf("%v is not committed: %v", p, g.committed)
+		}
+	}
+}
+
+// appendAndWant writes a record to each partition, which somebody must read.
+func (g *sharedTopic) appendAndWant(t *testing.T, what string) map[*member][]job.Position {
+	t.Helper()
+	return g.wants(t, what, g.append(t, 1))
+}
+
+// grow doubles the partitions.
+func (g *sharedTopic) grow(t *testing.T) {
+	t.Helper()
+	g.partitions *= 2
+	if _, err := g.admin.UpdatePartitions(t.Context(), int(g.partitions), g.topic); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// groupState is what the broker says of a group.
+type groupState struct {
+	state    string
+	assignor string
+	members  map[string]groupMember // by id
+	epoch    int32                  // of a group of the consumer protocol
+}
+
+type groupMember struct {
+	instance   string
+	classic    bool
+	partitions []int32
+}
+
+func (g *sharedTopic) look(t *testing.T) groupState {
+	t.Helper()
+	described, err := g.admin.DescribeConsumerGroups(t.Context(), g.topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := described[g.topic]
+	if group.Err == kerr.GroupIDNotFound { // it is of the classic protocol
+		return g.lookClassic(t)
+	}
+	if group.Err != nil {
+		t.Fatal(group.Err)
+	}
+	s := groupState{state: group.State, assignor: consumers, epoch: group.Epoch, members: map[string]groupMember{}}
+	for _, m := range group.Members {
+		assigned := slices.Sorted(maps.Keys(m.Assignment[g.topic]))
+		s.members[m.MemberID] = groupMember{deref(m.InstanceID), m.MemberType == 0, assigned}
+	}
+	return s
+}
+
+func (g *sharedTopic) lookClassic(t *testing.T) groupState {
+	t.Helper()
+	described, err := g.admin.DescribeGroups(t.Context(), g.topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := described[g.topic]
+	s := groupState{state: group.State, assignor: group.Protocol, members: map[string]groupMember{}}
+	for _, m := range group.Members {
+		var assigned []int32
+		if a, ok := m.Assigned.AsConsumer(); ok {
+			for _, topic := range a.Topics {
+				assigned = append(assigned, topic.Partitions...)
+			}
+		}
+		slices.Sort(assigned)
+		s.members[m.MemberID] = groupMember{deref(m.InstanceID), true, assigned}
+	}
+	return s
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// settled waits until the group has so many members, who have all partitions among them.
+func (g *sharedTopic) settled(t *testing.T, members int) groupState {
+	t.Helper()
+	late := time.After(patience)
+	for {
+		s := g.look(t)
+		var all []int32
+		for _, m := range s.members {
+			all = append(all, m.partitions...)
+		}
+		if s.state == "Stable" && len(s.members) == members && len(all) == int(g.partitions) {
+			return s
+		}
+		select {
+		case err := <-g.trouble:
+			t.Fatal(err)
+		case <-late:
+			t.Fatalf("the group does not settle with %d members: %+v", members, s)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// generation is that of a group as one of its members knows it. DescribeGroups does not tell; but a heartbeat of
+// another generation is refused.
+func (g *sharedTopic) generation(t *testing.T, s groupState) int32 {
+	t.Helper()
+	if s.assignor == consumers {
+		return s.epoch
+	}
+	for id := range s.members {
+		for generation := range int32(1000) {
+			req := kmsg.NewPtrHeartbeatRequest()
+			req.Group, req.MemberID, req.Generation = g.topic, id, generation
+			resp, err := req.RequestWith(t.Context(), g.kafka)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch err := kerr.ErrorForCode(resp.ErrorCode); err {
+			case nil:
+				return generation
+			case kerr.IllegalGeneration:
+			default:
+				t.Fatalf("a heartbeat for %s in generation %d: %v", id, generation, err)
 			}
 		}
 	}
+	t.Fatalf("no member knows a generation: %+v", s)
+	return 0
 }

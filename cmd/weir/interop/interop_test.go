@@ -151,7 +151,7 @@ func consume(t *testing.T, b *broker, c *client, topics []*written) {
 				reads = append(reads, job.Read{Topic: w.topic, Partition: int32(p), From: from, At: at, End: end})
 				result := job.ReadResult{Start: start, High: end}
 				if start >= 0 {
-					result.Records = records[start:]
+					result.Records = asReadBy(c, records[start:])
 				}
 				want = append(want, result)
 			}
@@ -174,6 +174,27 @@ func consume(t *testing.T, b *broker, c *client, topics []*written) {
 			t.FailNow() // one difference says enough
 		}
 	}
+}
+
+// asReadBy is how a client reads records.
+func asReadBy(c *client, records []job.Record) []job.Record {
+	if !c.emptyIsNull {
+		return records
+	}
+	null := func(b []byte) []byte {
+		if len(b) == 0 {
+			return nil
+		}
+		return b
+	}
+	records = slices.Clone(records)
+	for i, r := range records {
+		records[i].Key, records[i].Value, records[i].Headers = null(r.Key), null(r.Value), slices.Clone(r.Headers)
+		for h := range r.Headers {
+			records[i].Headers[h].Value = null(r.Headers[h].Value)
+		}
+	}
+	return records
 }
 
 func sameRead(t *testing.T, read job.Read, want, got job.ReadResult) bool {

@@ -67,6 +67,9 @@ func runs(c *client, firstTimestamp int64) []job.Run {
 	var result []job.Run
 	timestamp := firstTimestamp
 	for _, idempotent := range []bool{false, true} {
+		if idempotent && c.notIdempotent {
+			continue
+		}
 		for _, codec := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 			run := job.Run{Codec: codec, Idempotent: idempotent}
 			for _, named := range cases(fmt.Sprintf("%s %s %t", c.name, codec, idempotent)) {

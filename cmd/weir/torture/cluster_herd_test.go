@@ -7,7 +7,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +30,9 @@ type herd struct {
 	running sync.WaitGroup
 	stable  atomic.Int64 // members that are in a generation, and have their assignment
 	beats   atomic.Int64
+
+	mu sync.Mutex        // guards at
+	at map[string]string // the coordinators' addresses, by group
 }
 
 func newHerd(c *trio) *herd {
@@ -64,15 +69,23 @@ func (s *speaker) ask(req kmsg.Request, resp kmsg.Response) error {
 }
 
 // graze is one member's life. It reports the generation of each assignment that it is given.
-func (h *herd) graze(address, group string, generation func(int32)) {
+func (h *herd) graze(group string, generation func(int32)) {
 	h.running.Go(func() {
+		address := h.movedFrom(group, "")
 		for began := time.Now(); h.ctx.Err() == nil; {
-			err := h.live(address, group, generation)
+			joined := false
+			err := h.live(address, group, func(g int32) {
+				joined = true
+				generation(g)
+			})
+			if joined {
+				began = time.Now()
+			}
 			switch {
 			case h.ctx.Err() != nil:
-			case kerr.IsRetriable(err) && time.Since(began) < patience: // the partition of its offsets has just been made
+			case kerr.IsRetriable(err) && time.Since(began) < patience: // the partition of its offsets has just been made, or moved
 				time.Sleep(100 * time.Millisecond)
-				address = h.addresses([]string{group})[group]
+				address = h.movedFrom(group, address)
 			default:
 				h.c.t.Errorf("a member of %s: %v", group, err)
 				return
@@ -185,6 +198,17 @@ func (h *herd) settled(members int64) {
 	}
 }
 
+// movedFrom is where a group's coordinator is, now that it is not at this address. Its members and those of all other groups
+// wait for one answer, and do not ask each for itself.
+func (h *herd) movedFrom(group, address string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.at[group] == address {
+		h.at = h.addresses(slices.Collect(maps.Keys(h.at)))
+	}
+	return h.at[group]
+}
+
 // addresses are of the coordinators of groups.
 func (h *herd) addresses(groups []string) map[string]string {
 	h.c.t.Helper()
@@ -205,6 +229,7 @@ func (h *herd) addresses(groups []string) map[string]string {
 // that come at once shares.
 func TestClusterHerd(t *testing.T) {
 	const each, crowd = 10, 500
+	const atOnce = 100 // groups that come together: more would measure this machine's many connections
 	groups := setting(t, "WEIR_TORTURE_GROUPS", 100)
 	c := newTrio(t, newProxies(t))
 	c.allVote()
@@ -214,11 +239,14 @@ func TestClusterHerd(t *testing.T) {
 	for i := range groups {
 		names = append(names, fmt.Sprintf("herd-%04d", i))
 	}
-	at := h.addresses(append(names, "crowd"))
+	h.at = h.addresses(append(names, "crowd"))
 	began := time.Now()
-	for _, name := range names {
+	for i, name := range names {
 		for range each {
-			h.graze(at[name], name, func(int32) {})
+			h.graze(name, func(int32) {})
+		}
+		if i%atOnce == atOnce-1 {
+			h.settled(int64(i+1) * each)
 		}
 	}
 	h.settled(int64(groups) * each)
@@ -236,7 +264,7 @@ func TestClusterHerd(t *testing.T) {
 	var generations sync.Map
 	began = time.Now()
 	for range crowd {
-		h.graze(at["crowd"], "crowd", func(g int32) { generations.Store(g, true) })
+		h.graze("crowd", func(g int32) { generations.Store(g, true) })
 	}
 	h.settled(int64(groups)*each + crowd)
 	var all []int32

@@ -1,10 +1,11 @@
 // Package job is what the driver of the interop tests and the client programs say to each other: one
-// JSON job on a program's standard input, one JSON result on its standard output. Programs in other
-// languages follow the same shapes. Bytes are base64; null is null and "" is empty, for keys, values and
+// JSON job in the first line of a program's standard input, one JSON result on its standard output; a member of a
+// group says and hears more, see Line. Programs in other languages follow the same shapes. Bytes are base64; null is null and "" is empty, for keys, values and
 // header values alike.
 package job
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -61,13 +62,19 @@ type Read struct {
 	End       int64  `json:"end"`  // exclusive
 }
 
-// Join joins a group that subscribes to Topic, beginning at the first offset where the group has none, with the
-// range assignor where the client has it. It reads Count records, commits them, and leaves.
+// Join joins a group that subscribes to Topic, beginning at the first offset where the group has none, and reads
+// until the member is told to go. It commits nothing but on order. See Line.
 type Join struct {
 	Topic    string `json:"topic"`
 	Group    string `json:"group"`
-	Count    int    `json:"count"`
-	Consumer bool   `json:"consumer"` // by the consumer protocol (KIP-848), and its default assignor
+	Instance string `json:"instance"` // group.instance.id; "" for a dynamic member
+	// Consumer is for the consumer protocol (KIP-848), with the broker's assignor, session and heartbeats.
+	// Otherwise Assignors are those that the member has, by the names that are sent, the preferred first.
+	Consumer        bool     `json:"consumer"`
+	Assignors       []string `json:"assignors"`
+	SessionMillis   int      `json:"sessionMillis"`
+	HeartbeatMillis int      `json:"heartbeatMillis"`
+	MetadataMillis  int      `json:"metadataMillis"` // after this the client asks again how many partitions there are
 }
 
 // Admin walks through the client's admin calls on Topic, which does not exist yet: create it with 3
@@ -89,7 +96,6 @@ type Result struct {
 	Client   string       `json:"client"` // name and version of the client library
 	Produced []Position   `json:"produced,omitempty"`
 	Consumed []ReadResult `json:"consumed,omitempty"`
-	Joined   []Position   `json:"joined,omitempty"` // of the records that a member has read
 	Admin    *AdminResult `json:"admin,omitempty"`
 }
 
@@ -132,7 +138,7 @@ type Client interface {
 	Name() string
 	Produce(brokers string, p *Produce) ([]Position, error)
 	Consume(brokers string, reads []Read) ([]ReadResult, error)
-	Join(brokers string, g *Join) ([]Position, error)
+	Join(brokers string, g *Join, l *Line) error
 	Admin(brokers string, a *Admin) (*AdminResult, error)
 }
 
@@ -146,19 +152,23 @@ func Main(c Client) {
 }
 
 func run(c Client, in io.Reader, out io.Writer) error {
+	lines := bufio.NewReader(in)
+	first, err := lines.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("read the job: %w", err)
+	}
 	var j Job
-	if err := json.NewDecoder(in).Decode(&j); err != nil {
+	if err := json.Unmarshal(first, &j); err != nil {
 		return fmt.Errorf("read the job: %w", err)
 	}
 	result := Result{Client: c.Name()}
-	var err error
 	switch {
 	case j.Produce != nil:
 		result.Produced, err = c.Produce(j.Brokers, j.Produce)
 	case j.Consume != nil:
 		result.Consumed, err = c.Consume(j.Brokers, j.Consume)
 	case j.Join != nil:
-		result.Joined, err = c.Join(j.Brokers, j.Join)
+		return c.Join(j.Brokers, j.Join, newLine(lines, out))
 	case j.Admin != nil:
 		result.Admin, err = c.Admin(j.Brokers, j.Admin)
 	default:

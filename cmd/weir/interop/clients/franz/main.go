@@ -85,31 +85,6 @@ func (client) Consume(brokers string, reads []job.Read) ([]job.ReadResult, error
 	return results, nil
 }
 
-func (client) Join(brokers string, g *job.Join) (read []job.Position, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	options := []kgo.Opt{
-		kgo.SeedBrokers(brokers), kgo.ConsumerGroup(g.Group), kgo.ConsumeTopics(g.Topic), kgo.DisableAutoCommit(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.Balancers(kgo.RangeBalancer()),
-	}
-	if g.Consumer {
-		options = append(options, kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer()))
-	}
-	kafka, err := kgo.NewClient(options...)
-	if err != nil {
-		return nil, err
-	}
-	defer kafka.Close()
-	for len(read) < g.Count {
-		fetches := kafka.PollRecords(ctx, 1)
-		if err := fetches.Err(); err != nil {
-			return nil, err
-		}
-		fetches.EachRecord(func(r *kgo.Record) { read = append(read, job.Position{Partition: r.Partition, Offset: r.Offset}) })
-	}
-	return read, kafka.CommitUncommittedOffsets(ctx)
-}
-
 func readOne(brokers string, read job.Read) (job.ReadResult, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()

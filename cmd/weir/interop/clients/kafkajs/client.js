@@ -5,6 +5,7 @@
 // Batch, which drops what lies before the asked offset as its consumer does.
 'use strict'
 
+const readline = require('readline')
 const { Kafka, Partitioners, logLevel } = require('kafkajs')
 const Batch = require('kafkajs/src/consumer/batch')
 const Cluster = require('kafkajs/src/cluster')
@@ -15,6 +16,7 @@ const { createLogger } = require('kafkajs/src/loggers')
 const { version } = require('kafkajs/package.json')
 const admin = require('./admin')
 const codecs = require('./codecs')
+const join = require('./member')
 
 const bytes = text => (text === null ? null : Buffer.from(text, 'base64'))
 const text = buffer => (buffer === null ? null : buffer.toString('base64'))
@@ -150,45 +152,17 @@ async function fetch(cluster, topic, partition, fetchOffset) {
   return new Batch(topic, String(fetchOffset), responses[0].partitions[0])
 }
 
-async function join(brokers, { topic, group, count }) {
-  const consumer = kafkaOf(brokers).consumer({ groupId: group, maxWaitTimeInMs: 100 })
-  const read = []
-  const next = new Map()
-  let enough
-  const done = new Promise((resolve, reject) => {
-    enough = resolve
-    setTimeout(() => reject(new Error(`no more records after ${read.length}`)), 60000).unref()
-    consumer.on(consumer.events.CRASH, event => event.payload.restart || reject(event.payload.error))
-  })
-  await consumer.connect()
-  await consumer.subscribe({ topic, fromBeginning: true })
-  await consumer.run({
-    autoCommit: false,
-    eachMessage: async ({ partition, message }) => {
-      if (read.length >= count) return
-      read.push({ partition, offset: Number(message.offset) })
-      next.set(partition, String(Number(message.offset) + 1))
-      if (read.length === count) enough()
-    },
-  })
-  await done
-  await consumer.commitOffsets([...next].map(([partition, offset]) => ({ topic, partition, offset })))
-  await consumer.disconnect()
-  return read
-}
-
 const kafkaOf = brokers =>
   new Kafka({ clientId: 'interop', brokers: [brokers], connectionTimeout: 10000, logLevel: logLevel.NOTHING })
 
 async function main() {
-  const chunks = []
-  for await (const chunk of process.stdin) chunks.push(chunk)
-  const job = JSON.parse(Buffer.concat(chunks))
+  const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]()
+  const job = JSON.parse((await lines.next()).value)
   await codecs.install()
+  if (job.join) return join(kafkaOf(job.brokers), job.join, lines)
   const result = { client: `kafkajs ${version}` }
   if (job.produce) result.produced = await produce(job.brokers, job.produce)
   else if (job.consume) result.consumed = await consume(job.brokers, job.consume)
-  else if (job.join) result.joined = await join(job.brokers, job.join)
   else result.admin = await admin(kafkaOf(job.brokers), job.admin)
   process.stdout.write(JSON.stringify(result))
 }

@@ -93,8 +93,8 @@ func produce(brokers, topic string, run job.Run, records []job.Record) error {
 	return err
 }
 
-func (client) Join(string, *job.Join) ([]job.Position, error) {
-	return nil, errors.New("kcat does not say what it has committed")
+func (client) Join(string, *job.Join, *job.Line) error {
+	return errors.New("kcat does not say what it has committed")
 }
 
 func (client) Consume(brokers string, reads []job.Read) ([]job.ReadResult, error) {

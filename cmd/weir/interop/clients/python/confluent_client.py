@@ -65,32 +65,51 @@ def consume(brokers, reads):
         consumer.close()
 
 
-def join(brokers, group):
-    protocol = {"group.protocol": "consumer"} if group["consumer"] else {"partition.assignment.strategy": "range"}
-    consumer = Consumer({
+def join(brokers, group, line):
+    consumer = Consumer(membership(brokers, group))
+    try:
+        consumer.subscribe([group["topic"]])
+        while (order := line.order()) != "leave":
+            if order == "commit":
+                commit(consumer)
+                line.committed()
+            message = consumer.poll(0.1)
+            if message is None:
+                continue
+            if message.error() is None:
+                line.read(message.partition(), message.offset())
+            elif not message.error().retriable():
+                raise KafkaException(message.error())
+    finally:
+        consumer.close()
+
+
+def membership(brokers, group):
+    config = {
         "bootstrap.servers": brokers,
         "group.id": group["group"],
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
-        **protocol,
-    })
+        "topic.metadata.refresh.interval.ms": group["metadataMillis"],
+    }
+    if group["instance"]:
+        config["group.instance.id"] = group["instance"]
+    if group["consumer"]:
+        return {**config, "group.protocol": "consumer"}
+    return {
+        **config,
+        "partition.assignment.strategy": ",".join(group["assignors"]),
+        "session.timeout.ms": group["sessionMillis"],
+        "heartbeat.interval.ms": group["heartbeatMillis"],
+    }
+
+
+def commit(consumer):
     try:
-        consumer.subscribe([group["topic"]])
-        read = []
-        deadline = time.monotonic() + TIMEOUT
-        while len(read) < group["count"]:
-            if time.monotonic() > deadline:
-                raise RuntimeError("no more records after %d" % len(read))
-            message = consumer.poll(1)
-            if message is None:
-                continue
-            if message.error() is not None:
-                raise KafkaException(message.error())
-            read.append((message.partition(), message.offset()))
-        consumer.commit(offsets=[TopicPartition(group["topic"], p, o + 1) for p, o in dict(read).items()], asynchronous=False)
-        return read
-    finally:
-        consumer.close()
+        consumer.commit(asynchronous=False)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError._NO_OFFSET:  # it has read nothing since
+            raise
 
 
 def read_one(consumer, read):

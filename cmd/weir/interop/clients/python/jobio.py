@@ -2,7 +2,9 @@
 
 import base64
 import json
+import queue
 import sys
+import threading
 
 
 def to_bytes(text):
@@ -29,9 +31,45 @@ def record(partition, offset, timestamp, key, value, headers):
     }
 
 
+class Line:
+    """A member's line to the driver: every further line of the input orders a commit, its end to leave."""
+
+    def __init__(self):
+        self._orders = queue.SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        for _ in sys.stdin:
+            self._orders.put("commit")
+        self._orders.put("leave")
+
+    def order(self):
+        """What there is to do, None for nothing."""
+        try:
+            return self._orders.get_nowait()
+        except queue.Empty:
+            return None
+
+    def read(self, partition, offset):
+        self._say({"read": {"partition": partition, "offset": offset}})
+
+    def committed(self):
+        self._say({"committed": True})
+
+    def refused(self):
+        """The group shares anew: a commit is to be ordered again."""
+        self._say({"refused": True})
+
+    def _say(self, said):
+        print(json.dumps(said), flush=True)
+
+
 def main(name, produce, consume, join, admin):
     """Runs the one part that the job asks for, by the function of that name."""
-    job = json.load(sys.stdin)
+    job = json.loads(sys.stdin.readline())
+    if job.get("join"):
+        join(job["brokers"], job["join"], Line())
+        return
     result = {"client": name}
     if job.get("produce"):
         result["produced"] = [
@@ -41,10 +79,6 @@ def main(name, produce, consume, join, admin):
         ]
     elif job.get("consume"):
         result["consumed"] = consume(job["brokers"], job["consume"])
-    elif job.get("join"):
-        result["joined"] = [
-            {"partition": partition, "offset": offset} for partition, offset in join(job["brokers"], job["join"])
-        ]
     else:
         result["admin"] = admin(job["brokers"], job["admin"])
     json.dump(result, sys.stdout)

@@ -4,12 +4,22 @@ import time
 
 import kafka
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError
 
 import jobio
 
 TIMEOUT = 60
+# Of a member: when the answer to SyncGroup comes as poll's time is up, it is lost, and the member believes for ever that
+# the group is rebalancing.
+POLL_MILLIS = 1000
+ASSIGNORS = {
+    assignor.name: assignor
+    for assignor in (RangePartitionAssignor, RoundRobinPartitionAssignor, CooperativeStickyAssignor)
+}
 
 
 def produce(brokers, topic, run):
@@ -44,23 +54,31 @@ def consume(brokers, reads):
         consumer.close()
 
 
-def join(brokers, group):
+def join(brokers, group, line):
     consumer = KafkaConsumer(
         group["topic"], bootstrap_servers=brokers, group_id=group["group"], enable_auto_commit=False,
-        auto_offset_reset="earliest", max_poll_records=1,
-        partition_assignment_strategy=[RangePartitionAssignor])
+        auto_offset_reset="earliest", group_instance_id=group["instance"] or None,
+        partition_assignment_strategy=[ASSIGNORS[name] for name in group["assignors"]],
+        session_timeout_ms=group["sessionMillis"], heartbeat_interval_ms=group["heartbeatMillis"],
+        metadata_max_age_ms=group["metadataMillis"])
     try:
-        read = []
-        deadline = time.monotonic() + TIMEOUT
-        while len(read) < group["count"]:
-            if time.monotonic() > deadline:
-                raise RuntimeError("no more records after %d" % len(read))
-            for records in consumer.poll(timeout_ms=1000).values():
-                read.extend((record.partition, record.offset) for record in records)
-        consumer.commit()
-        return read
+        while (order := line.order()) != "leave":
+            if order == "commit":
+                commit(consumer, line)
+            for records in consumer.poll(timeout_ms=POLL_MILLIS).values():
+                for record in records:
+                    line.read(record.partition, record.offset)
     finally:
         consumer.close()
+
+
+def commit(consumer, line):
+    try:
+        consumer.commit()
+    except (CommitFailedError, IllegalGenerationError, RebalanceInProgressError):
+        line.refused()
+    else:
+        line.committed()
 
 
 def read_one(consumer, read):

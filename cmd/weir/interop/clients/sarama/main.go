@@ -2,11 +2,9 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -111,70 +109,6 @@ func (client) Consume(brokers string, reads []job.Read) ([]job.ReadResult, error
 		results = append(results, result)
 	}
 	return results, nil
-}
-
-func (client) Join(brokers string, g *job.Join) ([]job.Position, error) {
-	config := newConfig()
-	config.Consumer.Offsets.Initial = sarama.OffsetOldest
-	config.Consumer.Offsets.AutoCommit.Enable = false
-	member, err := sarama.NewConsumerGroup([]string{brokers}, g.Group, config)
-	if err != nil {
-		return nil, err
-	}
-	defer member.Close()
-	go func() {
-		for range member.Errors() { // told again by Consume, or retried
-		}
-	}()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	h := &handler{count: g.Count, done: cancel}
-	for {
-		err := member.Consume(ctx, []string{g.Topic}, h)
-		h.Lock()
-		read := h.read
-		h.Unlock()
-		if len(read) >= g.Count {
-			return read, nil
-		}
-		if err := errors.Join(err, ctx.Err()); err != nil {
-			return nil, fmt.Errorf("after %d records: %w", len(read), err)
-		}
-	}
-}
-
-// handler reads until it has enough.
-type handler struct {
-	sync.Mutex
-	count int
-	read  []job.Position
-	done  func()
-}
-
-func (h *handler) Setup(sarama.ConsumerGroupSession) error { return nil }
-
-func (h *handler) Cleanup(session sarama.ConsumerGroupSession) error {
-	session.Commit()
-	return nil
-}
-
-func (h *handler) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
-	for message := range claim.Messages() {
-		h.Lock()
-		enough := len(h.read) >= h.count
-		if !enough {
-			h.read = append(h.read, job.Position{Partition: message.Partition, Offset: message.Offset})
-			session.MarkMessage(message, "")
-		}
-		if len(h.read) >= h.count {
-			h.done()
-		}
-		h.Unlock()
-		if enough {
-			return nil
-		}
-	}
-	return nil
 }
 
 func readOne(kafka sarama.Client, consumer sarama.Consumer, read job.Read) (result job.ReadResult, err error) {

@@ -17,7 +17,8 @@ record Job(String brokers, Produce produce, List<Read> consume, Join join, Admin
 
     record Read(String topic, int partition, String from, long at, long end) {}
 
-    record Join(String topic, String group, int count, boolean consumer) {}
+    record Join(String topic, String group, String instance, boolean consumer, List<String> assignors,
+                int sessionMillis, int heartbeatMillis, int metadataMillis) {}
 
     record Admin(String topic, String illegal, String unknown, Map<String, String> configs,
                  Map<String, String> alter, Map<String, String> replace) {}
@@ -27,6 +28,9 @@ record Job(String brokers, Produce produce, List<Read> consume, Join join, Admin
     record ReadResult(long start, long high, List<Rec> records) {}
 
     @JsonInclude(JsonInclude.Include.NON_NULL)
-    record Result(String client, List<Position> produced, List<ReadResult> consumed, List<Position> joined,
-                  Map<String, Object> admin) {}
+    record Result(String client, List<Position> produced, List<ReadResult> consumed, Map<String, Object> admin) {}
+
+    /** A line that a member of a group writes. */
+    @JsonInclude(JsonInclude.Include.NON_DEFAULT)
+    record Said(Position read, boolean committed) {}
 }

@@ -2,6 +2,9 @@ package weir.interop;
 
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -28,22 +31,23 @@ public final class Main {
 
     public static void main(String[] args) throws Exception {
         ObjectMapper mapper = new ObjectMapper().configure(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES, false);
-        Job job = mapper.readValue(System.in, Job.class);
+        BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        Job job = mapper.readValue(lines.readLine(), Job.class);
         List<Job.Position> produced = null;
         List<Job.ReadResult> consumed = null;
-        List<Job.Position> joined = null;
         Map<String, Object> admin = null;
         if (job.produce() != null) {
             produced = produce(job.brokers(), job.produce());
         } else if (job.consume() != null) {
             consumed = consume(job.brokers(), job.consume());
         } else if (job.join() != null) {
-            joined = join(job.brokers(), job.join());
+            new Member(job.brokers(), job.join(), lines, mapper).run();
+            return;
         } else {
             admin = new AdminWalk(job.brokers(), job.admin()).run();
         }
         String client = "kafka-clients " + AppInfoParser.getVersion();
-        mapper.writeValue(System.out, new Job.Result(client, produced, consumed, joined, admin));
+        mapper.writeValue(System.out, new Job.Result(client, produced, consumed, admin));
     }
 
     private static List<Job.Position> produce(String brokers, Job.Produce job) throws Exception {
@@ -87,30 +91,6 @@ public final class Main {
             ConsumerConfig.FETCH_MAX_WAIT_MS_CONFIG, 50, // each read ends with a fetch that waits at the end
             ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, false,
             ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "none"), new ByteArrayDeserializer(), new ByteArrayDeserializer());
-    }
-
-    private static List<Job.Position> join(String brokers, Job.Join job) {
-        List<Job.Position> read = new ArrayList<>();
-        try (Consumer<byte[], byte[]> consumer = new KafkaConsumer<>(Map.of(
-            ConsumerConfig.BOOTSTRAP_SERVERS_CONFIG, brokers,
-            ConsumerConfig.GROUP_ID_CONFIG, job.group(),
-            ConsumerConfig.GROUP_PROTOCOL_CONFIG, job.consumer() ? "consumer" : "classic",
-            ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, false,
-            ConsumerConfig.MAX_POLL_RECORDS_CONFIG, 1, // what is committed is what has been read
-            ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "earliest"), new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
-            consumer.subscribe(List.of(job.topic()));
-            long deadline = System.nanoTime() + TIMEOUT.toNanos();
-            while (read.size() < job.count()) {
-                if (System.nanoTime() > deadline) {
-                    throw new IllegalStateException("no more records after " + read.size());
-                }
-                for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofSeconds(1))) {
-                    read.add(new Job.Position(record.partition(), record.offset()));
-                }
-            }
-            consumer.commitSync();
-        }
-        return read;
     }
 
     private static List<Job.ReadResult> consume(String brokers, List<Job.Read> reads) {
