@@ -77,15 +77,14 @@ const (
 
 // apiTable is the one list of what is served, by key. A new API also needs its
 // shape in shapes; a test fails without it. What holds a ceiling below Kafka's:
-// OffsetCommit and OffsetFetch 10 name topics by their ids, and InitProducerId 5
-// carries the transaction errors of KIP-890.
+// InitProducerId 5 carries the transaction errors of KIP-890.
 var apiTable = []API{
 	{KeyProduce, "Produce", 0, 13, 3, maxProduceBytes},
 	{KeyFetch, "Fetch", 4, 18, 4, maxRequestBytes},
 	{KeyListOffsets, "ListOffsets", 1, 11, 1, maxRequestBytes},
 	{KeyMetadata, "Metadata", 0, 13, 0, maxRequestBytes},
-	{KeyOffsetCommit, "OffsetCommit", 2, 9, 2, maxRequestBytes},
-	{KeyOffsetFetch, "OffsetFetch", 1, 9, 1, maxRequestBytes},
+	{KeyOffsetCommit, "OffsetCommit", 2, 10, 2, maxRequestBytes},
+	{KeyOffsetFetch, "OffsetFetch", 1, 10, 1, maxRequestBytes},
 	{KeyFindCoordinator, "FindCoordinator", 0, 6, 0, maxRequestBytes},
 	{KeyJoinGroup, "JoinGroup", 0, 9, 0, maxJoinBytes},
 	{KeyHeartbeat, "Heartbeat", 0, 4, 0, maxRequestBytes},

@@ -45,6 +45,8 @@ type coordinator struct {
 	tickets  atomic.Uint64
 	rematch  chan struct{} // one token when topics, or the regular expressions that they are matched against, are others
 
+	doubtful chan struct{} // one token when there may be commits for topics that are gone
+
 	ctx     context.Context // of the background goroutines
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -92,7 +94,7 @@ type shardSize struct{ withOffsets, withMembers, bytes int64 }
 func newCoordinator(n *cluster.Node, limits group.Limits, now func() time.Time, stopping <-chan struct{}, logger *slog.Logger) *coordinator {
 	c := &coordinator{
 		node: n, logger: logger, limits: limits, world: consumerWorld{n}, now: now, stopping: stopping, clock: newGroupClock(),
-		rematch: make(chan struct{}, 1), shards: make(map[int32]*shard),
+		rematch: make(chan struct{}, 1), doubtful: make(chan struct{}, 1), shards: make(map[int32]*shard),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -101,11 +103,9 @@ func newCoordinator(n *cluster.Node, limits group.Limits, now func() time.Time, 
 // start loads what is led here and runs what goes on beside requests, until close.
 func (c *coordinator) start() {
 	c.followLeadership()
-	c.removeWhere(c.ctx, func(_ *shard, _ string, tp group.TopicPartition, _ group.Commit) bool {
-		return c.node.Topic(tp.Topic) == nil
-	})
 	c.running.Go(c.keepTime)
 	c.running.Go(c.followTopics)
+	c.running.Go(c.forgetOutdated)
 	c.running.Go(func() {
 		for {
 			select {

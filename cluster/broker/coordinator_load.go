@@ -71,6 +71,7 @@ func (c *coordinator) ensureLoaded(t *cluster.Topic, s *shard) error {
 	}
 	s.partition, s.epoch, s.failed, s.batchMax = p, epoch, time.Time{}, int(t.Config.SegmentBytes)
 	c.restore(s)
+	c.doubt()
 	return nil
 }
 
@@ -156,7 +157,7 @@ func (s *shard) applyRecord(r recordbatch.Record) error {
 	if err := v.ReadFrom(r.Value); err != nil {
 		return err
 	}
-	s.offsets.Set(k.Group, tp, group.Commit{Offset: v.Offset, LeaderEpoch: v.LeaderEpoch, Metadata: v.Metadata, Timestamp: v.CommitTimestamp})
+	s.offsets.Set(k.Group, tp, group.Commit{Offset: v.Offset, LeaderEpoch: v.LeaderEpoch, Metadata: v.Metadata, Timestamp: v.CommitTimestamp, TopicID: v.TopicID})
 	return nil
 }
 

@@ -101,7 +101,8 @@ func (c *coordinator) catchUp(s *shard) {
 
 func commitRecord(name string, tp group.TopicPartition, c group.Commit, now int64) recordbatch.Record {
 	v := kmsg.NewOffsetCommitValue()
-	v.Version, v.Offset, v.LeaderEpoch, v.Metadata, v.CommitTimestamp = 3, c.Offset, c.LeaderEpoch, c.Metadata, c.Timestamp
+	v.Version, v.Offset, v.LeaderEpoch, v.Metadata, v.CommitTimestamp = 4, c.Offset, c.LeaderEpoch, c.Metadata, c.Timestamp
+	v.TopicID = c.TopicID
 	return recordbatch.Record{Timestamp: now, Key: offsetKey(name, tp), Value: v.AppendTo(nil)}
 }
 
