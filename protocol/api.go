@@ -66,6 +66,7 @@ const (
 	KeyListReassignments       int16 = 46
 	KeyOffsetDelete            int16 = 47
 	KeyDescribeQuorum          int16 = 55
+	KeyUpdateFeatures          int16 = 57
 	KeyDescribeCluster         int16 = 60
 	KeyDescribeProducers       int16 = 61
 	KeyUnregisterBroker        int16 = 64
@@ -109,6 +110,7 @@ var apiTable = []API{
 	{KeyListReassignments, "ListPartitionReassignments", 0, 0, 0, maxRequestBytes},
 	{KeyOffsetDelete, "OffsetDelete", 0, 0, 0, maxRequestBytes},
 	{KeyDescribeQuorum, "DescribeQuorum", 0, 2, 0, maxRequestBytes},
+	{KeyUpdateFeatures, "UpdateFeatures", 0, 2, 0, maxRequestBytes},
 	{KeyDescribeCluster, "DescribeCluster", 0, 2, 0, maxRequestBytes},
 	{KeyDescribeProducers, "DescribeProducers", 0, 0, 0, maxRequestBytes},
 	{KeyUnregisterBroker, "UnregisterBroker", 0, 0, 0, maxRequestBytes},

@@ -4,7 +4,7 @@ package broker
 // what it subscribes to and what it uses, leaves, and is told its assignment when that has changed. Answered
 // when all that the answer tells of is on disk; a heartbeat that changes nothing writes nothing.
 //
-// Checked, in this order: the group's name, INVALID_REQUEST as Kafka has it here; what has to be said when joining,
+// Checked, in this order: the feature group.version (UNSUPPORTED_VERSION at level 0); the group's name, INVALID_REQUEST as Kafka has it here; what has to be said when joining,
 // and lengths (INVALID_REQUEST); the regular expression (INVALID_REGULAR_EXPRESSION); room for a group
 // (POLICY_VIOLATION); the assignor (UNSUPPORTED_ASSIGNOR); room in the group (GROUP_MAX_SIZE_REACHED);
 // the member (UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID, FENCED_MEMBER_EPOCH). A group of
@@ -63,6 +63,9 @@ func (b *Broker) consumerGroupHeartbeat(ctx context.Context, c *call, req *kmsg.
 }
 
 func (b *Broker) beat(ctx context.Context, c *call, req *kmsg.ConsumerGroupHeartbeatRequest) (*group.BeatAnswer, error) {
+	if err := b.checkConsumerProtocol(); err != nil {
+		return nil, err
+	}
 	if err := checkBeat(req); err != nil {
 		return nil, err
 	}
