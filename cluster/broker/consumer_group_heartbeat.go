@@ -49,7 +49,7 @@ func (b *Broker) consumerGroupHeartbeat(ctx context.Context, c *call, req *kmsg.
 		return resp, nil
 	}
 	resp.MemberID, resp.MemberEpoch = &a.MemberID, a.Epoch
-	resp.HeartbeatIntervalMillis = int32(b.node.Config().Groups.Consumer.HeartbeatInterval.Milliseconds())
+	resp.HeartbeatIntervalMillis = int32(b.node.GroupConfig(req.Group).HeartbeatInterval.Milliseconds())
 	if a.Assignment != nil {
 		out := kmsg.NewConsumerGroupHeartbeatResponseAssignment()
 		for _, id := range a.Assignment.Topics() {
@@ -139,7 +139,7 @@ func (c *coordinator) beat(g *liveGroup, r consumer.Request) group.Output {
 	if g.consumer() != nil {
 		return g.consumer().Beat(c.now(), r)
 	}
-	upgraded, ok := consumer.Upgrade(c.world, g.classic(), c.now())
+	upgraded, ok := consumer.Upgrade(c.world(g.name), g.classic(), c.now())
 	if !ok {
 		return group.Output{Answers: []group.Answer{{Ticket: r.Ticket, Beat: &group.BeatAnswer{Err: errClassicGroup}}}}
 	}
@@ -164,11 +164,11 @@ func (c *coordinator) consumerGroup(name string, join bool) findGroup {
 		}
 		switch {
 		case g == nil:
-			g = newLiveGroup(s, name, consumer.New(c.world, c.now()))
+			g = newLiveGroup(s, name, consumer.New(c.world(name), c.now()))
 			s.groups[name] = g
 		case g.consumer() != nil:
 		case g.State() == group.Empty && join:
-			g.rules = consumer.New(c.world, c.now())
+			g.rules = consumer.New(c.world(name), c.now())
 		case !join || g.ProtocolType() != group.ConsumerType || !c.node.Config().Groups.Consumer.Upgrade:
 			return nil, errClassicGroup
 		case g.State() != group.Stable || g.writing > 0:

@@ -38,7 +38,6 @@ type coordinator struct {
 	node     *cluster.Node
 	logger   *slog.Logger
 	limits   group.Limits
-	world    consumerWorld
 	now      func() time.Time
 	stopping <-chan struct{} // closed when parked requests are to be answered
 	clock    *groupClock
@@ -93,7 +92,7 @@ type shardSize struct{ withOffsets, withMembers, bytes int64 }
 
 func newCoordinator(n *cluster.Node, limits group.Limits, now func() time.Time, stopping <-chan struct{}, logger *slog.Logger) *coordinator {
 	c := &coordinator{
-		node: n, logger: logger, limits: limits, world: consumerWorld{n}, now: now, stopping: stopping, clock: newGroupClock(),
+		node: n, logger: logger, limits: limits, now: now, stopping: stopping, clock: newGroupClock(),
 		rematch: make(chan struct{}, 1), doubtful: make(chan struct{}, 1), shards: make(map[int32]*shard),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -124,6 +123,9 @@ func (c *coordinator) close() {
 	c.cancel()
 	c.running.Wait()
 }
+
+// world is what a group of the consumer protocol asks.
+func (c *coordinator) world(name string) consumerWorld { return consumerWorld{node: c.node, group: name} }
 
 func newShard(index int32) *shard {
 	s := &shard{index: index}

@@ -203,7 +203,7 @@ func (c *coordinator) restore(s *shard) {
 		c.keep(g)
 	}
 	for name, facts := range s.facts {
-		rules := consumer.Restore(c.world, facts, now)
+		rules := consumer.Restore(c.world(name), facts, now)
 		g := newLiveGroup(s, name, rules)
 		s.groups[name] = g
 		c.do(g, rules.Refresh(now, nil))
