@@ -24,8 +24,8 @@ type API struct {
 func (a API) Serves(version int16) bool { return version >= a.Floor && version <= a.Max }
 
 // Bounds of request frames. ApiVersions can be sent by anyone, so it gets
-// little; only Produce carries records; JoinGroup stays for as long as a rebalance takes, and
-// ConsumerGroupHeartbeat for as long as a write.
+// little; only Produce carries records; of JoinGroup and ConsumerGroupHeartbeat groups keep what
+// members say of themselves.
 const (
 	maxBeatBytes      = 320 << 10
 	maxJoinBytes      = 320 << 10

@@ -70,6 +70,7 @@ func (b *Broker) beat(ctx context.Context, c *call, req *kmsg.ConsumerGroupHeart
 		return nil, err
 	}
 	r := beatRequest(c, req)
+	c.DropFrame()
 	if req.MemberEpoch == epochJoin { // it may be the first of its group, and the group the first of all
 		if _, err := b.node.EnsureInternalTopic(ctx, offsetsTopic); err != nil {
 			return nil, err

@@ -44,6 +44,7 @@ type coordinator struct {
 	tickets  atomic.Uint64
 	rematch  chan struct{} // one token when topics, or the regular expressions that they are matched against, are others
 
+	load     loader        // loadPartition, but in tests
 	doubtful chan struct{} // one token when there may be commits for topics that are gone
 
 	ctx     context.Context // of the background goroutines
@@ -64,6 +65,7 @@ type shard struct {
 
 	mu        sync.Mutex // guards all below, and the order of writes to the partition
 	partition *partition.Partition
+	loading   *loading               // what is being read into the tables
 	epoch     int32                  // the leadership whose records are in the tables; notLoaded
 	failed    time.Time              // when the partition could not be read
 	offsets   *group.Offsets         // committed offsets
@@ -96,6 +98,7 @@ func newCoordinator(n *cluster.Node, limits group.Limits, now func() time.Time, 
 		rematch: make(chan struct{}, 1), doubtful: make(chan struct{}, 1), shards: make(map[int32]*shard),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.load = c.loadPartition
 	return c
 }
 
@@ -125,7 +128,9 @@ func (c *coordinator) close() {
 }
 
 // world is what a group of the consumer protocol asks.
-func (c *coordinator) world(name string) consumerWorld { return consumerWorld{node: c.node, group: name} }
+func (c *coordinator) world(name string) consumerWorld {
+	return consumerWorld{node: c.node, group: name}
+}
 
 func newShard(index int32) *shard {
 	s := &shard{index: index}
@@ -135,7 +140,7 @@ func newShard(index int32) *shard {
 
 // clear forgets everything.
 func (s *shard) clear() {
-	s.partition, s.epoch, s.offsets = nil, notLoaded, group.NewOffsets()
+	s.partition, s.loading, s.epoch, s.offsets = nil, nil, notLoaded, group.NewOffsets()
 	s.stored, s.facts, s.groups = make(map[string][]byte), make(map[string]group.Facts), make(map[string]*liveGroup)
 	s.ahead, s.live = nil, 0
 	s.groupBytes, s.storedBytes = 0, 0
@@ -153,7 +158,7 @@ func (c *coordinator) shard(index int32) *shard {
 }
 
 // within runs f on the shard of a group. f runs with mu held. Errors: NOT_COORDINATOR when another
-// broker leads its partition, COORDINATOR_LOAD_IN_PROGRESS while that cannot be read: to say that there
+// broker leads its partition, COORDINATOR_LOAD_IN_PROGRESS while that is being read or cannot be: to say that there
 // is no such group would send its consumers back to the beginning.
 func (c *coordinator) within(name string, f func(*shard)) error {
 	t := c.node.Topic(offsetsTopic)
@@ -164,17 +169,35 @@ func (c *coordinator) within(name string, f func(*shard)) error {
 	return c.on(t, groupPartition(name, t.NumPartitions()), f)
 }
 
+// on is within for a partition. It gives a load that is under way a moment, since most are done in less.
 func (c *coordinator) on(t *cluster.Topic, index int32, f func(*shard)) error {
 	s := c.shard(index)
+	loaded, err := c.tryOn(t, s, f)
+	if loaded == nil {
+		return err
+	}
+	patience := time.NewTimer(loadPatience)
+	defer patience.Stop()
+	select {
+	case <-loaded:
+	case <-patience.C:
+	case <-c.ctx.Done():
+	}
+	_, err = c.tryOn(t, s, f)
+	return err
+}
+
+// tryOn is on without waiting. loaded is closed at the end of the load that f has to wait for, nil if there is none.
+func (c *coordinator) tryOn(t *cluster.Topic, s *shard, f func(*shard)) (loaded <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer c.account(s)
-	if err := c.ensureLoaded(t, s); err != nil {
-		return err
+	if loaded, err = c.ensureLoaded(t, s); err != nil {
+		return loaded, err
 	}
 	c.catchUp(s)
 	f(s)
-	return nil
+	return nil, nil
 }
 
 // each runs f on every shard that is coordinated here. Errors: COORDINATOR_LOAD_IN_PROGRESS
