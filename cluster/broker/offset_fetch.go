@@ -1,7 +1,7 @@
 package broker
 
 // OffsetFetch (key 9), versions 1-10: committed offsets. An unknown group or
-// partition has offset -1 and no error. Null topics ask for all.
+// partition has offset -1 and no error. Null topics ask for all. What is named twice is answered once.
 //
 // Added by version: 2 top-level error, 5 leader epoch, 6 flexible, 7 require
 // stable (nothing here is ever unstable), 8 many groups, 9 a member and its epoch (KIP-848), whose group
@@ -55,8 +55,9 @@ func (b *Broker) committed(name string, by committer, topics []kmsg.OffsetFetchR
 		if topics == nil {
 			topics = b.allCommitted(s.offsets, name, by.version)
 		}
+		told := make(map[group.TopicPartition]bool) // metadata over and over could be gigabytes
 		for _, t := range topics {
-			out = append(out, b.committedTopic(s.offsets, name, by.version, t))
+			out = append(out, b.committedTopic(s.offsets, name, by.version, t, told))
 		}
 	})
 	if err == nil {
@@ -66,8 +67,8 @@ func (b *Broker) committed(name string, by committer, topics []kmsg.OffsetFetchR
 }
 
 // committedTopic answers for one topic. By its id only what was committed for that very topic counts, not for one
-// that had its name before.
-func (b *Broker) committedTopic(table *group.Offsets, name string, version int16, t kmsg.OffsetFetchRequestGroupTopic) kmsg.OffsetFetchResponseGroupTopic {
+// that had its name before. Partitions that have been told are left out.
+func (b *Broker) committedTopic(table *group.Offsets, name string, version int16, t kmsg.OffsetFetchRequestGroupTopic, told map[group.TopicPartition]bool) kmsg.OffsetFetchResponseGroupTopic {
 	to := kmsg.NewOffsetFetchResponseGroupTopic()
 	to.Topic, to.TopicID = t.Topic, t.TopicID
 	byID := version >= topicIDVersion
@@ -80,8 +81,13 @@ func (b *Broker) committedTopic(table *group.Offsets, name string, version int16
 		topic = known.Name
 	}
 	for _, index := range t.Partitions {
+		tp := group.TopicPartition{Topic: topic, Partition: index}
+		if told[tp] {
+			continue
+		}
+		told[tp] = true
 		po := noOffset(index)
-		c, ok := table.Get(name, group.TopicPartition{Topic: topic, Partition: index})
+		c, ok := table.Get(name, tp)
 		if ok && !(byID && isOther(c.TopicID, t.TopicID)) {
 			po.Offset, po.LeaderEpoch, po.Metadata = c.Offset, c.LeaderEpoch, kmsg.StringPtr(c.Metadata)
 		}
