@@ -295,6 +295,29 @@ func (n *Node) AlterBrokerConfigs(ctx context.Context, broker int32, validateOnl
 	}
 }
 
+// AlterGroupConfigs is AlterTopicConfigs for the values of a consumer group, which need not exist.
+func (n *Node) AlterGroupConfigs(ctx context.Context, group string, validateOnly bool, change func(old map[string]string) (map[string]string, error)) error {
+	for {
+		set := n.meta().Image().GroupConfigs(group)
+		values, err := change(set.Values)
+		if err != nil {
+			return err
+		}
+		if err := config.ValidateGroup(values, n.Config()); err != nil {
+			return err
+		}
+		_, err = n.run(ctx, metadata.SetGroupConfigs{Group: group, Expected: set.Index, Values: values}, validateOnly)
+		if !isConfigChanged(err) {
+			return err
+		}
+	}
+}
+
+// GroupConfig is what a group of the consumer protocol runs with now.
+func (n *Node) GroupConfig(group string) config.Group {
+	return config.ResolveGroup(n.Image().GroupConfigs(group).Values, n.Config())
+}
+
 func isConfigChanged(err error) bool {
 	var changed *metadata.ConfigChangedError
 	return errors.As(err, &changed)

@@ -328,6 +328,13 @@ func (n *Node) Propose(ctx context.Context, cmd metadata.Command) (any, error) {
 	return result, unavailable(err)
 }
 
+// CatchUp waits until this node has put into effect all that the cluster had decided when it was called: what its
+// image does not know then, is not. Errors are those of Propose.
+func (n *Node) CatchUp(ctx context.Context) error {
+	_, err := n.Propose(ctx, metadata.SetClusterID{ID: n.ClusterID()}) // which changes nothing
+	return err
+}
+
 // UnavailableError says that the controller did not take a command, or that
 // it is not known whether it did: it is closing, busy or led by another broker.
 type UnavailableError struct{ Err error }

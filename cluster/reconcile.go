@@ -273,7 +273,7 @@ func (n *Node) drop(t *Topic) {
 		n.logger.Error("data of a deleted topic are not removed", "topic", t.Name, "folder", n.dir.topic(t.ID), "err", err)
 	}
 	n.forgetLeaders(t.ID)
-	n.dropped.add(t.Name)
+	n.dropped.add(Dropped{Name: t.Name, ID: t.ID})
 }
 
 // side runs all of work, at most width at a time, and waits.

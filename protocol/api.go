@@ -24,8 +24,8 @@ type API struct {
 func (a API) Serves(version int16) bool { return version >= a.Floor && version <= a.Max }
 
 // Bounds of request frames. ApiVersions can be sent by anyone, so it gets
-// little; only Produce carries records; JoinGroup stays for as long as a rebalance takes, and
-// ConsumerGroupHeartbeat for as long as a write.
+// little; only Produce carries records; of JoinGroup and ConsumerGroupHeartbeat groups keep what
+// members say of themselves.
 const (
 	maxBeatBytes      = 320 << 10
 	maxJoinBytes      = 320 << 10
@@ -66,6 +66,7 @@ const (
 	KeyListReassignments       int16 = 46
 	KeyOffsetDelete            int16 = 47
 	KeyDescribeQuorum          int16 = 55
+	KeyUpdateFeatures          int16 = 57
 	KeyDescribeCluster         int16 = 60
 	KeyDescribeProducers       int16 = 61
 	KeyUnregisterBroker        int16 = 64
@@ -77,15 +78,14 @@ const (
 
 // apiTable is the one list of what is served, by key. A new API also needs its
 // shape in shapes; a test fails without it. What holds a ceiling below Kafka's:
-// OffsetCommit and OffsetFetch 10 name topics by their ids, and InitProducerId 5
-// carries the transaction errors of KIP-890.
+// InitProducerId 5 carries the transaction errors of KIP-890.
 var apiTable = []API{
 	{KeyProduce, "Produce", 0, 13, 3, maxProduceBytes},
 	{KeyFetch, "Fetch", 4, 18, 4, maxRequestBytes},
 	{KeyListOffsets, "ListOffsets", 1, 11, 1, maxRequestBytes},
 	{KeyMetadata, "Metadata", 0, 13, 0, maxRequestBytes},
-	{KeyOffsetCommit, "OffsetCommit", 2, 9, 2, maxRequestBytes},
-	{KeyOffsetFetch, "OffsetFetch", 1, 9, 1, maxRequestBytes},
+	{KeyOffsetCommit, "OffsetCommit", 2, 10, 2, maxRequestBytes},
+	{KeyOffsetFetch, "OffsetFetch", 1, 10, 1, maxRequestBytes},
 	{KeyFindCoordinator, "FindCoordinator", 0, 6, 0, maxRequestBytes},
 	{KeyJoinGroup, "JoinGroup", 0, 9, 0, maxJoinBytes},
 	{KeyHeartbeat, "Heartbeat", 0, 4, 0, maxRequestBytes},
@@ -110,6 +110,7 @@ var apiTable = []API{
 	{KeyListReassignments, "ListPartitionReassignments", 0, 0, 0, maxRequestBytes},
 	{KeyOffsetDelete, "OffsetDelete", 0, 0, 0, maxRequestBytes},
 	{KeyDescribeQuorum, "DescribeQuorum", 0, 2, 0, maxRequestBytes},
+	{KeyUpdateFeatures, "UpdateFeatures", 0, 2, 0, maxRequestBytes},
 	{KeyDescribeCluster, "DescribeCluster", 0, 2, 0, maxRequestBytes},
 	{KeyDescribeProducers, "DescribeProducers", 0, 0, 0, maxRequestBytes},
 	{KeyUnregisterBroker, "UnregisterBroker", 0, 0, 0, maxRequestBytes},

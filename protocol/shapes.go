@@ -170,6 +170,11 @@ var adminShapes = []shape{
 		array("Topics", str("TopicName"), array("Partitions", int32s("PartitionIndex"))),
 	}},
 	{KeyUnregisterBroker, 0, []field{int32s("BrokerId")}},
+	{KeyUpdateFeatures, 0, []field{
+		int32s("TimeoutMs"),
+		array("FeatureUpdates", str("Feature"), int16s("MaxVersionLevel"), boolean("AllowDowngrade").only(0, 0), int8s("UpgradeType").since(1)),
+		boolean("ValidateOnly").since(1),
+	}},
 	{KeyDescribeCluster, 0, []field{
 		boolean("IncludeClusterAuthorizedOperations"), int8s("EndpointType").since(1),
 		boolean("IncludeFencedBrokers").since(2),

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 
 	"weir/cluster"
 	"weir/cluster/broker"
@@ -33,15 +32,26 @@ func newCollector(b *atomic.Pointer[broker.Broker], cfg Config) *collector {
 	return &collector{broker: b, cfg: cfg, since: time.Now()}
 }
 
+// collection is one scrape. The series of partitions go to text, with all others if that is nil.
+type collection struct {
+	*collector
+	text partitions
+}
+
 // Describe implements prometheus.Collector. It promises nothing: what there is depends on the broker.
-func (c *collector) Describe(chan<- *prometheus.Desc) {}
+func (s *collection) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
-func (c *collector) Collect(to chan<- prometheus.Metric) {
-	out := sink(to)
-	out.gauge(weirBuild, 1, c.cfg.Version, runtime.Version())
-	out.gauge(weirUptime, time.Since(c.since).Seconds())
-	b := c.broker.Load()
+func (s *collection) Collect(to chan<- prometheus.Metric) {
+	out, each := sink(to), s.text
+	if !s.cfg.PartitionMetrics {
+		each = noPartitions{}
+	} else if each == nil {
+		each = &partitionMetrics{to: to}
+	}
+	out.gauge(weirBuild, 1, s.cfg.Version, runtime.Version())
+	out.gauge(weirUptime, time.Since(s.since).Seconds())
+	b := s.broker.Load()
 	if b == nil {
 		return
 	}
@@ -49,43 +59,20 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	out.clients(b.Stats())
 	out.disk(n)
 	out.controller(n)
-	out.replicas(n, c.cfg.PartitionMetrics)
+	out.replicas(n, each)
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
 	defer cancel()
-	out.groups(ctx, b, c.cfg.PartitionMetrics)
+	out.groups(ctx, b, each)
 }
 
 // sink takes values.
 type sink chan<- prometheus.Metric
 
 func (s sink) gauge(d *prometheus.Desc, value float64, labels ...string) {
+	for i, label := range labels {
+		labels[i] = valid(label)
+	}
 	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
-}
-
-// of sends a gauge with labels that several series share, from labelled.
-func (s sink) of(labels []*dto.LabelPair, d *prometheus.Desc, value float64) {
-	s <- &sharing{desc: d, labels: labels, value: value}
-}
-
-// labelled makes the labels of d once for all series that have the same.
-func labelled(d *prometheus.Desc, values ...string) []*dto.LabelPair {
-	return prometheus.MakeLabelPairs(d, values)
-}
-
-// sharing is a gauge whose labels are not its own.
-type sharing struct {
-	desc   *prometheus.Desc
-	labels []*dto.LabelPair
-	value  float64
-}
-
-// Desc implements prometheus.Metric.
-func (g *sharing) Desc() *prometheus.Desc { return g.desc }
-
-// Write implements prometheus.Metric.
-func (g *sharing) Write(out *dto.Metric) error {
-	out.Label, out.Gauge = g.labels, &dto.Gauge{Value: &g.value}
-	return nil
 }
 
 func (s sink) counter(d *prometheus.Desc, value int64, labels ...string) {

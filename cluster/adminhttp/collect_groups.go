@@ -10,7 +10,7 @@ import (
 
 // groups tells of the groups that are coordinated here. The leaders of their partitions are asked how far these
 // are: one that is not known has no lag.
-func (s sink) groups(ctx context.Context, b *broker.Broker, each bool) {
+func (s sink) groups(ctx context.Context, b *broker.Broker, each partitions) {
 	groups := b.GroupStats()
 	var commits []commit
 	var queries []cluster.UnreadQuery
@@ -41,7 +41,7 @@ type commit struct {
 // topicLag is a group's lag in a topic.
 type topicLag struct{ committed, lag int64 }
 
-func (s sink) lag(commits []commit, unread []cluster.Unread, each bool) {
+func (s sink) lag(commits []commit, unread []cluster.Unread, each partitions) {
 	sums := make(map[[2]string]topicLag)
 	now := time.Now()
 	for i, c := range commits {
@@ -52,20 +52,17 @@ func (s sink) lag(commits []commit, unread []cluster.Unread, each bool) {
 			sum.lag += lag
 		}
 		sums[[2]string{c.group, c.topic}] = sum
-		if !each {
-			continue
-		}
-		at := labelled(kafkaLag, c.group, c.topic, id(c.partition))
-		s.of(at, kafkaCommitted, float64(c.offset))
+		each.committed(c.group, c.topic, c.partition)
+		each.set(kafkaCommitted, float64(c.offset))
 		if !u.Known {
 			continue
 		}
-		s.of(at, kafkaLag, float64(lag))
+		each.set(kafkaLag, float64(lag))
 		if u.Oldest == cluster.OldestNone {
-			s.of(at, kafkaLagSeconds, 0)
+			each.set(kafkaLagSeconds, 0)
 		} else if u.Oldest == cluster.OldestFound && u.Timestamp >= 0 {
 			age := now.Sub(time.UnixMilli(u.Timestamp)).Seconds()
-			s.of(at, kafkaLagSeconds, max(age, 0)) // a record of the future has not waited
+			each.set(kafkaLagSeconds, max(age, 0)) // a record of the future has not waited
 		}
 	}
 	for of, sum := range sums {

@@ -13,7 +13,7 @@ type totals struct {
 }
 
 // replicas tells of the partitions that have a replica here, and more of those that are led here.
-func (s sink) replicas(n *cluster.Node, each bool) {
+func (s sink) replicas(n *cluster.Node, each partitions) {
 	var all totals
 	for _, t := range n.Topics() {
 		for i := range int32(t.NumPartitions()) {
@@ -28,7 +28,7 @@ func (s sink) replicas(n *cluster.Node, each bool) {
 	s.gauge(weirLogTotal, float64(all.bytes))
 }
 
-func (s sink) replica(n *cluster.Node, t *cluster.Topic, i int32, each bool, all *totals) {
+func (s sink) replica(n *cluster.Node, t *cluster.Topic, i int32, each partitions, all *totals) {
 	p, err := t.Replica(i)
 	var offline *cluster.OfflineError
 	if errors.As(err, &offline) {
@@ -45,23 +45,21 @@ func (s sink) replica(n *cluster.Node, t *cluster.Topic, i int32, each bool, all
 	if leading {
 		all.led++
 	}
-	if each {
-		at := labelled(weirLogBytes, t.Name, id(i))
-		s.of(at, weirLogBytes, float64(size))
-		s.of(at, weirSegments, float64(p.Segments()))
-		s.of(at, weirStart, float64(p.LogStartOffset()))
-		s.of(at, weirHigh, float64(p.HighWatermark()))
-		s.of(at, weirEnd, float64(p.LogEndOffset()))
-		s.of(at, weirTerm, float64(p.LeaderEpoch()))
-		s.of(at, weirLeading, oneIf(leading))
-	}
+	each.partition(t.Name, i)
+	each.set(weirLogBytes, float64(size))
+	each.set(weirSegments, float64(p.Segments()))
+	each.set(weirStart, float64(p.LogStartOffset()))
+	each.set(weirHigh, float64(p.HighWatermark()))
+	each.set(weirEnd, float64(p.LogEndOffset()))
+	each.set(weirTerm, float64(p.LeaderEpoch()))
+	each.set(weirLeading, oneIf(leading))
 	if leading {
 		s.led(n, t, i, each, all)
 	}
 }
 
 // led tells what only a partition's leader does.
-func (s sink) led(n *cluster.Node, t *cluster.Topic, i int32, each bool, all *totals) {
+func (s sink) led(n *cluster.Node, t *cluster.Topic, i int32, each partitions, all *totals) {
 	described, ok := t.Described(i)
 	p, err := t.Partition(i)
 	if !ok || err != nil {
@@ -75,15 +73,11 @@ func (s sink) led(n *cluster.Node, t *cluster.Topic, i int32, each bool, all *to
 	if len(l.ISR) < t.MinInsyncReplicas() {
 		all.underMin++
 	}
-	if !each {
-		return
-	}
-	at := labelled(kafkaCurrent, t.Name, id(i))
-	s.of(at, kafkaCurrent, float64(p.HighWatermark()))
-	s.of(at, kafkaOldest, float64(p.LogStartOffset()))
-	s.of(at, kafkaLeader, float64(n.ID()))
-	s.of(at, kafkaReplicas, float64(len(described.Replicas)))
-	s.of(at, kafkaInSync, float64(len(l.ISR)))
-	s.of(at, kafkaPreferred, oneIf(len(described.Replicas) > 0 && described.Replicas[0] == n.ID()))
-	s.of(at, kafkaUnder, oneIf(under))
+	each.set(kafkaCurrent, float64(p.HighWatermark()))
+	each.set(kafkaOldest, float64(p.LogStartOffset()))
+	each.set(kafkaLeader, float64(n.ID()))
+	each.set(kafkaReplicas, float64(len(described.Replicas)))
+	each.set(kafkaInSync, float64(len(l.ISR)))
+	each.set(kafkaPreferred, oneIf(len(described.Replicas) > 0 && described.Replicas[0] == n.ID()))
+	each.set(kafkaUnder, oneIf(under))
 }

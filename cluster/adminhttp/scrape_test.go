@@ -82,11 +82,15 @@ func scrape(t testing.TB, s *Server) map[string]float64 {
 		if f.GetHelp() == "" {
 			t.Errorf("%s has no help", name)
 		}
-		for _, m := range f.Metric {
-			values[series(name, m)] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
-		}
+		addValues(values, f)
 	}
 	return values
+}
+
+func addValues(values map[string]float64, f *dto.MetricFamily) {
+	for _, m := range f.Metric {
+		values[series(f.GetName(), m)] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+	}
 }
 
 func series(name string, m *dto.Metric) string {
@@ -360,6 +364,55 @@ func TestPartitionMetricsOff(t *testing.T) {
 		if strings.Contains(name, `partition="`) {
 			t.Error(name)
 		}
+	}
+}
+
+// TestSeriesOfPartitionsInAllFormats: the same values in the text formats, compressed or not, and in the one that is no text;
+// groups may be called what breaks lines or is no text.
+func TestSeriesOfPartitionsInAllFormats(t *testing.T) {
+	b := brokertest.Start(t, nil)
+	s := newScene(t, 2, 1, b)
+	s.produce(t, 0, 5, time.Now().Add(-time.Minute))
+	for _, group := range []string{"plain", "\"quoted\\\n", "\xff\xfe"} {
+		s.commit(t, group, 0, 2)
+	}
+	admin := serve(t, b)
+	const lag = "kafka_consumergroup_lag{consumergroup="
+	expected := map[string]float64{
+		`kafka_topic_partition_current_offset{partition="0",topic="orders"}`: 5, `weir_partition_log_end_offset{partition="1",topic="orders"}`: 0,
+		lag + `"plain",partition="0",topic="orders"}`: 3, lag + fmt.Sprintf("%q", "\"quoted\\\n") + `,partition="0",topic="orders"}`: 3,
+		lag + `"�",partition="0",topic="orders"}`: 3, `kafka_consumergroup_members{consumergroup="plain"}`: 0,
+	}
+	want(t, scrape(t, admin), expected) // compressed, as Go's client asks for
+	for _, accept := range []string{"text/plain;version=0.0.4", "application/openmetrics-text;version=1.0.0", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"} {
+		code, kind, body := get(t, admin, "/metrics", accept)
+		if code != http.StatusOK {
+			t.Fatalf("%s: %d", accept, code)
+		}
+		if strings.HasPrefix(kind, "application/openmetrics") { // which nothing here decodes
+			for name, value := range expected {
+				if strings.Contains(name, "partition=") && !strings.Contains(body, fmt.Sprintf("\n%s %v\n", name, value)) {
+					t.Errorf("%s lacks %s %v", kind, name, value)
+				}
+			}
+			if !strings.HasSuffix(body, "\n# EOF\n") {
+				t.Errorf("%s has no end", kind)
+			}
+			continue
+		}
+		values := map[string]float64{}
+		decoder := expfmt.NewDecoder(strings.NewReader(body), expfmt.ResponseFormat(http.Header{"Content-Type": {kind}}))
+		for {
+			var f dto.MetricFamily
+			if err := decoder.Decode(&f); err != nil {
+				if err != io.EOF {
+					t.Errorf("%s: %v", kind, err)
+				}
+				break
+			}
+			addValues(values, &f)
+		}
+		want(t, values, expected)
 	}
 }
 

@@ -13,21 +13,21 @@ var (
 	weirLeaderless       = desc("weir_cluster_partitions_leaderless", "Partitions of the cluster that have no leader.")
 
 	// By the partition's leader.
-	kafkaCurrent   = desc("kafka_topic_partition_current_offset", "High watermark of the partition.", "topic", "partition")
-	kafkaOldest    = desc("kafka_topic_partition_oldest_offset", "Log start offset of the partition.", "topic", "partition")
-	kafkaLeader    = desc("kafka_topic_partition_leader", "Broker that leads the partition.", "topic", "partition")
-	kafkaReplicas  = desc("kafka_topic_partition_replicas", "Replicas of the partition.", "topic", "partition")
-	kafkaInSync    = desc("kafka_topic_partition_in_sync_replica", "Replicas of the partition that are in sync.", "topic", "partition")
-	kafkaPreferred = desc("kafka_topic_partition_leader_is_preferred", "1 where the preferred replica leads.", "topic", "partition")
-	kafkaUnder     = desc("kafka_topic_partition_under_replicated_partition", "1 where a replica is not in sync.", "topic", "partition")
+	kafkaCurrent   = ofPartitions("kafka_topic_partition_current_offset", "High watermark of the partition.", "topic", "partition")
+	kafkaOldest    = ofPartitions("kafka_topic_partition_oldest_offset", "Log start offset of the partition.", "topic", "partition")
+	kafkaLeader    = ofPartitions("kafka_topic_partition_leader", "Broker that leads the partition.", "topic", "partition")
+	kafkaReplicas  = ofPartitions("kafka_topic_partition_replicas", "Replicas of the partition.", "topic", "partition")
+	kafkaInSync    = ofPartitions("kafka_topic_partition_in_sync_replica", "Replicas of the partition that are in sync.", "topic", "partition")
+	kafkaPreferred = ofPartitions("kafka_topic_partition_leader_is_preferred", "1 where the preferred replica leads.", "topic", "partition")
+	kafkaUnder     = ofPartitions("kafka_topic_partition_under_replicated_partition", "1 where a replica is not in sync.", "topic", "partition")
 
 	// By the group's coordinator.
 	kafkaMembers    = desc("kafka_consumergroup_members", "Members of the group.", "consumergroup")
-	kafkaCommitted  = desc("kafka_consumergroup_current_offset", "Offset that the group has committed.", "consumergroup", "topic", "partition")
+	kafkaCommitted  = ofPartitions("kafka_consumergroup_current_offset", "Offset that the group has committed.", "consumergroup", "topic", "partition")
 	kafkaCommitSum  = desc("kafka_consumergroup_current_offset_sum", "Sum of the offsets that the group has committed in the topic.", "consumergroup", "topic")
-	kafkaLag        = desc("kafka_consumergroup_lag", "Records from the group's committed offset to the high watermark.", "consumergroup", "topic", "partition")
+	kafkaLag        = ofPartitions("kafka_consumergroup_lag", "Records from the group's committed offset to the high watermark.", "consumergroup", "topic", "partition")
 	kafkaLagSum     = desc("kafka_consumergroup_lag_sum", "Sum of the group's lag in the topic.", "consumergroup", "topic")
-	kafkaLagSeconds = desc("kafka_consumergroup_lag_seconds", "Age of the oldest record that the group has not committed, by the record's own timestamp; 0 where there is none.", "consumergroup", "topic", "partition")
+	kafkaLagSeconds = ofPartitions("kafka_consumergroup_lag_seconds", "Age of the oldest record that the group has not committed, by the record's own timestamp; 0 where there is none.", "consumergroup", "topic", "partition")
 
 	// The process.
 	weirBuild  = desc("weir_build_info", "The program; always 1.", "version", "goversion")
@@ -59,13 +59,13 @@ var (
 	weirLogTotal   = desc("weir_logs_bytes", "Bytes of all logs on this broker.")
 
 	// Each replica on this broker.
-	weirLogBytes = desc("weir_partition_log_bytes", "Bytes of the replica's log.", "topic", "partition")
-	weirSegments = desc("weir_partition_segments", "Segments of the replica's log.", "topic", "partition")
-	weirStart    = desc("weir_partition_log_start_offset", "First offset of the replica's log.", "topic", "partition")
-	weirHigh     = desc("weir_partition_high_watermark", "High watermark that the replica knows of.", "topic", "partition")
-	weirEnd      = desc("weir_partition_log_end_offset", "Offset that the replica's next record gets.", "topic", "partition")
-	weirTerm     = desc("weir_partition_raft_term", "Raft term of the replica, which is the partition's leader epoch.", "topic", "partition")
-	weirLeading  = desc("weir_partition_leader", "1 where the replica leads.", "topic", "partition")
+	weirLogBytes = ofPartitions("weir_partition_log_bytes", "Bytes of the replica's log.", "topic", "partition")
+	weirSegments = ofPartitions("weir_partition_segments", "Segments of the replica's log.", "topic", "partition")
+	weirStart    = ofPartitions("weir_partition_log_start_offset", "First offset of the replica's log.", "topic", "partition")
+	weirHigh     = ofPartitions("weir_partition_high_watermark", "High watermark that the replica knows of.", "topic", "partition")
+	weirEnd      = ofPartitions("weir_partition_log_end_offset", "Offset that the replica's next record gets.", "topic", "partition")
+	weirTerm     = ofPartitions("weir_partition_raft_term", "Raft term of the replica, which is the partition's leader epoch.", "topic", "partition")
+	weirLeading  = ofPartitions("weir_partition_leader", "1 where the replica leads.", "topic", "partition")
 
 	// The controller's group, as this broker knows it.
 	weirController     = desc("weir_controller_leader", "1 where this broker leads the controller.")

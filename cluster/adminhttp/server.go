@@ -15,7 +15,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"weir/cluster/broker"
 )
@@ -52,14 +51,8 @@ type Config struct {
 // Serve serves on ln until Close, which closes it.
 func Serve(ln net.Listener, cfg Config) *Server {
 	s := &Server{addr: ln.Addr().String()}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(
-		newCollector(&s.broker, cfg),
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
-	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		EnableOpenMetrics: true, MaxRequestsInFlight: maxScrapes, ErrorLog: errorLog{cfg.Logger},
-	})
+	process := []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
+	metrics := newScraper(newCollector(&s.broker, cfg), process, cfg.Logger)
 	mux := http.NewServeMux()
 	for path, h := range map[string]http.Handler{
 		"/metrics": metrics, "/public_metrics": metrics,

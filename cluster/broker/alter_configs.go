@@ -2,8 +2,8 @@ package broker
 
 // AlterConfigs (key 33), versions 0-2, replaces all of a resource's values;
 // IncrementalAlterConfigs (key 44), versions 0-1 (KIP-339), sets, deletes,
-// appends and subtracts. Both serve topics and brokers ("" is the cluster's
-// default), and validate_only. Any broker takes values for any other, since the
+// appends and subtracts. Both serve topics, brokers ("" is the cluster's
+// default) and consumer groups, which need not exist, and validate_only. Any broker takes values for any other, since the
 // controller keeps them: one that is down can be drained, or not be any more
 // (broker.drained).
 
@@ -63,8 +63,11 @@ func (b *Broker) incrementalAlterConfigs(ctx context.Context, _ *call, req *kmsg
 		ops, err := configOps(r.Configs)
 		if err == nil {
 			err = b.alter(ctx, resource, named[resource] > 1, req.ValidateOnly, func(old map[string]string) (map[string]string, error) {
-				if r.ResourceType == kmsg.ConfigResourceTypeTopic {
+				switch r.ResourceType {
+				case kmsg.ConfigResourceTypeTopic:
 					return config.AlterTopic(old, ops, b.node.Config())
+				case kmsg.ConfigResourceTypeGroupConfig:
+					return config.AlterGroup(old, ops, b.node.Config())
 				}
 				return config.AlterBroker(old, ops, b.node.Config())
 			})
@@ -116,6 +119,11 @@ func (b *Broker) alter(ctx context.Context, r configResource, twice, validateOnl
 			return invalidRequest("broker %d is not registered", target)
 		}
 		return b.node.AlterBrokerConfigs(ctx, target, validateOnly, change)
+	case kmsg.ConfigResourceTypeGroupConfig:
+		if err := checkGroupResource(r.name); err != nil {
+			return err
+		}
+		return b.node.AlterGroupConfigs(ctx, r.name, validateOnly, change)
 	}
 	return invalidRequest("resource type %d is not served", r.kind)
 }

@@ -4,20 +4,18 @@ package broker
 // version above ours is answered in version 0 with UNSUPPORTED_VERSION and our
 // own range, and the connection stays open. v3 checks the client's name and
 // version, v5 the cluster and node it believes to have reached (KIP-1242).
-// One feature is finalized, group.version 1: the consumer protocol of KIP-848. As its lowest level is 0, it
-// is not among the supported ones before v4 (KIP-584).
+// Features are those of cluster/metadata (UpdateFeatures sets their levels). One at level 0 is not finalized, and one
+// whose lowest level is 0 is not among the supported ones before v4 (KIP-584).
 
 import (
 	"regexp"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/metadata"
 	"weir/protocol"
 	"weir/protocol/wire"
 )
-
-// groupVersion is the feature of the consumer protocol.
-const groupVersion = "group.version"
 
 var softwareName = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
 
@@ -32,19 +30,24 @@ func (c *call) apiVersions(r kmsg.Request) wire.Reply {
 	for _, api := range protocol.APIs() {
 		resp.ApiKeys = append(resp.ApiKeys, apiKey(api))
 	}
-	addFeatures(req.Version, resp, int64(c.broker.node.Image().Index()))
+	addFeatures(resp, c.broker.node.Image())
 	return c.ready(resp)
 }
 
-// addFeatures tells of features, as of an index of the metadata.
-func addFeatures(version int16, resp *kmsg.ApiVersionsResponse, index int64) {
-	finalized := kmsg.NewApiVersionsResponseFinalizedFeature()
-	finalized.Name, finalized.MinVersionLevel, finalized.MaxVersionLevel = groupVersion, 1, 1
-	resp.FinalizedFeatures, resp.FinalizedFeaturesEpoch = append(resp.FinalizedFeatures, finalized), index
-	if version >= 4 {
-		supported := kmsg.NewApiVersionsResponseSupportedFeature()
-		supported.Name, supported.MinVersion, supported.MaxVersion = groupVersion, 0, 1
-		resp.SupportedFeatures = append(resp.SupportedFeatures, supported)
+// addFeatures tells of features as of some state of the metadata.
+func addFeatures(resp *kmsg.ApiVersionsResponse, im *metadata.Image) {
+	resp.FinalizedFeaturesEpoch = int64(im.Index())
+	for _, f := range metadata.Features() {
+		if level := im.FeatureLevel(f.Name); level > 0 {
+			finalized := kmsg.NewApiVersionsResponseFinalizedFeature()
+			finalized.Name, finalized.MinVersionLevel, finalized.MaxVersionLevel = f.Name, level, level
+			resp.FinalizedFeatures = append(resp.FinalizedFeatures, finalized)
+		}
+		if f.Min > 0 || resp.Version >= 4 {
+			supported := kmsg.NewApiVersionsResponseSupportedFeature()
+			supported.Name, supported.MinVersion, supported.MaxVersion = f.Name, f.Min, f.Max
+			resp.SupportedFeatures = append(resp.SupportedFeatures, supported)
+		}
 	}
 }
 

@@ -620,20 +620,3 @@ func setConfig(c *rawClient, name, value string) {
 		c.t.Fatal(protocol.ErrorCode(resp.ErrorCode))
 	}
 }
-
-// TestFeature: group.version is finalized, and among what is supported from v4 on.
-func TestFeature(t *testing.T) {
-	b := brokertest.Start(t, nil)
-	c := dial(t, b.Addr())
-	for version, supported := range map[int16]int{3: 0, 4: 1} {
-		req := kmsg.NewPtrApiVersionsRequest()
-		req.Version, req.ClientSoftwareName, req.ClientSoftwareVersion = version, "x", "1"
-		resp := ask[*kmsg.ApiVersionsResponse](c, req)
-		if f := resp.FinalizedFeatures; len(f) != 1 || f[0].Name != "group.version" || f[0].MaxVersionLevel != 1 || resp.FinalizedFeaturesEpoch < 0 {
-			t.Errorf("v%d: finalized %+v", version, resp)
-		}
-		if f := resp.SupportedFeatures; len(f) != supported || len(f) > 0 && (f[0].Name != "group.version" || f[0].MaxVersion != 1) {
-			t.Errorf("v%d: supported %+v", version, f)
-		}
-	}
-}

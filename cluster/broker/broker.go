@@ -177,6 +177,7 @@ func (b *Broker) expireOffsets(ctx context.Context) {
 		select {
 		case <-ticker.C:
 			b.groups.expire(ctx, b.cfg.Groups.OffsetsRetention)
+			b.groups.doubt()
 		case <-ctx.Done():
 			return
 		}
@@ -188,13 +189,15 @@ func (b *Broker) expireOffsets(ctx context.Context) {
 // broker that was asked for the deletion has done its share before it answered.
 func (b *Broker) forgetDropped(ctx context.Context) {
 	for {
-		names, err := b.node.AwaitDropped(ctx)
+		topics, err := b.node.AwaitDropped(ctx)
 		if err != nil {
 			return
 		}
 		now := b.now().UnixMilli()
 		b.groups.removeWhere(ctx, func(_ *shard, _ string, tp group.TopicPartition, c group.Commit) bool {
-			return c.Timestamp <= now && slices.Contains(names, tp.Topic)
+			return c.Timestamp <= now && slices.ContainsFunc(topics, func(t cluster.Dropped) bool {
+				return t.Name == tp.Topic && !isOther(c.TopicID, t.ID)
+			})
 		})
 	}
 }

@@ -2,6 +2,7 @@ package broker
 
 // ConsumerGroupDescribe (key 69), versions 0-1 (KIP-848): state, epochs and members of groups of the consumer
 // protocol, with what each has and is to have. Others, and unknown ones: GROUP_ID_NOT_FOUND.
+// While the feature group.version is at 0: UNSUPPORTED_VERSION.
 //
 // Added by version: 1 the protocol that a member speaks (KIP-1099).
 // What is named twice is answered once, since a megabyte could ask for gigabytes. Nobody tells authorized operations.
@@ -39,8 +40,11 @@ func (b *Broker) consumerGroupDescribe(_ context.Context, _ *call, req *kmsg.Con
 func (b *Broker) describeConsumerGroup(name string) kmsg.ConsumerGroupDescribeResponseGroup {
 	out := kmsg.NewConsumerGroupDescribeResponseGroup()
 	out.Group, out.AuthorizedOperations = name, math.MinInt32
-	var failed error
+	failed := b.checkConsumerProtocol()
 	err := b.groups.within(name, func(s *shard) {
+		if failed != nil {
+			return
+		}
 		switch g := s.groups[name]; {
 		case !s.has(name):
 			failed = protocol.CodeGroupIDNotFound

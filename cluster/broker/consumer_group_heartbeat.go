@@ -4,7 +4,7 @@ package broker
 // what it subscribes to and what it uses, leaves, and is told its assignment when that has changed. Answered
 // when all that the answer tells of is on disk; a heartbeat that changes nothing writes nothing.
 //
-// Checked, in this order: the group's name, INVALID_REQUEST as Kafka has it here; what has to be said when joining,
+// Checked, in this order: the feature group.version (UNSUPPORTED_VERSION at level 0); the group's name, INVALID_REQUEST as Kafka has it here; what has to be said when joining,
 // and lengths (INVALID_REQUEST); the regular expression (INVALID_REGULAR_EXPRESSION); room for a group
 // (POLICY_VIOLATION); the assignor (UNSUPPORTED_ASSIGNOR); room in the group (GROUP_MAX_SIZE_REACHED);
 // the member (UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID, FENCED_MEMBER_EPOCH). A group of
@@ -49,7 +49,7 @@ func (b *Broker) consumerGroupHeartbeat(ctx context.Context, c *call, req *kmsg.
 		return resp, nil
 	}
 	resp.MemberID, resp.MemberEpoch = &a.MemberID, a.Epoch
-	resp.HeartbeatIntervalMillis = int32(b.node.Config().Groups.Consumer.HeartbeatInterval.Milliseconds())
+	resp.HeartbeatIntervalMillis = int32(b.node.GroupConfig(req.Group).HeartbeatInterval.Milliseconds())
 	if a.Assignment != nil {
 		out := kmsg.NewConsumerGroupHeartbeatResponseAssignment()
 		for _, id := range a.Assignment.Topics() {
@@ -63,10 +63,14 @@ func (b *Broker) consumerGroupHeartbeat(ctx context.Context, c *call, req *kmsg.
 }
 
 func (b *Broker) beat(ctx context.Context, c *call, req *kmsg.ConsumerGroupHeartbeatRequest) (*group.BeatAnswer, error) {
+	if err := b.checkConsumerProtocol(); err != nil {
+		return nil, err
+	}
 	if err := checkBeat(req); err != nil {
 		return nil, err
 	}
 	r := beatRequest(c, req)
+	c.DropFrame()
 	if req.MemberEpoch == epochJoin { // it may be the first of its group, and the group the first of all
 		if _, err := b.node.EnsureInternalTopic(ctx, offsetsTopic); err != nil {
 			return nil, err
@@ -136,7 +140,7 @@ func (c *coordinator) beat(g *liveGroup, r consumer.Request) group.Output {
 	if g.consumer() != nil {
 		return g.consumer().Beat(c.now(), r)
 	}
-	upgraded, ok := consumer.Upgrade(c.world, g.classic(), c.now())
+	upgraded, ok := consumer.Upgrade(c.world(g.name), g.classic(), c.now())
 	if !ok {
 		return group.Output{Answers: []group.Answer{{Ticket: r.Ticket, Beat: &group.BeatAnswer{Err: errClassicGroup}}}}
 	}
@@ -161,11 +165,11 @@ func (c *coordinator) consumerGroup(name string, join bool) findGroup {
 		}
 		switch {
 		case g == nil:
-			g = newLiveGroup(s, name, consumer.New(c.world, c.now()))
+			g = newLiveGroup(s, name, consumer.New(c.world(name), c.now()))
 			s.groups[name] = g
 		case g.consumer() != nil:
 		case g.State() == group.Empty && join:
-			g.rules = consumer.New(c.world, c.now())
+			g.rules = consumer.New(c.world(name), c.now())
 		case !join || g.ProtocolType() != group.ConsumerType || !c.node.Config().Groups.Consumer.Upgrade:
 			return nil, errClassicGroup
 		case g.State() != group.Stable || g.writing > 0:

@@ -38,12 +38,14 @@ type coordinator struct {
 	node     *cluster.Node
 	logger   *slog.Logger
 	limits   group.Limits
-	world    consumerWorld
 	now      func() time.Time
 	stopping <-chan struct{} // closed when parked requests are to be answered
 	clock    *groupClock
 	tickets  atomic.Uint64
 	rematch  chan struct{} // one token when topics, or the regular expressions that they are matched against, are others
+
+	load     loader        // loadPartition, but in tests
+	doubtful chan struct{} // one token when there may be commits for topics that are gone
 
 	ctx     context.Context // of the background goroutines
 	cancel  context.CancelFunc
@@ -63,6 +65,7 @@ type shard struct {
 
 	mu        sync.Mutex // guards all below, and the order of writes to the partition
 	partition *partition.Partition
+	loading   *loading               // what is being read into the tables
 	epoch     int32                  // the leadership whose records are in the tables; notLoaded
 	failed    time.Time              // when the partition could not be read
 	offsets   *group.Offsets         // committed offsets
@@ -91,21 +94,20 @@ type shardSize struct{ withOffsets, withMembers, bytes int64 }
 
 func newCoordinator(n *cluster.Node, limits group.Limits, now func() time.Time, stopping <-chan struct{}, logger *slog.Logger) *coordinator {
 	c := &coordinator{
-		node: n, logger: logger, limits: limits, world: consumerWorld{n}, now: now, stopping: stopping, clock: newGroupClock(),
-		rematch: make(chan struct{}, 1), shards: make(map[int32]*shard),
+		node: n, logger: logger, limits: limits, now: now, stopping: stopping, clock: newGroupClock(),
+		rematch: make(chan struct{}, 1), doubtful: make(chan struct{}, 1), shards: make(map[int32]*shard),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.load = c.loadPartition
 	return c
 }
 
 // start loads what is led here and runs what goes on beside requests, until close.
 func (c *coordinator) start() {
 	c.followLeadership()
-	c.removeWhere(c.ctx, func(_ *shard, _ string, tp group.TopicPartition, _ group.Commit) bool {
-		return c.node.Topic(tp.Topic) == nil
-	})
 	c.running.Go(c.keepTime)
 	c.running.Go(c.followTopics)
+	c.running.Go(c.forgetOutdated)
 	c.running.Go(func() {
 		for {
 			select {
@@ -125,6 +127,11 @@ func (c *coordinator) close() {
 	c.running.Wait()
 }
 
+// world is what a group of the consumer protocol asks.
+func (c *coordinator) world(name string) consumerWorld {
+	return consumerWorld{node: c.node, group: name}
+}
+
 func newShard(index int32) *shard {
 	s := &shard{index: index}
 	s.clear()
@@ -133,7 +140,7 @@ func newShard(index int32) *shard {
 
 // clear forgets everything.
 func (s *shard) clear() {
-	s.partition, s.epoch, s.offsets = nil, notLoaded, group.NewOffsets()
+	s.partition, s.loading, s.epoch, s.offsets = nil, nil, notLoaded, group.NewOffsets()
 	s.stored, s.facts, s.groups = make(map[string][]byte), make(map[string]group.Facts), make(map[string]*liveGroup)
 	s.ahead, s.live = nil, 0
 	s.groupBytes, s.storedBytes = 0, 0
@@ -151,7 +158,7 @@ func (c *coordinator) shard(index int32) *shard {
 }
 
 // within runs f on the shard of a group. f runs with mu held. Errors: NOT_COORDINATOR when another
-// broker leads its partition, COORDINATOR_LOAD_IN_PROGRESS while that cannot be read: to say that there
+// broker leads its partition, COORDINATOR_LOAD_IN_PROGRESS while that is being read or cannot be: to say that there
 // is no such group would send its consumers back to the beginning.
 func (c *coordinator) within(name string, f func(*shard)) error {
 	t := c.node.Topic(offsetsTopic)
@@ -162,17 +169,35 @@ func (c *coordinator) within(name string, f func(*shard)) error {
 	return c.on(t, groupPartition(name, t.NumPartitions()), f)
 }
 
+// on is within for a partition. It gives a load that is under way a moment, since most are done in less.
 func (c *coordinator) on(t *cluster.Topic, index int32, f func(*shard)) error {
 	s := c.shard(index)
+	loaded, err := c.tryOn(t, s, f)
+	if loaded == nil {
+		return err
+	}
+	patience := time.NewTimer(loadPatience)
+	defer patience.Stop()
+	select {
+	case <-loaded:
+	case <-patience.C:
+	case <-c.ctx.Done():
+	}
+	_, err = c.tryOn(t, s, f)
+	return err
+}
+
+// tryOn is on without waiting. loaded is closed at the end of the load that f has to wait for, nil if there is none.
+func (c *coordinator) tryOn(t *cluster.Topic, s *shard, f func(*shard)) (loaded <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer c.account(s)
-	if err := c.ensureLoaded(t, s); err != nil {
-		return err
+	if loaded, err = c.ensureLoaded(t, s); err != nil {
+		return loaded, err
 	}
 	c.catchUp(s)
 	f(s)
-	return nil
+	return nil, nil
 }
 
 // each runs f on every shard that is coordinated here. Errors: COORDINATOR_LOAD_IN_PROGRESS

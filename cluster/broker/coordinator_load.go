@@ -21,8 +21,12 @@ import (
 // a shard is built.
 const loadChunkBytes = 1 << 20
 
-// loadRetryInterval is how often a partition that cannot be read is tried.
-const loadRetryInterval = time.Second
+const (
+	// loadRetryInterval is how often a partition that cannot be read is tried.
+	loadRetryInterval = time.Second
+	// loadPatience is how long a request waits for a load before its client is told to come again.
+	loadPatience = 100 * time.Millisecond
+)
 
 // followLeadership takes up the partitions that are led here since, and gives up those that
 // are not any more.
@@ -36,42 +40,78 @@ func (c *coordinator) followLeadership() {
 	}
 }
 
-// ensureLoaded reads a shard's partition unless it is loaded as of this leadership. Errors are
-// those of within. It is called with mu held.
-func (c *coordinator) ensureLoaded(t *cluster.Topic, s *shard) error {
+// loader reads a partition into the tables of a shard that nobody else has.
+type loader func(s *shard, p *partition.Partition, maxDecoded int) error
+
+// loading is a load that is under way.
+type loading struct {
+	partition *partition.Partition
+	epoch     int32
+	done      chan struct{} // closed when it has ended, however
+}
+
+// ensureLoaded has a shard's partition read unless it is loaded as of this leadership. Errors are
+// those of within; loaded tells of the end of a load that is under way. It is called with mu held.
+func (c *coordinator) ensureLoaded(t *cluster.Topic, s *shard) (loaded <-chan struct{}, err error) {
 	p, err := t.Partition(s.index)
 	var elsewhere *partition.NotLeaderError
 	if errors.As(err, &elsewhere) {
 		c.unload(s)
-		return protocol.CodeNotCoordinator
+		return nil, protocol.CodeNotCoordinator
 	}
 	epoch := int32(notLoaded)
 	if err == nil {
 		var leading bool
 		if epoch, leading = p.Leading(); !leading {
 			c.unload(s)
-			return protocol.CodeNotCoordinator
+			return nil, protocol.CodeNotCoordinator
 		}
 		if s.epoch == epoch && s.partition == p {
-			return nil
+			return nil, nil
+		}
+		if l := s.loading; l != nil && l.epoch == epoch && l.partition == p {
+			return l.done, protocol.CodeCoordinatorLoadInProgress
 		}
 	}
 	c.unload(s) // what was on its way may have been lost
 	if time.Since(s.failed) < loadRetryInterval {
-		return protocol.CodeCoordinatorLoadInProgress
-	}
-	if err == nil {
-		err = c.loadPartition(s, p, t.MaxDecodedBytes())
+		return nil, protocol.CodeCoordinatorLoadInProgress
 	}
 	if err != nil {
-		s.clear()
-		s.failed = time.Now()
-		c.logger.Error("groups are unavailable", "topic", offsetsTopic, "partition", s.index, "err", err)
-		return protocol.CodeCoordinatorLoadInProgress
+		c.loadFailed(s, err)
+		return nil, protocol.CodeCoordinatorLoadInProgress
 	}
-	s.partition, s.epoch, s.failed, s.batchMax = p, epoch, time.Time{}, int(t.Config.SegmentBytes)
+	l := &loading{partition: p, epoch: epoch, done: make(chan struct{})}
+	s.loading = l
+	c.running.Go(func() { c.finishLoad(t, s, l) })
+	return l.done, protocol.CodeCoordinatorLoadInProgress
+}
+
+// finishLoad reads a partition beside requests, and gives what it has read to the shard if that still wants it.
+func (c *coordinator) finishLoad(t *cluster.Topic, s *shard, l *loading) {
+	defer close(l.done)
+	read := newShard(s.index)
+	err := c.load(read, l.partition, t.MaxDecodedBytes())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer c.account(s)
+	if s.loading != l || c.ctx.Err() != nil {
+		return
+	}
+	s.loading = nil
+	if err != nil {
+		c.loadFailed(s, err)
+		return
+	}
+	s.offsets, s.stored, s.facts, s.storedBytes = read.offsets, read.stored, read.facts, read.storedBytes
+	s.partition, s.epoch, s.failed, s.batchMax = l.partition, l.epoch, time.Time{}, int(t.Config.SegmentBytes)
 	c.restore(s)
-	return nil
+	c.doubt()
+}
+
+func (c *coordinator) loadFailed(s *shard, err error) {
+	s.failed = time.Now()
+	c.logger.Error("groups are unavailable", "topic", offsetsTopic, "partition", s.index, "err", err)
 }
 
 // unload forgets the groups of a shard. Their parked requests are answered.
@@ -86,6 +126,9 @@ func (c *coordinator) unload(s *shard) {
 func (c *coordinator) loadPartition(s *shard, p *partition.Partition, maxDecoded int) error {
 	var buf []byte
 	for offset := p.LogStartOffset(); offset < p.HighWatermark(); {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
 		r, err := p.Read(offset, loadChunkBytes, true, partition.ReadUncommitted)
 		if err != nil {
 			return err
@@ -152,11 +195,11 @@ func (s *shard) applyRecord(r recordbatch.Record) error {
 		s.offsets.Delete(k.Group, tp)
 		return nil
 	}
-	var v kmsg.OffsetCommitValue
-	if err := v.ReadFrom(r.Value); err != nil {
+	c, err := decodeCommit(r.Value)
+	if err != nil {
 		return err
 	}
-	s.offsets.Set(k.Group, tp, group.Commit{Offset: v.Offset, LeaderEpoch: v.LeaderEpoch, Metadata: v.Metadata, Timestamp: v.CommitTimestamp})
+	s.offsets.Set(k.Group, tp, c)
 	return nil
 }
 
@@ -202,7 +245,7 @@ func (c *coordinator) restore(s *shard) {
 		c.keep(g)
 	}
 	for name, facts := range s.facts {
-		rules := consumer.Restore(c.world, facts, now)
+		rules := consumer.Restore(c.world(name), facts, now)
 		g := newLiveGroup(s, name, rules)
 		s.groups[name] = g
 		c.do(g, rules.Refresh(now, nil))

@@ -25,7 +25,7 @@ type committer struct {
 var noMember = committer{generation: -1}
 
 // commit makes commits of one group durable and visible. Errors: what a group answers who is
-// not a member as of now, UNKNOWN_TOPIC_OR_PARTITION when a topic has just been deleted,
+// not a member as of now, UNKNOWN_TOPIC_OR_PARTITION or UNKNOWN_TOPIC_ID when a topic has just been deleted,
 // POLICY_VIOLATION when there is no room for more.
 func (c *coordinator) commit(ctx context.Context, name string, by committer, commits map[group.TopicPartition]group.Commit) error {
 	return c.write(ctx, name, func(s *shard) ([]recordbatch.Record, func(), error) {
@@ -39,8 +39,8 @@ func (c *coordinator) commit(ctx context.Context, name string, by committer, com
 		records := make([]recordbatch.Record, 0, len(commits))
 		for tp, x := range commits {
 			// Deleting a topic forgets its commits after this lock: none may slip in behind.
-			if c.node.Topic(tp.Topic) == nil {
-				return nil, nil, protocol.CodeUnknownTopicOrPartition
+			if c.outdated(tp, x) {
+				return nil, nil, unknownTopic(by.version)
 			}
 			records = append(records, commitRecord(name, tp, x, now))
 		}
@@ -50,6 +50,23 @@ func (c *coordinator) commit(ctx context.Context, name string, by committer, com
 			}
 		}, nil
 	})
+}
+
+// outdated says that the topic that a commit was made for is not there any more, as far as this broker knows.
+func (c *coordinator) outdated(tp group.TopicPartition, x group.Commit) bool {
+	t := c.node.Topic(tp.Topic)
+	return t == nil || isOther(x.TopicID, t.ID)
+}
+
+// isOther says that a noted topic id is not the one that is wanted; zero stands for one that nobody noted.
+func isOther(noted, wanted [16]byte) bool { return noted != [16]byte{} && noted != wanted }
+
+// unknownTopic is how a version of OffsetCommit and OffsetFetch words that there is no such topic.
+func unknownTopic(version int16) protocol.ErrorCode {
+	if version >= topicIDVersion {
+		return protocol.CodeUnknownTopicID
+	}
+	return protocol.CodeUnknownTopicOrPartition
 }
 
 // mayCommit says whether the group takes a commit. It is called with mu held, so that the
@@ -186,4 +203,34 @@ func (c *coordinator) removeTopic(ctx context.Context, topic string) error {
 		errs = append(errs, c.remove(ctx, name, tps))
 	}
 	return errors.Join(errs...)
+}
+
+// doubt has commits looked for whose topic is gone: by the time of a load the broker that coordinated before may
+// not have forgotten them yet, and this one may have dropped the topic long ago.
+func (c *coordinator) doubt() {
+	select {
+	case c.doubtful <- struct{}{}:
+	default:
+	}
+}
+
+// forgetOutdated forgets commits for topics that are gone, also if there is another of the name by now. As it
+// compares with the metadata, which may be behind here, it catches up with them before it believes them.
+func (c *coordinator) forgetOutdated() {
+	outdated := func(_ *shard, _ string, tp group.TopicPartition, x group.Commit) bool { return c.outdated(tp, x) }
+	for {
+		select {
+		case <-c.doubtful:
+		case <-c.ctx.Done():
+			return
+		}
+		if len(c.find(outdated)) == 0 {
+			continue
+		}
+		if err := c.node.CatchUp(c.ctx); err == nil {
+			c.removeWhere(c.ctx, outdated)
+		} else if c.ctx.Err() == nil {
+			c.logger.Warn("commits for topics that are gone are kept for now", "err", err)
+		}
+	}
 }

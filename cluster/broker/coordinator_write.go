@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"weir/cluster/group"
 	"weir/partition"
 	"weir/protocol"
 	"weir/protocol/recordbatch"
@@ -97,18 +94,6 @@ func (c *coordinator) catchUp(s *shard) {
 	if len(s.ahead) == 0 {
 		s.ahead = nil
 	}
-}
-
-func commitRecord(name string, tp group.TopicPartition, c group.Commit, now int64) recordbatch.Record {
-	v := kmsg.NewOffsetCommitValue()
-	v.Version, v.Offset, v.LeaderEpoch, v.Metadata, v.CommitTimestamp = 3, c.Offset, c.LeaderEpoch, c.Metadata, c.Timestamp
-	return recordbatch.Record{Timestamp: now, Key: offsetKey(name, tp), Value: v.AppendTo(nil)}
-}
-
-func offsetKey(name string, tp group.TopicPartition) []byte {
-	k := kmsg.NewOffsetCommitKey()
-	k.Version, k.Group, k.Topic, k.Partition = 1, name, tp.Topic, tp.Partition
-	return k.AppendTo(nil)
 }
 
 // newOffsetBatch makes the batch of some records of the topic.

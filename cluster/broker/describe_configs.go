@@ -1,9 +1,9 @@
 package broker
 
-// DescribeConfigs (key 32), versions 1-4, of topics and brokers. A broker is
-// named by its id, the cluster's defaults by "". Null names ask for all keys.
+// DescribeConfigs (key 32), versions 1-4, of topics, brokers and consumer groups. A broker is
+// named by its id, the cluster's defaults by "". A group need not exist (KIP-848). Null names ask for all keys.
 // v3 adds type and documentation.
-// Left out: broker loggers, client metrics and groups, INVALID_REQUEST.
+// Left out: broker loggers and client metrics, INVALID_REQUEST.
 
 import (
 	"context"
@@ -63,6 +63,11 @@ func (b *Broker) describeResource(in kmsg.DescribeConfigsRequestResource) ([]con
 			described = slices.DeleteFunc(described, func(d config.Description) bool { _, ok := set[d.Name]; return !ok })
 		}
 		return described, nil
+	case kmsg.ConfigResourceTypeGroupConfig:
+		if err := checkGroupResource(in.ResourceName); err != nil {
+			return nil, err
+		}
+		return config.DescribeGroup(b.node.Image().GroupConfigs(in.ResourceName).Values, b.node.Config()), nil
 	}
 	return nil, invalidRequest("resource type %d is not served", in.ResourceType)
 }
@@ -75,6 +80,13 @@ func (b *Broker) brokerResource(name string) (int32, error) {
 		return 0, invalidRequest("got broker %q, this is broker %d", name, b.node.ID())
 	}
 	return id, err
+}
+
+func checkGroupResource(name string) error {
+	if checkGroupName(name) != nil {
+		return invalidRequest("the name of a group has 1 to %d bytes", maxGroupNameBytes)
+	}
+	return nil
 }
 
 // brokerNamed reads the name of a broker resource, which is empty for all.

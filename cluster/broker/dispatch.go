@@ -59,6 +59,7 @@ var handlers = map[int16]handler{
 	protocol.KeyElectLeaders:            later((*Broker).electLeaders),
 	protocol.KeyDescribeQuorum:          later((*Broker).describeQuorum),
 	protocol.KeyUnregisterBroker:        later((*Broker).unregisterBroker),
+	protocol.KeyUpdateFeatures:          later((*Broker).updateFeatures),
 	protocol.KeyDescribeCluster:         later((*Broker).describeCluster),
 	protocol.KeyDescribeProducers:       later((*Broker).describeProducers),
 	protocol.KeyDescribeTopicPartitions: later((*Broker).describeTopicPartitions),

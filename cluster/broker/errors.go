@@ -103,6 +103,7 @@ var errorTable = []errorEntry{
 	{typed[*metadata.InvalidTopicIDError], protocol.CodeInvalidRequest},
 	{typed[*metadata.ProducerIDError], protocol.CodeInvalidRequest},
 
+	{typed[*metadata.InvalidFeatureError], protocol.CodeInvalidUpdateVersion},
 	{typed[*metadata.UnknownBrokerError], protocol.CodeBrokerIDNotRegistered},
 	{typed[*metadata.BrokerInUseError], protocol.CodeInvalidRequest},
 	{typed[*cluster.LastBrokerError], protocol.CodeInvalidRequest},

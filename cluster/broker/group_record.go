@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster/group"
@@ -44,7 +45,7 @@ func encodeGroup(s group.Snapshot) []byte {
 
 // decodeGroup reads the value of a group's record. What it returns keeps nothing of b.
 func decodeGroup(b []byte) (group.Snapshot, error) {
-	if len(b) < 2 || b[0] != 0 || b[1] > groupValueVersion {
+	if len(b) < 2 || b[0] != 0 || b[1] > groupValueVersion || !membersFit(b) {
 		return group.Snapshot{}, fmt.Errorf("group metadata of %d bytes: not of a version up to %d", len(b), groupValueVersion)
 	}
 	var v kmsg.GroupMetadataValue
@@ -66,6 +67,22 @@ func decodeGroup(b []byte) (group.Snapshot, error) {
 		s.Members = append(s.Members, x)
 	}
 	return s, nil
+}
+
+// membersFit says whether a value can have as many members as it says; kmsg would make that many.
+func membersFit(b []byte) bool {
+	r := kbin.Reader{Src: b}
+	version := r.Int16()
+	r.UnsafeString()         // protocol type
+	r.Int32()                // generation
+	r.UnsafeNullableString() // protocol
+	r.UnsafeNullableString() // leader
+	if version >= 2 {
+		r.Int64() // since when
+	}
+	const least = 18 // bytes of a member of version 0
+	n := r.Int32()
+	return r.Ok() && int(n) <= len(r.Src)/least
 }
 
 func millis(n int32) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -12,8 +12,11 @@ import (
 	"weir/protocol"
 )
 
-// consumerWorld is what groups of the consumer protocol ask about this broker.
-type consumerWorld struct{ node *cluster.Node }
+// consumerWorld is what a group of the consumer protocol asks about this broker.
+type consumerWorld struct {
+	node  *cluster.Node
+	group string
+}
 
 // Bounds of groups of the consumer protocol beside those of configuration and of classic groups.
 const (
@@ -29,7 +32,7 @@ func (w consumerWorld) Limits() consumer.Limits {
 	cfg := &classic.Consumer
 	return consumer.Limits{
 		Size: cfg.MaxSize, Patterns: maxPatterns, MemberBytes: maxBeatSize, GroupBytes: maxGroupBytes,
-		Session: cfg.SessionTimeout, Assignors: cfg.Assignors,
+		Session: w.node.GroupConfig(w.group).SessionTimeout, Assignors: cfg.Assignors,
 		MinSession: classic.MinSessionTimeout, MaxSession: classic.MaxSessionTimeout,
 	}
 }

@@ -59,6 +59,7 @@ func (b *Broker) join(ctx context.Context, c *call, req *kmsg.JoinGroupRequest) 
 	if err != nil {
 		return nil, err
 	}
+	c.DropFrame()
 	if req.MemberID == "" { // it may be the first of its group, and the group the first of all
 		if _, err := b.node.EnsureInternalTopic(ctx, offsetsTopic); err != nil {
 			return nil, err

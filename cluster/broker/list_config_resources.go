@@ -1,7 +1,7 @@
 package broker
 
 // ListConfigResources (key 74), versions 0-1 (KIP-1142): the names of what
-// DescribeConfigs can describe. Version 0 lists client metrics, of which there
+// DescribeConfigs can describe; of groups those that have values of their own. Version 0 lists client metrics, of which there
 // are none.
 
 import (
@@ -33,6 +33,11 @@ func (b *Broker) listConfigResources(_ context.Context, _ *call, req *kmsg.ListC
 	if wants(kmsg.ConfigResourceTypeBroker) {
 		for _, mb := range b.node.Image().Brokers() {
 			add(kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(mb.ID)))
+		}
+	}
+	if wants(kmsg.ConfigResourceTypeGroupConfig) {
+		for _, g := range b.node.Image().ConfiguredGroups() {
+			add(kmsg.ConfigResourceTypeGroupConfig, g.Group)
 		}
 	}
 	return resp, nil

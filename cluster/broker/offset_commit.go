@@ -1,11 +1,12 @@
 package broker
 
-// OffsetCommit (key 8), versions 2-9: offsets of a group's members, or of consumers that
+// OffsetCommit (key 8), versions 2-10: offsets of a group's members, or of consumers that
 // assign their partitions themselves (no member, generation -1), of which only groups without
 // members know. Answered when the commit is on disk.
 //
 // Added by version: 6 leader epoch, 7 instance id, 8 flexible, 9 the member's epoch in place of the
-// generation (KIP-848): STALE_MEMBER_EPOCH, and GROUP_ID_NOT_FOUND for a group that does not exist.
+// generation (KIP-848): STALE_MEMBER_EPOCH, and GROUP_ID_NOT_FOUND for a group that does not exist, 10 topic ids in
+// place of names: UNKNOWN_TOPIC_ID. A topic made again under its name has another id.
 // Names of groups have at most 255 bytes, INVALID_GROUP_ID; there is room for
 // 10,000 groups, POLICY_VIOLATION.
 // A commit keeps its member in the group as a heartbeat does. Others are refused with
@@ -18,6 +19,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster"
 	"weir/cluster/group"
 	"weir/protocol"
 )
@@ -25,58 +27,69 @@ import (
 // epochVersion is the first version of OffsetCommit and OffsetFetch that speaks of members' epochs.
 const epochVersion = 9
 
+// topicIDVersion is the first version of OffsetCommit and OffsetFetch that names topics by their ids.
+const topicIDVersion = 10
+
 func (b *Broker) offsetCommit(ctx context.Context, _ *call, req *kmsg.OffsetCommitRequest) (*kmsg.OffsetCommitResponse, error) {
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
-	var all protocol.ErrorCode // for every partition
-	if len(req.Group) > maxGroupNameBytes {
-		all = protocol.CodeInvalidGroupID
-	}
 	now := b.now().UnixMilli()
 	commits := make(map[group.TopicPartition]group.Commit)
-	codes := make(map[group.TopicPartition]protocol.ErrorCode)
-	for _, t := range req.Topics {
-		for _, p := range t.Partitions {
-			tp := group.TopicPartition{Topic: t.Topic, Partition: p.Partition}
-			c := group.Commit{Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Timestamp: now}
-			if p.Metadata != nil {
-				c.Metadata = *p.Metadata
-			}
-			codes[tp] = all
-			if all == protocol.CodeNone {
-				codes[tp] = b.checkCommit(tp, c)
-			}
-			if codes[tp] == protocol.CodeNone {
-				commits[tp] = c
-			}
-		}
-	}
-	if len(commits) > 0 {
-		by := committer{member: req.MemberID, instance: orEmpty(req.InstanceID), generation: req.Generation, version: req.Version}
-		if err := b.groups.commit(ctx, req.Group, by, commits); err != nil {
-			for tp := range commits {
-				codes[tp] = commitCode(err)
-			}
-		}
-	}
 	for _, t := range req.Topics {
 		out := kmsg.NewOffsetCommitResponseTopic()
-		out.Topic = t.Topic
+		out.Topic, out.TopicID = t.Topic, t.TopicID
+		topic, refused := b.topicOf(req.Version >= topicIDVersion, t.Topic, t.TopicID)
+		if len(req.Group) > maxGroupNameBytes {
+			refused = protocol.CodeInvalidGroupID
+		}
 		for _, p := range t.Partitions {
-			po := kmsg.NewOffsetCommitResponseTopicPartition()
-			po.Partition = p.Partition
-			po.ErrorCode = int16(codes[group.TopicPartition{Topic: t.Topic, Partition: p.Partition}])
-			out.Partitions = append(out.Partitions, po)
+			code := refused
+			if code == protocol.CodeNone {
+				code = b.checkCommit(topic, p)
+			}
+			if code == protocol.CodeNone {
+				commits[group.TopicPartition{Topic: topic.Name, Partition: p.Partition}] = group.Commit{
+					Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: orEmpty(p.Metadata), Timestamp: now, TopicID: topic.ID,
+				}
+			}
+			out.Partitions = append(out.Partitions, committedPartition(p.Partition, code))
 		}
 		resp.Topics = append(resp.Topics, out)
+	}
+	if len(commits) == 0 {
+		return resp, nil
+	}
+	by := committer{member: req.MemberID, instance: orEmpty(req.InstanceID), generation: req.Generation, version: req.Version}
+	if err := b.groups.commit(ctx, req.Group, by, commits); err != nil {
+		refuseAll(resp, commitCode(err))
 	}
 	return resp, nil
 }
 
-func (b *Broker) checkCommit(tp group.TopicPartition, c group.Commit) protocol.ErrorCode {
-	if len(c.Metadata) > min(b.cfg.Groups.OffsetMetadataMaxBytes, maxMetadataBytes) {
+func (b *Broker) checkCommit(t *cluster.Topic, p kmsg.OffsetCommitRequestTopicPartition) protocol.ErrorCode {
+	switch {
+	case p.Partition < 0 || int(p.Partition) >= t.NumPartitions():
+		return protocol.CodeUnknownTopicOrPartition
+	case len(orEmpty(p.Metadata)) > min(b.cfg.Groups.OffsetMetadataMaxBytes, maxMetadataBytes):
 		return protocol.CodeOffsetMetadataTooLarge
 	}
-	return errorCode(b.checkPartition(tp.Topic, tp.Partition))
+	return protocol.CodeNone
+}
+
+func committedPartition(index int32, code protocol.ErrorCode) kmsg.OffsetCommitResponseTopicPartition {
+	p := kmsg.NewOffsetCommitResponseTopicPartition()
+	p.Partition, p.ErrorCode = index, int16(code)
+	return p
+}
+
+// refuseAll gives a code to what has been found good so far.
+func refuseAll(resp *kmsg.OffsetCommitResponse, code protocol.ErrorCode) {
+	for _, t := range resp.Topics {
+		for i := range t.Partitions {
+			if p := &t.Partitions[i]; p.ErrorCode == 0 {
+				p.ErrorCode = int16(code)
+			}
+		}
+	}
 }
 
 // commitCode words what groups answer, and failed writes of the offsets topic, for

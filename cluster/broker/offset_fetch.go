@@ -1,11 +1,12 @@
 package broker
 
-// OffsetFetch (key 9), versions 1-9: committed offsets. An unknown group or
-// partition has offset -1 and no error. Null topics ask for all.
+// OffsetFetch (key 9), versions 1-10: committed offsets. An unknown group or
+// partition has offset -1 and no error. Null topics ask for all. What is named twice is answered once.
 //
 // Added by version: 2 top-level error, 5 leader epoch, 6 flexible, 7 require
 // stable (nothing here is ever unstable), 8 many groups, 9 a member and its epoch (KIP-848), whose group
-// answers UNKNOWN_MEMBER_ID or STALE_MEMBER_EPOCH.
+// answers UNKNOWN_MEMBER_ID or STALE_MEMBER_EPOCH, 10 topic ids in place of names: UNKNOWN_TOPIC_ID; of all topics
+// those are left out that have been deleted since.
 
 import (
 	"context"
@@ -34,7 +35,7 @@ func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRe
 		out.Group = g.Group
 		err := invalidRequest("group %q is named twice", g.Group) // all that it has, over and over
 		if !named[g.Group] {
-			out.Topics, err = b.committed(g.Group, committer{member: orEmpty(g.MemberID), generation: g.MemberEpoch}, g.Topics)
+			out.Topics, err = b.committed(g.Group, committer{member: orEmpty(g.MemberID), generation: g.MemberEpoch, version: req.Version}, g.Topics)
 		}
 		named[g.Group] = true
 		out.ErrorCode = int16(errorCode(err))
@@ -51,27 +52,48 @@ func (b *Broker) committed(name string, by committer, topics []kmsg.OffsetFetchR
 		if refused = s.mayFetch(name, by); refused != nil {
 			return
 		}
-		table := s.offsets
 		if topics == nil {
-			topics = allCommitted(table, name)
+			topics = b.allCommitted(s.offsets, name, by.version)
 		}
+		told := make(map[group.TopicPartition]bool) // metadata over and over could be gigabytes
 		for _, t := range topics {
-			to := kmsg.NewOffsetFetchResponseGroupTopic()
-			to.Topic = t.Topic
-			for _, index := range t.Partitions {
-				po := noOffset(index)
-				if c, ok := table.Get(name, group.TopicPartition{Topic: t.Topic, Partition: index}); ok {
-					po.Offset, po.LeaderEpoch, po.Metadata = c.Offset, c.LeaderEpoch, kmsg.StringPtr(c.Metadata)
-				}
-				to.Partitions = append(to.Partitions, po)
-			}
-			out = append(out, to)
+			out = append(out, b.committedTopic(s.offsets, name, by.version, t, told))
 		}
 	})
 	if err == nil {
 		err = refused
 	}
 	return out, err
+}
+
+// committedTopic answers for one topic. By its id only what was committed for that very topic counts, not for one
+// that had its name before. Partitions that have been told are left out.
+func (b *Broker) committedTopic(table *group.Offsets, name string, version int16, t kmsg.OffsetFetchRequestGroupTopic, told map[group.TopicPartition]bool) kmsg.OffsetFetchResponseGroupTopic {
+	to := kmsg.NewOffsetFetchResponseGroupTopic()
+	to.Topic, to.TopicID = t.Topic, t.TopicID
+	byID := version >= topicIDVersion
+	topic := t.Topic // also one that this broker has not heard of yet
+	if byID {
+		known := b.node.TopicByID(t.TopicID)
+		if known == nil {
+			return refused([]kmsg.OffsetFetchRequestGroupTopic{t}, unknownTopic(version))[0]
+		}
+		topic = known.Name
+	}
+	for _, index := range t.Partitions {
+		tp := group.TopicPartition{Topic: topic, Partition: index}
+		if told[tp] {
+			continue
+		}
+		told[tp] = true
+		po := noOffset(index)
+		c, ok := table.Get(name, tp)
+		if ok && !(byID && isOther(c.TopicID, t.TopicID)) {
+			po.Offset, po.LeaderEpoch, po.Metadata = c.Offset, c.LeaderEpoch, kmsg.StringPtr(c.Metadata)
+		}
+		to.Partitions = append(to.Partitions, po)
+	}
+	return to
 }
 
 // mayFetch says whether the group tells its offsets: one of the consumer protocol does not tell a member that
@@ -94,7 +116,7 @@ func noOffset(index int32) kmsg.OffsetFetchResponseGroupTopicPartition {
 func refused(topics []kmsg.OffsetFetchRequestGroupTopic, code protocol.ErrorCode) (out []kmsg.OffsetFetchResponseGroupTopic) {
 	for _, t := range topics {
 		to := kmsg.NewOffsetFetchResponseGroupTopic()
-		to.Topic = t.Topic
+		to.Topic, to.TopicID = t.Topic, t.TopicID
 		for _, index := range t.Partitions {
 			po := noOffset(index)
 			po.ErrorCode = int16(code)
@@ -105,12 +127,20 @@ func refused(topics []kmsg.OffsetFetchRequestGroupTopic, code protocol.ErrorCode
 	return out
 }
 
-func allCommitted(table *group.Offsets, name string) []kmsg.OffsetFetchRequestGroupTopic {
+// allCommitted names all that a group has committed; by their ids, which only topics have that are there still.
+func (b *Broker) allCommitted(table *group.Offsets, name string, version int16) []kmsg.OffsetFetchRequestGroupTopic {
 	var topics []kmsg.OffsetFetchRequestGroupTopic
 	for _, tp := range table.Partitions(name) { // sorted by topic
+		t := kmsg.NewOffsetFetchRequestGroupTopic()
+		t.Topic = tp.Topic
+		if version >= topicIDVersion {
+			is := b.node.Topic(tp.Topic)
+			if c, _ := table.Get(name, tp); is == nil || isOther(c.TopicID, is.ID) {
+				continue
+			}
+			t.TopicID = is.ID
+		}
 		if n := len(topics); n == 0 || topics[n-1].Topic != tp.Topic {
-			t := kmsg.NewOffsetFetchRequestGroupTopic()
-			t.Topic = tp.Topic
 			topics = append(topics, t)
 		}
 		last := &topics[len(topics)-1]

@@ -5,25 +5,32 @@ package broker
 //
 // Added by version: 3 instance id, 4 flexible, 5 protocol type and name, which have to be those
 // of the generation, INCONSISTENT_GROUP_PROTOCOL.
+// While the group is being loaded, REBALANCE_IN_PROGRESS: clients do not expect COORDINATOR_LOAD_IN_PROGRESS here, and
+// who was amid a rebalance has to join again in any case.
 
 import (
 	"bytes"
 	"context"
+	"errors"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster/group"
+	"weir/protocol"
 )
 
-func (b *Broker) syncGroup(ctx context.Context, _ *call, req *kmsg.SyncGroupRequest) (*kmsg.SyncGroupResponse, error) {
+func (b *Broker) syncGroup(ctx context.Context, c *call, req *kmsg.SyncGroupRequest) (*kmsg.SyncGroupResponse, error) {
 	resp := req.ResponseKind().(*kmsg.SyncGroupResponse)
 	resp.MemberAssignment = []byte{}
-	a, err := b.sync(ctx, req)
+	a, err := b.sync(ctx, c, req)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	if err == nil {
 		err = a.Err
+	}
+	if errors.Is(err, protocol.CodeCoordinatorLoadInProgress) {
+		err = group.ErrRebalanceInProgress
 	}
 	if err != nil {
 		resp.ErrorCode = int16(commitCode(err))
@@ -34,7 +41,7 @@ func (b *Broker) syncGroup(ctx context.Context, _ *call, req *kmsg.SyncGroupRequ
 	return resp, nil
 }
 
-func (b *Broker) sync(ctx context.Context, req *kmsg.SyncGroupRequest) (*group.SyncAnswer, error) {
+func (b *Broker) sync(ctx context.Context, c *call, req *kmsg.SyncGroupRequest) (*group.SyncAnswer, error) {
 	if err := checkGroupName(req.Group); err != nil {
 		return nil, err
 	}
@@ -48,6 +55,7 @@ func (b *Broker) sync(ctx context.Context, req *kmsg.SyncGroupRequest) (*group.S
 	for _, m := range req.GroupAssignment {
 		r.Assignments[m.MemberID] = bytes.Clone(m.MemberAssignment)
 	}
+	c.DropFrame()
 	a, err := b.groups.ask(ctx, req.Group, b.groups.classicGroup(req.Group, false), func(g *liveGroup, t group.Ticket) group.Output {
 		r.Ticket = t
 		return g.Sync(b.groups.now(), r)

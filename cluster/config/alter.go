@@ -83,11 +83,7 @@ func alter(values map[string]string, ops []Op, scope Scope, inherited func(*Key)
 			return nil, &NotAllowedError{Key: op.Name, Reason: "it appears twice in one request"}
 		}
 		seen[op.Name] = true
-		find := brokerKey
-		if scope == ScopeTopic {
-			find = topicKey
-		}
-		k, ok := find(op.Name)
+		k, ok := keyOf(scope, op.Name)
 		if !ok {
 			return nil, &UnknownKeyError{Key: op.Name, Suggestion: suggest(op.Name, scope)}
 		}
@@ -96,6 +92,17 @@ func alter(values map[string]string, ops []Op, scope Scope, inherited func(*Key)
 		}
 	}
 	return out, nil
+}
+
+// keyOf returns the key of that name if it may be set in scope.
+func keyOf(scope Scope, name string) (*Key, bool) {
+	switch scope {
+	case ScopeTopic:
+		return topicKey(name)
+	case ScopeGroup:
+		return groupKey(name)
+	}
+	return brokerKey(name)
 }
 
 func (k *Key) apply(values map[string]string, op Op, inherited func(*Key) string) error {

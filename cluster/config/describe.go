@@ -30,15 +30,25 @@ type Synonym struct {
 // DescribeTopic lists the keys of a topic with these overrides on broker b, sorted by name. Keys
 // that Kafka has removed appear only when set.
 func DescribeTopic(overrides map[string]string, b *Broker) []Description {
+	return describeOverrides(overrides, ScopeTopic, FromTopic, b)
+}
+
+// DescribeGroup lists the keys of a consumer group with these values on broker b, sorted by name.
+func DescribeGroup(values map[string]string, b *Broker) []Description {
+	return describeOverrides(values, ScopeGroup, FromGroup, b)
+}
+
+// describeOverrides describes what takes its values from itself, by origin, and else from the broker.
+func describeOverrides(values map[string]string, scope Scope, origin Origin, b *Broker) []Description {
 	var out []Description
-	for _, k := range Keys(ScopeTopic) {
-		value, set := overrides[k.Name]
+	for _, k := range Keys(scope) {
+		value, set := values[k.Name]
 		if k.Status == Removed && !set {
 			continue
 		}
 		var synonyms []Synonym
 		if set {
-			synonyms = append(synonyms, Synonym{Name: k.Name, Value: value, Source: FromTopic})
+			synonyms = append(synonyms, Synonym{Name: k.Name, Value: value, Source: origin})
 		}
 		for _, from := range k.From {
 			for _, s := range b.settings.layers(from.Name) {
@@ -48,7 +58,7 @@ func DescribeTopic(overrides map[string]string, b *Broker) []Description {
 		synonyms = append(synonyms, k.defaultSynonym()...)
 		s, ok := b.settings.inherited(k)
 		if set {
-			s, ok = Setting{Value: value, Origin: FromTopic}, true
+			s, ok = Setting{Value: value, Origin: origin}, true
 		}
 		out = append(out, k.describe(s, ok, false, synonyms))
 	}

@@ -47,6 +47,7 @@ type Scope uint8
 const (
 	ScopeBroker Scope = 1 << iota
 	ScopeTopic
+	ScopeGroup
 	ScopeBoth = ScopeBroker | ScopeTopic
 )
 
@@ -63,7 +64,7 @@ const (
 	Removed
 )
 
-// A Source is a broker key from which a topic key takes its default, or an older, coarser name
+// A Source is a broker key from which a key of topics or groups takes its default, or an older, coarser name
 // of the same broker setting: value × Factor is the value in the unit of the key that names it.
 type Source struct {
 	Name   string
@@ -83,7 +84,7 @@ type Key struct {
 	Sensitive bool
 	Dynamic   bool     // a broker key that may be changed while the broker runs
 	ByRequest bool     // a broker key that is set in no other way, and for one broker only
-	From      []Source // for topic keys: where the default comes from, finest first
+	From      []Source // for keys of topics and groups: where the default comes from, finest first
 	Why       string   // for ignored keys: why they mean nothing here
 }
 
@@ -117,6 +118,12 @@ func Keys(scope Scope) []*Key {
 func topicKey(name string) (*Key, bool) {
 	k, ok := byName[name]
 	return k, ok && k.Scope&ScopeTopic != 0
+}
+
+// groupKey returns the key of that name if groups take it.
+func groupKey(name string) (*Key, bool) {
+	k, ok := byName[name]
+	return k, ok && k.Scope&ScopeGroup != 0
 }
 
 // brokerKey returns the key of that name if brokers take it. Names of an open-ended family, such

@@ -14,11 +14,12 @@ const (
 	FromCluster // set by request for all brokers
 	FromBroker  // set by request for one broker
 	FromTopic   // set by request for one topic
+	FromGroup   // set by request for one consumer group
 )
 
 // String is the word that --origin prints.
 func (o Origin) String() string {
-	return [...]string{"default", "profile", "file", "env", "flag", "cluster", "broker", "topic"}[o]
+	return [...]string{"default", "profile", "file", "env", "flag", "cluster", "broker", "topic", "group"}[o]
 }
 
 // ConfigSource is the number that DescribeConfigs uses for the origin (KIP-226).
@@ -30,6 +31,8 @@ func (o Origin) ConfigSource() int8 {
 		return 2
 	case FromCluster:
 		return 3
+	case FromGroup:
+		return 8
 	case FromDefault:
 		return 5
 	}
@@ -89,7 +92,7 @@ func (s settings) broker(k *Key) (v Setting, ok bool) {
 	return Setting{Value: k.Default}, !k.Null
 }
 
-// inherited returns the value a topic key has when the topic does not set it.
+// inherited returns the value a key of topics or groups has when they do not set it.
 func (s settings) inherited(k *Key) (v Setting, ok bool) {
 	for _, from := range k.From {
 		if v, ok := s.explicit(from.Name); ok {

@@ -6,7 +6,7 @@ import (
 )
 
 // sorted and byName are the one table of keys, put together from the parts in keys_*.go.
-var sorted, byName = buildTable(topicKeys, brokerKeys, ignoredKeys)
+var sorted, byName = buildTable(topicKeys, brokerKeys, groupKeys, ignoredKeys)
 
 func buildTable(parts ...[]Key) ([]*Key, map[string]*Key) {
 	var all []*Key

@@ -29,8 +29,8 @@ func TestTableIsSound(t *testing.T) {
 		} else if k.Default != "" {
 			t.Errorf("%s has a default and is null", k.Name)
 		}
-		if k.Scope&ScopeTopic == 0 && len(k.From) > 0 {
-			t.Errorf("%s: only topic keys take defaults from others", k.Name)
+		if k.Scope&(ScopeTopic|ScopeGroup) == 0 && len(k.From) > 0 {
+			t.Errorf("%s: only keys of topics and groups take defaults from others", k.Name)
 		}
 		for _, from := range k.From {
 			if b, ok := brokerKey(from.Name); !ok || (b.Status == Supported) != (k.Status == Supported) {
@@ -69,6 +69,10 @@ func changesSomething(k *Key, value string) bool {
 	if k.Scope&ScopeTopic != 0 {
 		with, err := ResolveTopic(map[string]string{k.Name: value}, DefaultBroker())
 		return err == nil && *with != DefaultBroker().Topic
+	}
+	if k.Scope&ScopeGroup != 0 {
+		b := DefaultBroker()
+		return ResolveGroup(map[string]string{k.Name: value}, b) != ResolveGroup(nil, b)
 	}
 	if k.ByRequest {
 		with, err := DefaultBroker().With(nil, map[string]string{k.Name: value})

@@ -21,7 +21,8 @@ type Commit struct {
 	Offset      int64 // the next record to read
 	LeaderEpoch int32 // of the last record read, -1 when unknown
 	Metadata    string
-	Timestamp   int64 // of the commit, unix ms
+	Timestamp   int64    // of the commit, unix ms
+	TopicID     [16]byte // of the topic that it was made for; zero when nobody noted that
 }
 
 // Offsets is the table of committed offsets. It is not safe for concurrent

@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 )
@@ -147,6 +148,55 @@ func (c SetBrokerConfigs) apply(d *draft) (any, error) {
 	}
 	d.setBrokerConfigs(BrokerConfigs{Broker: c.Broker, ConfigSet: set})
 	return set, nil
+}
+
+// Caps on what groups and features are kept.
+const (
+	MaxConfiguredGroups = 10_000
+	MaxGroupNameBytes   = 255
+	MaxFeatures         = 100
+)
+
+func (c SetGroupConfigs) apply(d *draft) (any, error) {
+	if c.Group == "" || len(c.Group) > MaxGroupNameBytes {
+		return nil, &InvalidConfigError{Key: c.Group, Reason: fmt.Sprintf("the name of a group has 1 to %d bytes", MaxGroupNameBytes)}
+	}
+	set, err := d.newConfigSet(d.GroupConfigs(c.Group), c.Expected, c.Values)
+	if err != nil {
+		return nil, err
+	}
+	i, known := slices.BinarySearchFunc(d.groupConfigs, c.Group, compareConfigGroup)
+	if !known && len(d.groupConfigs) >= MaxConfiguredGroups {
+		return nil, &LimitError{What: "groups with a configuration", Got: len(d.groupConfigs) + 1, Want: MaxConfiguredGroups}
+	}
+	d.groupConfigs = slices.Clone(d.groupConfigs)
+	if known {
+		d.groupConfigs = slices.Delete(d.groupConfigs, i, i+1)
+	}
+	if len(set.Values) == 0 {
+		return ConfigSet{}, nil
+	}
+	d.groupConfigs = slices.Insert(d.groupConfigs, i, GroupConfigs{Group: c.Group, ConfigSet: set})
+	return set, nil
+}
+
+func (c SetFeatures) apply(d *draft) (any, error) {
+	if c.Expected != AnyIndex && c.Expected != d.features.Index {
+		return nil, &ConfigChangedError{Expected: c.Expected, Current: d.features.Index}
+	}
+	if len(c.Levels) > MaxFeatures {
+		return nil, &LimitError{What: "features", Got: len(c.Levels), Want: MaxFeatures}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Levels)) { // every node says the same
+		if name == "" || len(name) > MaxHostBytes || c.Levels[name] < 0 {
+			return nil, &InvalidFeatureError{Name: name, Level: c.Levels[name], Reason: "no feature has such a name or level"}
+		}
+	}
+	d.features = FeatureSet{Levels: c.Levels, Index: d.index}
+	if len(c.Levels) == 0 {
+		d.features.Levels = nil
+	}
+	return nil, nil
 }
 
 func (c AllocateProducerIDs) apply(d *draft) (any, error) {

@@ -26,6 +26,11 @@ func (e *encoder) configs(m map[string]string) {
 	list(e, slices.Sorted(maps.Keys(m)), func(k string) { e.str(k); e.str(m[k]) })
 }
 
+// levels writes levels of features as configs writes values.
+func (e *encoder) levels(m map[string]int16) {
+	list(e, slices.Sorted(maps.Keys(m)), func(k string) { e.str(k); e.int(int64(m[k])) })
+}
+
 func list[T any](e *encoder, items []T, item func(T)) {
 	e.count(len(items))
 	for _, v := range items {
@@ -97,6 +102,15 @@ func (d *decoder) int32() int32 {
 	return int32(v)
 }
 
+func (d *decoder) int16() int16 {
+	v := d.int()
+	if v < math.MinInt16 || v > math.MaxInt16 {
+		d.fail("number out of range")
+		return 0
+	}
+	return int16(v)
+}
+
 func (d *decoder) uint16() uint16 {
 	v := d.uint()
 	if v > math.MaxUint16 {
@@ -127,22 +141,27 @@ func (d *decoder) int32s() []int32 { return items(d, 1, d.int32) }
 func (d *decoder) assignment() [][]int32 { return items(d, 1, d.int32s) }
 
 // configs refuses keys out of order, so that there is one encoding for each map.
-func (d *decoder) configs() map[string]string {
+func (d *decoder) configs() map[string]string { return table(d, d.str) }
+
+func (d *decoder) levels() map[string]int16 { return table(d, d.int16) }
+
+// table reads a map whose keys must be in order.
+func table[V any](d *decoder, value func() V) map[string]V {
 	n := d.count(2)
 	if n == 0 {
 		return nil
 	}
-	m := make(map[string]string, n)
+	m := make(map[string]V, n)
 	last := ""
 	for i := range n {
 		key := d.str()
 		if i > 0 && key <= last {
-			d.fail("configuration keys out of order")
+			d.fail("keys out of order")
 		}
 		if d.err != "" {
 			return nil
 		}
-		last, m[key] = key, d.str()
+		last, m[key] = key, value()
 	}
 	return m
 }

@@ -26,8 +26,10 @@ const (
 	kindAlterReassignments  = 15
 	kindCompleteReassign    = 16
 	kindReplaceDirectories  = 17
+	kindSetFeatures         = 18
+	kindSetGroupConfigs     = 19
 
-	kindLast = kindReplaceDirectories
+	kindLast = kindSetGroupConfigs
 )
 
 // SetClusterID names the cluster, once. Setting the same id again does nothing; another one is a
@@ -143,6 +145,21 @@ type SetBrokerConfigs struct {
 	Broker   int32
 	Expected uint64
 	Values   map[string]string
+}
+
+// SetGroupConfigs replaces the values of a consumer group, which need not exist, under the same comparison. A group
+// without values is forgotten: its index is 0 again. The result is the new ConfigSet.
+type SetGroupConfigs struct {
+	Group    string
+	Expected uint64
+	Values   map[string]string
+}
+
+// SetFeatures replaces the levels of features, under the same comparison. Whether the levels make sense is checked by
+// the proposer (Image.CheckFeature), since brokers of another version know other levels. No result.
+type SetFeatures struct {
+	Expected uint64
+	Levels   map[string]int16
 }
 
 // AllocateProducerIDs hands a broker a block of producer ids that nobody else gets. The result is

@@ -81,6 +81,10 @@ func decodeBody(kind byte, d *decoder) Command {
 		return CompleteReassignment{ID: d.uuid(), Partition: d.int32(), Replicas: d.replicaIDs()}
 	case kindReplaceDirectories:
 		return ReplaceDirectories{Changes: items(d, 50, d.directoryChange)}
+	case kindSetFeatures:
+		return SetFeatures{Expected: d.uint(), Levels: d.levels()}
+	case kindSetGroupConfigs:
+		return SetGroupConfigs{Group: d.str(), Expected: d.uint(), Values: d.configs()}
 	}
 	return nil
 }
@@ -161,6 +165,9 @@ func (DrainBroker) kind() byte          { return kindDrainBroker }
 func (AlterReassignments) kind() byte   { return kindAlterReassignments }
 func (CompleteReassignment) kind() byte { return kindCompleteReassign }
 func (ReplaceDirectories) kind() byte   { return kindReplaceDirectories }
+
+func (SetFeatures) kind() byte     { return kindSetFeatures }
+func (SetGroupConfigs) kind() byte { return kindSetGroupConfigs }
 
 func (c SetClusterID) encode(e *encoder) { e.str(c.ID) }
 
@@ -256,3 +263,6 @@ func (c ReplaceDirectories) encode(e *encoder) {
 		e.uuid(r.New)
 	})
 }
+
+func (c SetFeatures) encode(e *encoder)     { e.uint(c.Expected); e.levels(c.Levels) }
+func (c SetGroupConfigs) encode(e *encoder) { e.str(c.Group); e.uint(c.Expected); e.configs(c.Values) }

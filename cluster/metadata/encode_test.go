@@ -27,6 +27,8 @@ func everyCommand() []Command {
 		AlterReassignments{Changes: []Reassignment{{ID: uuid(1), Partition: 2, Target: []int32{3, 1}}, {Target: []int32{}}, {ID: uuid(2)}}},
 		CompleteReassignment{ID: uuid(1), Partition: 2, Replicas: []ReplicaID{{3, uuid(3)}, {1, uuid(1)}}},
 		ReplaceDirectories{Changes: []DirectoryChange{{ID: uuid(1), Partition: 2, Node: 1, Old: uuid(1), New: uuid(9)}, {}}},
+		SetFeatures{Expected: 7, Levels: map[string]int16{"b": math.MaxInt16, "a": math.MinInt16}},
+		SetGroupConfigs{Group: "g", Expected: AnyIndex, Values: map[string]string{"k": "v"}},
 	}
 }
 
@@ -74,6 +76,7 @@ func TestMalformedCommands(t *testing.T) {
 		"varint of 11 bytes":           append([]byte{kindUnregisterBroker}, bytes.Repeat([]byte{0xff}, 11)...),
 		"number over 32 bits":          {kindUnregisterBroker, 0x80, 0x80, 0x80, 0x80, 0x20},
 		"keys out of order":            {kindSetBrokerConfigs, 1, 0, 2, 1, 'b', 0, 1, 'a', 0},
+		"level over 16 bits":           {kindSetFeatures, 0, 1, 1, 'f', 0x80, 0x80, 0x04},
 		"bool of 2":                    {kindDrainBroker, 2, 2},
 		"internal address of nothing":  append(append([]byte{kindRegisterInternal, 2}, make([]byte, 16)...), 0, 0, 0),
 		"key twice":                    {kindSetBrokerConfigs, 1, 0, 2, 1, 'a', 0, 1, 'a', 0},

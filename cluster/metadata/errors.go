@@ -99,6 +99,17 @@ func (e *ConfigChangedError) Error() string {
 	return fmt.Sprintf("configuration changed meanwhile: expected index %d, found %d", e.Expected, e.Current)
 }
 
+// InvalidFeatureError: a feature cannot be brought to the level (INVALID_UPDATE_VERSION).
+type InvalidFeatureError struct {
+	Name   string
+	Level  int16
+	Reason string
+}
+
+func (e *InvalidFeatureError) Error() string {
+	return fmt.Sprintf("feature %q cannot have level %d: %s", e.Name, e.Level, e.Reason)
+}
+
 // UnknownBrokerError: no broker has the id (BROKER_ID_NOT_REGISTERED).
 type UnknownBrokerError struct{ ID int32 }
 

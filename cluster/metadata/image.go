@@ -31,6 +31,8 @@ type Image struct {
 	partitions     int       // over all topics
 	clusterConfigs ConfigSet
 	brokerConfigs  []BrokerConfigs // by broker id
+	groupConfigs   []GroupConfigs  // by name of the group
+	features       FeatureSet
 	nextProducerID int64
 }
 
@@ -76,6 +78,12 @@ type ConfigSet struct {
 // BrokerConfigs are the dynamic values of one broker.
 type BrokerConfigs struct {
 	Broker int32
+	ConfigSet
+}
+
+// GroupConfigs are the values of one consumer group.
+type GroupConfigs struct {
+	Group string
 	ConfigSet
 }
 
@@ -144,11 +152,24 @@ func (im *Image) BrokerConfigs(id int32) ConfigSet {
 	return im.brokerConfigs[i].ConfigSet
 }
 
+// GroupConfigs returns the values set for one group.
+func (im *Image) GroupConfigs(group string) ConfigSet {
+	i, ok := slices.BinarySearchFunc(im.groupConfigs, group, compareConfigGroup)
+	if !ok {
+		return ConfigSet{}
+	}
+	return im.groupConfigs[i].ConfigSet
+}
+
+// ConfiguredGroups returns the values of all groups that have any, by name.
+func (im *Image) ConfiguredGroups() []GroupConfigs { return im.groupConfigs }
+
 // NextProducerID is the first producer id that no block holds yet.
 func (im *Image) NextProducerID() int64 { return im.nextProducerID }
 
-func compareBrokerID(b *Broker, id int32) int           { return cmp.Compare(b.ID, id) }
-func compareConfigBroker(c BrokerConfigs, id int32) int { return cmp.Compare(c.Broker, id) }
-func compareName(t *Topic, name string) int             { return strings.Compare(t.Name, name) }
-func compareID(t *Topic, id UUID) int                   { return bytes.Compare(t.ID[:], id[:]) }
-func compareTopicFolded(t *Topic, name string) int      { return compareFolded(t.Name, name) }
+func compareBrokerID(b *Broker, id int32) int             { return cmp.Compare(b.ID, id) }
+func compareConfigBroker(c BrokerConfigs, id int32) int   { return cmp.Compare(c.Broker, id) }
+func compareConfigGroup(c GroupConfigs, group string) int { return strings.Compare(c.Group, group) }
+func compareName(t *Topic, name string) int               { return strings.Compare(t.Name, name) }
+func compareID(t *Topic, id UUID) int                     { return bytes.Compare(t.ID[:], id[:]) }
+func compareTopicFolded(t *Topic, name string) int        { return compareFolded(t.Name, name) }

@@ -12,7 +12,7 @@ import (
 // endian). The body holds the image's fields by encoder; brokers by id, topics by name.
 const (
 	snapshotMagic   = "WEIRMETA"
-	snapshotVersion = 2 // 1 knew no internal addresses, fences, directories and reassignments
+	snapshotVersion = 3 // 1 knew no internal addresses, fences, directories and reassignments; 2 no features and groups
 	snapshotFrame   = len(snapshotMagic) + 1 + 4
 )
 
@@ -45,6 +45,12 @@ func (im *Image) Encode() []byte {
 		e.configSet(c.ConfigSet)
 	})
 	list(e, im.byName, e.topic)
+	e.uint(im.features.Index)
+	e.levels(im.features.Levels)
+	list(e, im.groupConfigs, func(c GroupConfigs) {
+		e.str(c.Group)
+		e.configSet(c.ConfigSet)
+	})
 	return binary.BigEndian.AppendUint32(e.b, crc32.Checksum(e.b, castagnoli))
 }
 
@@ -73,7 +79,7 @@ func (e *encoder) partition(p Partition) {
 	e.int(int64(p.LeaderEpoch))
 }
 
-// DecodeImage reads what Encode wrote, and what it wrote in version 1: replicas were placed on the
+// DecodeImage reads what Encode wrote, and what it wrote in versions 1 and 2. In version 1 replicas were placed on the
 // directories that their brokers are registered with, since those could not change then. Errors
 // are VersionError and CorruptError.
 func DecodeImage(b []byte) (*Image, error) {
@@ -117,6 +123,10 @@ func (d *decoder) image(version byte) *Image {
 		partition = func() Partition { return d.partition1(im) }
 	}
 	im.byName = items(d, 22, func() *Topic { return d.topic(partition) })
+	if version > 2 {
+		im.features = FeatureSet{Index: d.uint(), Levels: d.levels()}
+		im.groupConfigs = items(d, 3, func() GroupConfigs { return GroupConfigs{Group: d.str(), ConfigSet: d.configSet()} })
+	}
 	if d.err == "" {
 		d.index(im)
 	}
@@ -162,6 +172,11 @@ func (d *decoder) index(im *Image) {
 	for i, c := range im.brokerConfigs {
 		if i > 0 && im.brokerConfigs[i-1].Broker >= c.Broker {
 			d.fail("broker configurations out of order")
+		}
+	}
+	for i, c := range im.groupConfigs {
+		if c.Group == "" || i > 0 && im.groupConfigs[i-1].Group >= c.Group {
+			d.fail("groups out of order, or without names")
 		}
 	}
 	for i, t := range im.byName {

@@ -17,6 +17,15 @@ var rewriteGolden = flag.Bool("rewrite", false, "write the golden files anew")
 
 // sample is a machine with something of everything, the same in every run.
 func sample(t testing.TB) *Machine {
+	m := sample2(t)
+	mustApply(t, m, SetFeatures{Levels: map[string]int16{GroupVersion: 0, "other.version": 300}})
+	mustApply(t, m, SetGroupConfigs{Group: "b", Values: map[string]string{"consumer.session.timeout.ms": "45000"}})
+	mustApply(t, m, SetGroupConfigs{Group: "a", Values: map[string]string{"k": "v"}})
+	return m
+}
+
+// sample2 holds what version 2 of the snapshot knew.
+func sample2(t testing.TB) *Machine {
 	m := sample1(t)
 	mustApply(t, m, RegisterBroker{ID: 4, Directory: uuid(4), Endpoints: []Endpoint{{"PLAINTEXT", "b4", 9092}}, Internal: "b4:9093"})
 	mustApply(t, m, AlterReassignments{Changes: []Reassignment{{ID: uuid(9), Partition: 1, Target: []int32{2, 4}}}})
@@ -46,7 +55,7 @@ func sample1(t testing.TB) *Machine {
 }
 
 func TestGoldenSnapshot(t *testing.T) {
-	const path = "testdata/snapshot-v2.bin"
+	const path = "testdata/snapshot-v3.bin"
 	got := sample(t).Image().Encode()
 	if *rewriteGolden {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
@@ -66,15 +75,20 @@ func TestGoldenSnapshot(t *testing.T) {
 	}
 }
 
-// A snapshot of version 1 has the directories that could be meant only.
-func TestGoldenSnapshotOfVersion1(t *testing.T) {
-	b, err := os.ReadFile("testdata/snapshot-v1.bin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	im, err := DecodeImage(b)
-	if err != nil || !reflect.DeepEqual(im, sample1(t).Image()) {
-		t.Fatalf("golden snapshot reads as %+v, %v", im, err)
+// A snapshot of version 1 has the directories that could be meant only; one of version 2 has every feature at its default.
+func TestGoldenSnapshotsOfOldVersions(t *testing.T) {
+	for path, want := range map[string]*Machine{"testdata/snapshot-v1.bin": sample1(t), "testdata/snapshot-v2.bin": sample2(t)} {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		im, err := DecodeImage(b)
+		if err != nil || !reflect.DeepEqual(im, want.Image()) {
+			t.Fatalf("%s reads as %+v, %v", path, im, err)
+		}
+		if got := im.FeatureLevel(GroupVersion); got != 1 {
+			t.Errorf("%s: level %d", path, got)
+		}
 	}
 }
 
@@ -121,6 +135,9 @@ func TestSnapshotsThatAreNotImages(t *testing.T) {
 		"no replicas":    func(im *Image) { im.byName[1].Partitions[0].Replicas = nil },
 		"half a target":  func(im *Image) { im.byName[1].Partitions[1].Original = nil },
 		"strange target": func(im *Image) { im.byName[1].Partitions[1].Target = []int32{77} },
+		"groups":         func(im *Image) { im.groupConfigs[0], im.groupConfigs[1] = im.groupConfigs[1], im.groupConfigs[0] },
+		"group twice":    func(im *Image) { im.groupConfigs[1] = im.groupConfigs[0] },
+		"nameless group": func(im *Image) { im.groupConfigs[0].Group = "" },
 		"config brokers": func(im *Image) { im.brokerConfigs = append(im.brokerConfigs, im.brokerConfigs[0]) },
 	}
 	for name, change := range bend {
@@ -143,7 +160,7 @@ func randomCommand(r *rand.Rand, im *Image) Command {
 	if r.IntN(3) == 0 {
 		expected = uint64(r.IntN(int(im.Index()) + 1))
 	}
-	switch r.IntN(14) {
+	switch r.IntN(16) {
 	case 0:
 		return SetClusterID{ID: fmt.Sprint("cluster-", r.IntN(2))}
 	case 1:
@@ -174,6 +191,14 @@ func randomCommand(r *rand.Rand, im *Image) Command {
 		return randomBrokerChange(r, im)
 	case 10, 11, 12:
 		return randomReassignment(r, im)
+	case 14:
+		return SetFeatures{Expected: expected, Levels: map[string]int16{fmt.Sprint("f", r.IntN(2)): int16(r.IntN(3) - 1)}}
+	case 15:
+		c := SetGroupConfigs{Group: fmt.Sprint("g", r.IntN(4)), Expected: expected}
+		if r.IntN(2) == 0 {
+			c.Values = configs
+		}
+		return c
 	}
 	if r.IntN(2) == 0 {
 		return AllocateProducerIDs{Broker: int32(1 + r.IntN(4)), Count: int32(r.IntN(100))}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -326,6 +327,62 @@ func TestMemoryBudgetAcrossConnections(t *testing.T) {
 			})
 		}
 		wg.Wait()
+	})
+}
+
+// dropping is later for a reply that has dropped its frame before it waits.
+type dropping struct{ later }
+
+func (d dropping) Await(ctx context.Context) (Response, error) {
+	d.r.DropFrame()
+	d.r.DropFrame() // of nothing
+	return d.later.Await(ctx)
+}
+
+// Replies that have dropped their frames wait beside any number of others, and are written as always. A frame that
+// somebody retains stays.
+func TestDroppedFrames(t *testing.T) {
+	const conns, body = 20, 40_000
+	_, each := classOf(body + framePlus)
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		var handled counter
+		ln := newPipeListener()
+		retained := make(chan *Request, 1)
+		s := start(t, Config{MemoryBytes: int64(3 * each)}, func(r *Request) Reply {
+			if handled.add(); r.Header.CorrelationID == 0 {
+				r.Retain()
+				retained <- r
+			}
+			return dropping{later{r, gate}}
+		}, ln)
+		defer s.stop()
+		var clients []*client
+		for i := range int32(conns) {
+			c := ln.dial(t, "10.0.0.1")
+			defer c.Close()
+			go c.Write(produce(i, bytes.Repeat([]byte{7}, body)))
+			clients = append(clients, c)
+		}
+		synctest.Wait()
+		kept := <-retained
+		if got, held := handled.value(), s.Stats().InFlightBytes.Load(); got != conns || held != kept.lease.bytes {
+			t.Errorf("%d requests are handled and hold %d bytes, want %d and those of one, %d", got, held, conns, kept.lease.bytes)
+		}
+		if len(kept.Body) != body || kept.Body[body-1] != 7 {
+			t.Error("a frame is gone that is retained")
+		}
+		kept.Release()
+		close(gate)
+		for i, c := range clients {
+			want := 0
+			if i == 0 {
+				want = body
+			}
+			if id, got := c.receive(); id != int32(i) || len(got) != want {
+				t.Errorf("got response %d of %d bytes, want %d of %d", id, len(got), i, want)
+			}
+		}
 	})
 }
 

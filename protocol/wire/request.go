@@ -165,6 +165,17 @@ func (r *Request) Release() {
 	a.stats.RequestsHeld.Add(-1)
 }
 
+// DropFrame gives the frame's memory back before the reply is there, for one that may take long. Neither Body nor what
+// aliases it may be used after that. It is for Await, and does nothing for a request that somebody else retains.
+func (r *Request) DropFrame() {
+	if r.frame == nil || r.refs.Load() != 1 {
+		return
+	}
+	putBuffer(r.frame)
+	r.frame, r.Body = nil, nil
+	r.arena.budget.give(&r.lease, r.lease.bytes)
+}
+
 // Buffer returns an empty slice with room for at least n bytes, from the pool,
 // for the response. It lives as long as the request; a second call ends the
 // first slice. Appending past its capacity moves it to the heap, as usual.

@@ -57,7 +57,7 @@ var layers = []layer{
 	{"cluster/broker", []string{
 		"cluster", "cluster/config", "cluster/metadata", "cluster/group/...", "cluster/txn",
 		"partition", "log", "protocol", "protocol/wire", "protocol/recordbatch",
-	}, []string{"github.com/twmb/franz-go/pkg/kmsg"}},
+	}, []string{"github.com/twmb/franz-go/pkg/kmsg", "github.com/twmb/franz-go/pkg/kbin"}},
 
 	{"cluster/adminhttp", []string{"cluster", "cluster/broker", "cluster/metadata", "protocol", "protocol/wire", "protocol/histogram"}, []string{
 		"github.com/prometheus",

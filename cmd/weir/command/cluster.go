@@ -43,6 +43,7 @@ type clusterInfo struct {
 	Leaderless      int         `json:"leaderless_partitions"`
 	UnderReplicated int         `json:"under_replicated_partitions"`
 	Moving          int         `json:"moving_partitions"`
+	Features        []feature   `json:"features"`
 }
 
 func runClusterInfo(ctx context.Context, s *Streams, conn *connect.Options, format output.Format) error {
@@ -52,7 +53,11 @@ func runClusterInfo(ctx context.Context, s *Streams, conn *connect.Options, form
 	}
 	defer cl.Close()
 	v.ping(ctx, cl)
-	info := clusterInfo{ID: v.id, Topics: v.topics, Partitions: len(v.partitions), Brokers: v.brokerRows()}
+	features, err := readFeatures(ctx, cl)
+	if err != nil {
+		return err
+	}
+	info := clusterInfo{ID: v.id, Features: features, Topics: v.topics, Partitions: len(v.partitions), Brokers: v.brokerRows()}
 	if v.controller >= 0 {
 		info.Controller = &v.controller
 	}
@@ -79,6 +84,7 @@ func (i clusterInfo) write(w io.Writer) error {
 		{"brokers", fmt.Sprintf("%d, %d up", len(i.Brokers), up)},
 		{"topics", strconv.Itoa(i.Topics)},
 		{"partitions", fmt.Sprintf("%d, %d leaderless, %d under-replicated, %d moving", i.Partitions, i.Leaderless, i.UnderReplicated, i.Moving)},
+		{"features", featureWords(i.Features)},
 	})
 }
 

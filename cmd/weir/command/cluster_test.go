@@ -21,7 +21,8 @@ func TestClusterOfOne(t *testing.T) {
 	if got := c.ok("cluster", "health", "-w", "--exit-when-healthy", "-o", "jsonl"); !strings.HasPrefix(got, `{"healthy":true,"reasons":[],"controller":1,"brokers":1,`) {
 		t.Errorf("health -w: %q", got)
 	}
-	if got := c.ok("cluster", "info"); !strings.Contains(got, "brokers     1, 1 up\n") || !strings.Contains(got, "partitions  2, 0 leaderless, 0 under-replicated, 0 moving\n") {
+	if got := c.ok("cluster", "info"); !strings.Contains(got, "brokers     1, 1 up\n") || !strings.Contains(got, "partitions  2, 0 leaderless, 0 under-replicated, 0 moving\n") ||
+		!strings.Contains(got, "features    group.version 1 (of 0 to 1)\n") {
 		t.Errorf("info:\n%s", got)
 	}
 	var rows []brokerRow

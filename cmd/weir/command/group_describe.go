@@ -20,6 +20,7 @@ type groupDescribeOptions struct {
 	conn      connect.Options
 	names     []string
 	committed bool
+	all       bool
 	format    output.Format
 }
 
@@ -29,7 +30,8 @@ func newGroupDescribe(s *Streams) *cobra.Command {
 		Use:   "describe GROUP...",
 		Short: "Show the state, members and lag of consumer groups",
 		Long: `Show what consumer groups are doing, who is in them, how many records each partition has that are not
-committed yet (its lag), and how long the oldest of those has been waiting, by its own timestamp.
+committed yet (its lag), and how long the oldest of those has been waiting, by its own timestamp. Of the
+settings those that are not the default are shown; --all shows the rest too.
 
   weir group describe billing
   weir group describe billing -o json`,
@@ -41,6 +43,7 @@ committed yet (its lag), and how long the oldest of those has been waiting, by i
 		},
 	}
 	readCommittedFlag(cmd, &o.committed)
+	cmd.Flags().BoolVarP(&o.all, "all", "a", false, "also the settings that are the default")
 	formatFlag(cmd, &o.format, objectFormats)
 	withConnection(s, cmd, &o.conn)
 	return cmd
@@ -63,6 +66,7 @@ type groupDescription struct {
 	TargetEpoch  *int32           `json:"target_epoch,omitempty"` // likewise
 	Members      []groupMemberRow `json:"members"`
 	Partitions   []groupLagRow    `json:"partitions"`
+	Configs      []configRow      `json:"configs,omitempty"` // of group describe
 }
 
 type groupMemberRow struct {
@@ -98,6 +102,13 @@ func runGroupDescribe(ctx context.Context, s *Streams, o groupDescribeOptions) e
 	described, err := readGroups(ctx, s, cl, o.names, o.committed)
 	if err != nil {
 		return err
+	}
+	settings, err := groupSettings(ctx, cl, o.names, o.all)
+	if err != nil {
+		return err
+	}
+	for i := range described {
+		described[i].Configs = settings[described[i].Group]
 	}
 	return writeDescriptions(s.Out, o.format, described)
 }
@@ -287,6 +298,13 @@ func (d groupDescription) write(w io.Writer) error {
 			return err
 		}
 	}
+	if err := d.writePartitions(w); err != nil {
+		return err
+	}
+	return writeSettings(w, d.Configs)
+}
+
+func (d groupDescription) writePartitions(w io.Writer) error {
 	if len(d.Partitions) == 0 {
 		return nil
 	}

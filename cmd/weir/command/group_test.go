@@ -110,6 +110,23 @@ func TestConsumerProtocolGroup(t *testing.T) {
 	if d := described[0]; *d.Epoch != 1 || d.Lag != 2 || len(d.Members) != 1 || *d.Members[0].Current != "orders 0,1" || d.Partitions[0].Member != id {
 		t.Errorf("described: %+v", d)
 	}
+	const session, setting = "consumer.session.timeout.ms", "\n\nSETTING                      VALUE          SOURCE\nconsumer.session.timeout.ms  60000 (1m00s)  group\n"
+	if got := c.ok("group", "alter", "billing", "-c", session+"=60000", "--dry-run"); got != "would change group billing: "+session+" 45000 (45s) -> 60000 (1m00s)\n" {
+		t.Errorf("alter: %s", got)
+	}
+	c.ok("group", "alter", "billing", "-c", session+"=60000")
+	if got := c.ok("group", "describe", "billing"); !strings.HasSuffix(got, setting) {
+		t.Errorf("described with a setting:\n%s", got)
+	}
+	if got := c.ok("group", "alter", "billing", "--unset", session); got != "changed group billing: "+session+" 60000 (1m00s) -> default\n" {
+		t.Errorf("alter: %s", got)
+	}
+	if got := c.ok("group", "describe", "billing", "--all"); !strings.HasSuffix(got, session+"     45000 (45s)  default\n") {
+		t.Errorf("described with all settings:\n%s", got)
+	}
+	c.fails(fault.Failed, []string{"group", "alter", "billing", "-c", session + "=1"}, "INVALID_CONFIG", "45000 to 60000")
+	c.fails(fault.Failed, []string{"group", "alter", "billing", "-c", "consumer.sesion.timeout.ms=50000"}, session)
+	c.fails(fault.WrongUsage, []string{"group", "alter", "billing"}, "--unset")
 	c.fails(fault.Failed, []string{"group", "delete", "billing", "-y"}, "NON_EMPTY_GROUP")
 	consumer.Close()
 	if got := c.ok("group", "describe", "billing"); !strings.HasPrefix(got, "billing: Empty, 0 members, lag 2, waiting ") || !strings.Contains(got, ", uniform, coordinator 1, epoch 2, target of epoch 2\n") {

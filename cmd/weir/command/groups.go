@@ -18,7 +18,7 @@ import (
 )
 
 func newGroups(s *Streams) *cobra.Command {
-	cmd := group("group", "See, reset and remove consumer groups", newGroupList(s), newGroupDescribe(s), newGroupWatch(s), newGroupReset(s), newGroupClone(s), newGroupDelete(s))
+	cmd := group("group", "See, reset, change and remove consumer groups", newGroupList(s), newGroupDescribe(s), newGroupWatch(s), newGroupAlter(s), newGroupReset(s), newGroupClone(s), newGroupDelete(s))
 	cmd.Aliases = []string{"groups"}
 	return cmd
 }

@@ -58,13 +58,8 @@ func runTopicAlter(ctx context.Context, s *Streams, o topicAlterOptions) error {
 	if err != nil {
 		return err
 	}
-	if len(values)+len(o.unset) == 0 {
-		return fault.Usage("say what to change with -c key=value or --unset key")
-	}
-	for _, key := range o.unset {
-		if _, both := values[key]; both {
-			return fault.Usage("%s is given to -c and to --unset", key)
-		}
+	if err := checkSettingFlags(values, o.unset); err != nil {
+		return err
 	}
 	cl, err := s.open(ctx, &o.conn)
 	if err != nil {
@@ -93,27 +88,9 @@ func runTopicAlter(ctx context.Context, s *Streams, o topicAlterOptions) error {
 // alter changes one topic and returns what changed in words.
 func (o *topicAlterOptions) alter(ctx context.Context, cl *connect.Client, was topicDescription, values map[string]string) (string, error) {
 	what := fmt.Sprintf("cannot change topic %q", was.Topic)
-	known := map[string]configRow{}
-	for _, c := range was.Configs {
-		known[c.Key] = c
-	}
-	var ops []kadm.AlterConfig
-	var changes []string
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		value := values[key]
-		ops = append(ops, kadm.AlterConfig{Op: kadm.SetConfig, Name: key, Value: &value})
-		changes = append(changes, key+" "+settingText(key, known[key].Value, known[key].Sensitive)+" -> "+settingText(key, &value, false))
-	}
-	for _, key := range o.unset {
-		ops = append(ops, kadm.AlterConfig{Op: kadm.DeleteConfig, Name: key})
-		changes = append(changes, key+" "+settingText(key, known[key].Value, known[key].Sensitive)+" -> default")
-	}
-	for _, op := range ops {
-		if _, ok := known[op.Name]; !ok && len(known) > 0 {
-			return "", &fault.Error{What: fmt.Sprintf("%s: no setting %q", what, op.Name), Code: kerr.InvalidConfig.Message,
-				Why: fault.DidYouMean(op.Name, slices.Sorted(maps.Keys(known))),
-				Do:  fmt.Sprintf("See the names: weir topic describe %s --all", was.Topic)}
-		}
+	ops, changes, err := settingChanges(what, was.Configs, values, o.unset, "weir topic describe "+was.Topic+" --all")
+	if err != nil {
+		return "", err
 	}
 	apply, verb := cl.Admin.AlterTopicConfigs, "changed"
 	if o.dryRun {
@@ -133,4 +110,42 @@ func (o *topicAlterOptions) alter(ctx context.Context, cl *connect.Client, was t
 		return "", refused(what, err, message)
 	}
 	return fmt.Sprintf("%s topic %s: %s", verb, was.Topic, strings.Join(changes, "; ")), nil
+}
+
+// settingChanges turns what is to be set and unset into a request, and into words, for something whose settings are
+// was, all of them. names is the command that shows which there are.
+func settingChanges(what string, was []configRow, values map[string]string, unset []string, names string) (ops []kadm.AlterConfig, changes []string, err error) {
+	known := map[string]configRow{}
+	for _, c := range was {
+		known[c.Key] = c
+	}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		value := values[key]
+		ops = append(ops, kadm.AlterConfig{Op: kadm.SetConfig, Name: key, Value: &value})
+		changes = append(changes, key+" "+settingText(key, known[key].Value, known[key].Sensitive)+" -> "+settingText(key, &value, false))
+	}
+	for _, key := range unset {
+		ops = append(ops, kadm.AlterConfig{Op: kadm.DeleteConfig, Name: key})
+		changes = append(changes, key+" "+settingText(key, known[key].Value, known[key].Sensitive)+" -> default")
+	}
+	for _, op := range ops {
+		if _, ok := known[op.Name]; !ok && len(known) > 0 {
+			return nil, nil, &fault.Error{What: fmt.Sprintf("%s: no setting %q", what, op.Name), Code: kerr.InvalidConfig.Message,
+				Why: fault.DidYouMean(op.Name, slices.Sorted(maps.Keys(known))), Do: "See the names: " + names}
+		}
+	}
+	return ops, changes, nil
+}
+
+// checkSettingFlags refuses -c and --unset that say nothing, or both for one key.
+func checkSettingFlags(values map[string]string, unset []string) error {
+	if len(values)+len(unset) == 0 {
+		return fault.Usage("say what to change with -c key=value or --unset key")
+	}
+	for _, key := range unset {
+		if _, both := values[key]; both {
+			return fault.Usage("%s is given to -c and to --unset", key)
+		}
+	}
+	return nil
 }

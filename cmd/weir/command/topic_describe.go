@@ -190,15 +190,10 @@ func (d topicDescription) write(w io.Writer) error {
 			return output.Bytes(*p.SizeBytes)
 		}},
 	})
-	if err != nil || len(d.Configs) == 0 {
+	if err != nil {
 		return err
 	}
-	fmt.Fprintln(w)
-	return output.List(w, output.Table, d.Configs, []output.Column[configRow]{
-		{Name: "SETTING", Cell: func(c configRow) string { return c.Key }},
-		{Name: "VALUE", Cell: func(c configRow) string { return settingText(c.Key, c.Value, c.Sensitive) }},
-		{Name: "SOURCE", Cell: func(c configRow) string { return c.Source }},
-	})
+	return writeSettings(w, d.Configs)
 }
 
 func ids(list []int32) string {
@@ -214,6 +209,8 @@ func sourceWord(source kmsg.ConfigSource) string {
 	switch source {
 	case kmsg.ConfigSourceDynamicTopicConfig:
 		return "topic"
+	case kmsg.ConfigSourceGroupConfig:
+		return "group"
 	case kmsg.ConfigSourceDynamicBrokerConfig:
 		return "broker"
 	case kmsg.ConfigSourceDynamicDefaultBrokerConfig:
