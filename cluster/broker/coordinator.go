@@ -14,7 +14,6 @@ import (
 
 	"weir/cluster"
 	"weir/cluster/group"
-	"weir/partition"
 	"weir/protocol"
 )
 
@@ -59,31 +58,16 @@ type coordinator struct {
 // shard is the groups of one partition of the topic. What is committed there is in the
 // tables; what is on its way is in ahead.
 type shard struct {
-	index int32
+	ledger // its mu guards all below, too
 
-	mu        sync.Mutex // guards all below, and the order of writes to the partition
-	partition *partition.Partition
-	epoch     int32                  // the leadership whose records are in the tables; notLoaded
-	failed    time.Time              // when the partition could not be read
-	offsets   *group.Offsets         // committed offsets
-	stored    map[string][]byte      // the last record of each group of the classic protocol, as it is in the topic
-	facts     map[string]group.Facts // likewise, what the topic has of groups of the consumer protocol
-	groups    map[string]*liveGroup  // groups that have or had members
-	ahead     []change
-	live      int64 // bytes of the last rewrite
-	batchMax  int   // bytes of one batch of the topic
+	offsets *group.Offsets         // committed offsets
+	stored  map[string][]byte      // the last record of each group of the classic protocol, as it is in the topic
+	facts   map[string]group.Facts // likewise, what the topic has of groups of the consumer protocol
+	groups  map[string]*liveGroup  // groups that have or had members
+	live    int64                  // bytes of the last rewrite
 
 	groupBytes, storedBytes int64     // what groups and stored take
 	size                    shardSize // as accounted
-}
-
-// notLoaded is the epoch of a shard that knows nothing.
-const notLoaded = -1
-
-// change is a write that is on its way into the topic.
-type change struct {
-	append *partition.Append
-	done   func(error) // runs with mu held, in the order of the changes
 }
 
 // shardSize is what has been counted of a shard.
@@ -125,17 +109,18 @@ func (c *coordinator) close() {
 	c.running.Wait()
 }
 
-func newShard(index int32) *shard {
-	s := &shard{index: index}
+func (c *coordinator) newShard(index int32) *shard {
+	s := &shard{}
+	s.ledger = ledger{topic: offsetsTopic, index: index, book: groupBook{c, s}, epoch: notLoaded, logger: c.logger}
 	s.clear()
 	return s
 }
 
 // clear forgets everything.
 func (s *shard) clear() {
-	s.partition, s.epoch, s.offsets = nil, notLoaded, group.NewOffsets()
+	s.offsets = group.NewOffsets()
 	s.stored, s.facts, s.groups = make(map[string][]byte), make(map[string]group.Facts), make(map[string]*liveGroup)
-	s.ahead, s.live = nil, 0
+	s.live = 0
 	s.groupBytes, s.storedBytes = 0, 0
 }
 
@@ -144,7 +129,7 @@ func (c *coordinator) shard(index int32) *shard {
 	defer c.mu.Unlock()
 	s := c.shards[index]
 	if s == nil {
-		s = newShard(index)
+		s = c.newShard(index)
 		c.shards[index] = s
 	}
 	return s
@@ -156,23 +141,15 @@ func (c *coordinator) shard(index int32) *shard {
 func (c *coordinator) within(name string, f func(*shard)) error {
 	t := c.node.Topic(offsetsTopic)
 	if t == nil {
-		f(newShard(0)) // there are no groups
+		f(c.newShard(0)) // there are no groups
 		return nil
 	}
-	return c.on(t, groupPartition(name, t.NumPartitions()), f)
+	return c.on(t, coordinatedBy(name, t.NumPartitions()), f)
 }
 
 func (c *coordinator) on(t *cluster.Topic, index int32, f func(*shard)) error {
 	s := c.shard(index)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer c.account(s)
-	if err := c.ensureLoaded(t, s); err != nil {
-		return err
-	}
-	c.catchUp(s)
-	f(s)
-	return nil
+	return s.on(t, func() { f(s) })
 }
 
 // each runs f on every shard that is coordinated here. Errors: COORDINATOR_LOAD_IN_PROGRESS
@@ -219,9 +196,9 @@ func (c *coordinator) account(s *shard) {
 	s.size = is
 }
 
-// groupPartition maps a group to a partition as Kafka does: Java's
+// coordinatedBy maps a group, or a transactional id, to a partition as Kafka does: Java's
 // String.hashCode, made positive.
-func groupPartition(name string, n int) int32 {
+func coordinatedBy(name string, n int) int32 {
 	var h int32
 	for _, unit := range utf16.Encode([]rune(name)) {
 		h = 31*h + int32(unit)

@@ -2,27 +2,16 @@ package broker
 
 import (
 	"encoding/binary"
-	"errors"
 	"slices"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"weir/cluster"
 	"weir/cluster/group"
 	"weir/cluster/group/consumer"
 	"weir/cluster/group/record"
-	"weir/partition"
 	"weir/protocol"
 	"weir/protocol/recordbatch"
 )
-
-// loadChunkBytes is how much of the offsets topic is in memory at a time while
-// a shard is built.
-const loadChunkBytes = 1 << 20
-
-// loadRetryInterval is how often a partition that cannot be read is tried.
-const loadRetryInterval = time.Second
 
 // followLeadership takes up the partitions that are led here since, and gives up those that
 // are not any more.
@@ -36,91 +25,23 @@ func (c *coordinator) followLeadership() {
 	}
 }
 
-// ensureLoaded reads a shard's partition unless it is loaded as of this leadership. Errors are
-// those of within. It is called with mu held.
-func (c *coordinator) ensureLoaded(t *cluster.Topic, s *shard) error {
-	p, err := t.Partition(s.index)
-	var elsewhere *partition.NotLeaderError
-	if errors.As(err, &elsewhere) {
-		c.unload(s)
-		return protocol.CodeNotCoordinator
-	}
-	epoch := int32(notLoaded)
-	if err == nil {
-		var leading bool
-		if epoch, leading = p.Leading(); !leading {
-			c.unload(s)
-			return protocol.CodeNotCoordinator
-		}
-		if s.epoch == epoch && s.partition == p {
-			return nil
-		}
-	}
-	c.unload(s) // what was on its way may have been lost
-	if time.Since(s.failed) < loadRetryInterval {
-		return protocol.CodeCoordinatorLoadInProgress
-	}
-	if err == nil {
-		err = c.loadPartition(s, p, t.MaxDecodedBytes())
-	}
-	if err != nil {
-		s.clear()
-		s.failed = time.Now()
-		c.logger.Error("groups are unavailable", "topic", offsetsTopic, "partition", s.index, "err", err)
-		return protocol.CodeCoordinatorLoadInProgress
-	}
-	s.partition, s.epoch, s.failed, s.batchMax = p, epoch, time.Time{}, int(t.Config.SegmentBytes)
-	c.restore(s)
-	return nil
+// groupBook is a shard as the book of its ledger.
+type groupBook struct {
+	c *coordinator
+	s *shard
 }
 
-// unload forgets the groups of a shard. Their parked requests are answered.
-func (c *coordinator) unload(s *shard) {
-	for _, g := range s.groups {
+func (b groupBook) enter(_ recordbatch.Header, r recordbatch.Record) error { return b.s.applyRecord(r) }
+func (b groupBook) opened()                                                { b.c.restore(b.s) }
+func (b groupBook) counted()                                               { b.c.account(b.s) }
+
+// close answers the groups' parked requests.
+func (b groupBook) close() {
+	for _, g := range b.s.groups {
 		g.tell(g.Close(protocol.CodeNotCoordinator))
-		c.clock.forget(g)
+		b.c.clock.forget(g)
 	}
-	s.clear()
-}
-
-func (c *coordinator) loadPartition(s *shard, p *partition.Partition, maxDecoded int) error {
-	var buf []byte
-	for offset := p.LogStartOffset(); offset < p.HighWatermark(); {
-		r, err := p.Read(offset, loadChunkBytes, true, partition.ReadUncommitted)
-		if err != nil {
-			return err
-		}
-		buf, err = r.AppendTo(buf[:0])
-		offset = r.NextOffset
-		if err = errors.Join(err, r.Release()); err != nil {
-			return err
-		}
-		if err := c.applyBatches(s, buf, maxDecoded); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *coordinator) applyBatches(s *shard, b []byte, maxDecoded int) error {
-	for len(b) > 0 {
-		h, err := recordbatch.ParseHeader(b)
-		if err != nil {
-			return err
-		}
-		for r, err := range recordbatch.Records(b[:h.SizeBytes()], maxDecoded) {
-			if err != nil {
-				return err
-			}
-			if err := s.applyRecord(r); err != nil {
-				// Admin tools may write here; what they write must not keep
-				// the broker from starting.
-				c.logger.Warn("a record of the offsets topic makes no sense", "offset", r.Offset, "err", err)
-			}
-		}
-		b = b[h.SizeBytes():]
-	}
-	return nil
+	b.s.clear()
 }
 
 // Versions of a record's key: those up to commitKeyVersion mean a commit, groupKeyVersion

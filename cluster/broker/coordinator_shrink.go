@@ -61,13 +61,13 @@ func (c *coordinator) rewrite(ctx context.Context, s *shard) ([]*partition.Appen
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		c.catchUp(s)
+		s.catchUp()
 	}
 	now := c.now().UnixMilli()
 	var appends []*partition.Append
 	var live int64
 	for _, records := range s.liveBatches(now) {
-		b, err := newOffsetBatch(records, now)
+		b, err := newLedgerBatch(plainHeader, records, now)
 		if err != nil {
 			return nil, err
 		}

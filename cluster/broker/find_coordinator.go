@@ -53,7 +53,7 @@ func (b *Broker) findCoordinator(_ context.Context, c *call, req *kmsg.FindCoord
 func (b *Broker) coordinator(conn *wire.Conn, name string) (endpoint, bool) {
 	id := b.node.ID()
 	if t := b.node.Topic(offsetsTopic); t != nil {
-		id = b.node.Leadership(t, groupPartition(name, t.NumPartitions())).Leader
+		id = b.node.Leadership(t, coordinatedBy(name, t.NumPartitions())).Leader
 	}
 	for _, e := range b.brokersFor(conn) {
 		if e.id == id {
