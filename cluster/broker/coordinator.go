@@ -14,12 +14,13 @@ import (
 
 	"weir/cluster"
 	"weir/cluster/group"
+	"weir/cluster/metadata"
 	"weir/protocol"
 )
 
 // offsetsTopic is where groups live, in Kafka's own record formats, so that its tools can
 // read them.
-const offsetsTopic = "__consumer_offsets"
+const offsetsTopic = metadata.OffsetsTopic
 
 // Bounds of what groups may have the broker keep, all of it in memory.
 const (
@@ -90,17 +91,6 @@ func (c *coordinator) start() {
 	})
 	c.running.Go(c.keepTime)
 	c.running.Go(c.followTopics)
-	c.running.Go(func() {
-		for {
-			select {
-			case <-c.node.LeadershipChanges(): // also after every change of the metadata
-				c.followLeadership()
-				c.match()
-			case <-c.ctx.Done():
-				return
-			}
-		}
-	})
 }
 
 // close ends what start has begun. No request may be under way.

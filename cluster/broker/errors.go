@@ -8,6 +8,7 @@ import (
 	"weir/cluster/config"
 	"weir/cluster/group"
 	"weir/cluster/metadata"
+	"weir/cluster/txn"
 	"weir/log"
 	"weir/partition"
 	"weir/protocol"
@@ -81,6 +82,13 @@ var errorTable = []errorEntry{
 	{sentinel(group.ErrStaleEpoch), protocol.CodeStaleMemberEpoch},
 	{sentinel(group.ErrUnreleasedInstance), protocol.CodeUnreleasedInstanceID},
 	{sentinel(group.ErrUnsupportedAssignor), protocol.CodeUnsupportedAssignor},
+
+	{sentinel(txn.ErrConcurrent), protocol.CodeConcurrentTransactions},
+	{sentinel(txn.ErrFenced), protocol.CodeProducerFenced},
+	{sentinel(txn.ErrUnknownProducer), protocol.CodeInvalidProducerIDMapping},
+	{sentinel(txn.ErrInvalidState), protocol.CodeInvalidTxnState},
+	{sentinel(txn.ErrNotInTransaction), protocol.CodeTransactionAbortable},
+	{sentinel(txn.ErrTooManyPartitions), protocol.CodePolicyViolation},
 
 	{sentinel(cluster.ErrUnknownPartition), protocol.CodeUnknownTopicOrPartition},
 	{typed[*cluster.OfflineError], protocol.CodeKafkaStorageError},
