@@ -86,7 +86,7 @@ func (c *coordinator) unload(s *shard) {
 func (c *coordinator) loadPartition(s *shard, p *partition.Partition, maxDecoded int) error {
 	var buf []byte
 	for offset := p.LogStartOffset(); offset < p.HighWatermark(); {
-		r, err := p.Read(offset, loadChunkBytes, true, partition.ReadUncommitted)
+		r, err := p.Read(offset, loadChunkBytes, true)
 		if err != nil {
 			return err
 		}

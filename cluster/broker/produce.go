@@ -10,7 +10,9 @@ package broker
 //
 // Added by version: 5 log start offset, 7 zstd, 8 record errors, 9 flexible,
 // 10 leader hints (KIP-951), 13 topic ids.
-// Left out: transactional batches (refused), throttling.
+// A batch of a transaction is taken when its producer has that transaction open in the
+// partition (verifyTransaction).
+// Left out: throttling.
 
 import (
 	"context"
@@ -82,8 +84,20 @@ func (c *call) produceOne(t *cluster.Topic, acks partition.Acks, version int16, 
 		describeProduceError(err, out)
 		return errorCode(err)
 	}
+	if code := c.verifyTransaction(p, batch.Header); code != protocol.CodeNone {
+		return code
+	}
 	*pending = append(*pending, produced{out: out, append: p.Propose(batch, acks), logAppendTime: logAppendTime})
 	return protocol.CodeNone
+}
+
+// verifyTransaction says whether a batch may come into a partition for all that its transaction
+// coordinator knows: a transaction that the coordinator has not heard of would never end.
+func (c *call) verifyTransaction(p *partition.Partition, h recordbatch.Header) protocol.ErrorCode {
+	if !h.IsTransactional() || p.InTransaction(h.ProducerID, h.ProducerEpoch) {
+		return protocol.CodeNone
+	}
+	return protocol.CodeInvalidTxnState
 }
 
 // prepare checks a batch by its topic's rules and makes of it what is stored.
