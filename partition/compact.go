@@ -20,14 +20,9 @@ func (p *Partition) Compact(ctx context.Context, now time.Time) (log.Compacted, 
 	if err := p.usable(); err != nil || !s.Compact {
 		return log.Compacted{}, err
 	}
-	var last map[int64]int64 // made when it is asked for first: most passes have nothing to do
-	done, err := p.log.Compact(ctx, now, p.LastStableOffset(), s.Compaction, func(h recordbatch.Header) bool {
-		if last == nil {
-			last = p.lastBatches()
-		}
-		base, known := last[h.ProducerID]
-		return known && base == h.BaseOffset
-	})
+	batches := judge{p: p}
+	done, err := p.log.Compact(ctx, now, p.LastStableOffset(), s.Compaction, &batches)
+	p.forgetAborted(done.To)
 	switch {
 	case err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return done, err
@@ -37,14 +32,57 @@ func (p *Partition) Compact(ctx context.Context, now time.Time) (log.Compacted, 
 	return done, p.storageError(err)
 }
 
-// lastBatches gives the base offset of each producer's last batch. A restart may
-// have to learn from that one what the producer sent, so its header has to stay.
-func (p *Partition) lastBatches() map[int64]int64 {
+// judge tells a compaction what the log alone does not. What it knows is made when it is asked
+// for first: most passes have nothing to do.
+type judge struct {
+	p       *Partition
+	last    map[int64]lastBatch
+	aborted map[int64]abortedIndex
+}
+
+var _ log.Judge = (*judge)(nil)
+
+// lastBatch is what a restart may have to learn a producer's state from.
+type lastBatch struct {
+	base  int64 // of the last batch with a sequence, -1: its marker is all there is in its epoch
+	epoch int16
+}
+
+// KeepsHeader says which batches stay for their producer's sake: the last one of each, or its marker.
+func (j *judge) KeepsHeader(h recordbatch.Header) bool {
+	if j.last == nil {
+		j.last = j.p.lastBatches()
+	}
+	last, known := j.last[h.ProducerID]
+	if h.IsControl() {
+		return known && last.base < 0 && last.epoch == h.ProducerEpoch
+	}
+	return known && last.base == h.BaseOffset
+}
+
+// Aborted says whether a batch below the last stable offset is of a transaction that was aborted.
+func (j *judge) Aborted(h recordbatch.Header) bool {
+	if j.aborted == nil {
+		j.aborted = make(map[int64]abortedIndex)
+		for _, t := range *j.p.aborted.Load() {
+			j.aborted[t.ProducerID] = append(j.aborted[t.ProducerID], t)
+		}
+	}
+	own := j.aborted[h.ProducerID] // one after the other
+	i := own.endedFrom(h.BaseOffset)
+	return i < len(own) && own[i].FirstOffset <= h.BaseOffset
+}
+
+func (p *Partition) lastBatches() map[int64]lastBatch {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last := make(map[int64]int64, len(p.state.producers.byID))
+	last := make(map[int64]lastBatch, len(p.state.producers.byID))
 	for id, x := range p.state.producers.byID {
-		last[id] = x.last().baseOffset
+		b := lastBatch{base: -1, epoch: x.epoch}
+		if x.n > 0 {
+			b.base = x.batches[x.n-1].baseOffset
+		}
+		last[id] = b
 	}
 	return last
 }

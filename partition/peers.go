@@ -228,6 +228,7 @@ func (p *Partition) install(r io.Reader) error {
 	}
 	s.state.at = s.at
 	p.state = s.state
+	p.setAborted(s.state.aborted)
 	p.log.SetAppliedFloor(s.at.raftIndex)
 	p.checkpoint = 0
 	p.mu.Unlock()
@@ -235,7 +236,7 @@ func (p *Partition) install(r io.Reader) error {
 	p.log.SetRetainFloor(p.checkpointOnDisk.Load())
 	p.mu.Lock()
 	if s.at.nextOffset > p.highWatermark.Load() {
-		p.highWatermark.Store(s.at.nextOffset)
+		p.setHighWatermark(s.at.nextOffset)
 	}
 	p.mu.Unlock()
 	p.waiters.wakeAll()

@@ -58,6 +58,7 @@ const (
 	KeyAddPartitionsToTxn      int16 = 24
 	KeyAddOffsetsToTxn         int16 = 25
 	KeyEndTxn                  int16 = 26
+	KeyWriteTxnMarkers         int16 = 27
 	KeyTxnOffsetCommit         int16 = 28
 	KeyDescribeConfigs         int16 = 32
 	KeyAlterConfigs            int16 = 33
@@ -107,6 +108,7 @@ var apiTable = []API{
 	{KeyAddPartitionsToTxn, "AddPartitionsToTxn", 0, 5, 0, maxRequestBytes},
 	{KeyAddOffsetsToTxn, "AddOffsetsToTxn", 0, 4, 0, maxRequestBytes},
 	{KeyEndTxn, "EndTxn", 0, 5, 0, maxRequestBytes},
+	{KeyWriteTxnMarkers, "WriteTxnMarkers", 1, 2, 1, maxRequestBytes},
 	{KeyTxnOffsetCommit, "TxnOffsetCommit", 0, 5, 0, maxRequestBytes},
 	{KeyDescribeConfigs, "DescribeConfigs", 1, 4, 1, maxRequestBytes},
 	{KeyAlterConfigs, "AlterConfigs", 0, 2, 0, maxRequestBytes},

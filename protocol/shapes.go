@@ -71,6 +71,11 @@ var transactionShapes = []shape{
 	{KeyEndTxn, 3, []field{
 		str("TransactionalId"), int64s("ProducerId"), int16s("ProducerEpoch"), boolean("Committed"),
 	}},
+	{KeyWriteTxnMarkers, 1, []field{
+		array("Markers", int64s("ProducerId"), int16s("ProducerEpoch"), boolean("TransactionResult"),
+			array("Topics", str("Name"), array("PartitionIndexes", int32s(""))),
+			int32s("CoordinatorEpoch"), int8s("TransactionVersion").since(2)),
+	}},
 	{KeyTxnOffsetCommit, 3, []field{
 		str("TransactionalId"), str("GroupId"), int64s("ProducerId"), int16s("ProducerEpoch"),
 		int32s("GenerationId").since(3), str("MemberId").since(3), str("GroupInstanceId").orNull(3).since(3),

@@ -23,13 +23,14 @@ import (
 
 // Broker is a running broker. Its methods may be called side by side.
 type Broker struct {
-	cfg         *config.Broker
-	logger      *slog.Logger
-	node        *cluster.Node
-	server      *wire.Server
-	sessions    *fetchSessions
+	cfg          *config.Broker
+	logger       *slog.Logger
+	node         *cluster.Node
+	server       *wire.Server
+	sessions     *fetchSessions
 	groups       *coordinator
 	transactions *transactions
+	txnGuards    *txnGuards
 	producerIDs  producerIDs
 	now          func() time.Time
 
@@ -51,7 +52,7 @@ func Start(ctx context.Context, cfg *config.Broker, logger *slog.Logger) (*Broke
 	}
 	b := &Broker{
 		cfg: cfg, logger: logger, now: time.Now,
-		listeners: make(map[string]string), stopping: make(chan struct{}),
+		listeners: make(map[string]string), stopping: make(chan struct{}), txnGuards: newTxnGuards(),
 	}
 	lns, endpoints, err := b.listen()
 	if err == nil {

@@ -62,6 +62,7 @@ type shard struct {
 	ledger // its mu guards all below, too
 
 	offsets *group.Offsets         // committed offsets
+	pending *group.Pending         // those of transactions that are not ended
 	stored  map[string][]byte      // the last record of each group of the classic protocol, as it is in the topic
 	facts   map[string]group.Facts // likewise, what the topic has of groups of the consumer protocol
 	groups  map[string]*liveGroup  // groups that have or had members
@@ -108,7 +109,7 @@ func (c *coordinator) newShard(index int32) *shard {
 
 // clear forgets everything.
 func (s *shard) clear() {
-	s.offsets = group.NewOffsets()
+	s.offsets, s.pending = group.NewOffsets(), group.NewPending()
 	s.stored, s.facts, s.groups = make(map[string][]byte), make(map[string]group.Facts), make(map[string]*liveGroup)
 	s.live = 0
 	s.groupBytes, s.storedBytes = 0, 0
@@ -165,7 +166,9 @@ func (s *shard) names() []string {
 }
 
 // has says whether there is such a group.
-func (s *shard) has(name string) bool { return s.groups[name] != nil || s.offsets.Has(name) }
+func (s *shard) has(name string) bool {
+	return s.groups[name] != nil || s.offsets.Has(name) || s.pending.HasGroup(name)
+}
 
 // state is what a group does; one that has only committed offsets is empty.
 func (s *shard) state(name string) (state group.State, protocolType string) {
@@ -178,7 +181,8 @@ func (s *shard) state(name string) (state group.State, protocolType string) {
 // account counts what a shard takes; it is called when that may have changed.
 func (c *coordinator) account(s *shard) {
 	is := shardSize{
-		withOffsets: int64(s.offsets.Count()), withMembers: int64(len(s.groups)), bytes: s.offsets.Bytes() + s.groupBytes + s.storedBytes,
+		withOffsets: int64(s.offsets.Count() + s.pending.Count()), withMembers: int64(len(s.groups)),
+		bytes: s.offsets.Bytes() + s.pending.Bytes() + s.groupBytes + s.storedBytes,
 	}
 	c.withOffsets.Add(is.withOffsets - s.size.withOffsets)
 	c.withMembers.Add(is.withMembers - s.size.withMembers)

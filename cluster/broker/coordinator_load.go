@@ -31,9 +31,19 @@ type groupBook struct {
 	s *shard
 }
 
-func (b groupBook) enter(_ recordbatch.Header, r recordbatch.Record) error { return b.s.applyRecord(r) }
-func (b groupBook) opened()                                                { b.c.restore(b.s) }
-func (b groupBook) counted()                                               { b.c.account(b.s) }
+func (b groupBook) opened()  { b.c.restore(b.s) }
+func (b groupBook) counted() { b.c.account(b.s) }
+
+func (b groupBook) enter(h recordbatch.Header, r recordbatch.Record) error {
+	if !h.IsControl() {
+		return b.s.applyRecord(h, r)
+	}
+	m, err := recordbatch.MarkerOf(r)
+	if err == nil {
+		b.s.endPending(h.ProducerID, r.Offset, m.Commit)
+	}
+	return err
+}
 
 // close answers the groups' parked requests.
 func (b groupBook) close() {
@@ -53,7 +63,7 @@ const (
 )
 
 // applyRecord applies one record of the topic.
-func (s *shard) applyRecord(r recordbatch.Record) error {
+func (s *shard) applyRecord(h recordbatch.Header, r recordbatch.Record) error {
 	if len(r.Key) >= 2 {
 		switch version := binary.BigEndian.Uint16(r.Key); {
 		case version == groupKeyVersion:
@@ -70,14 +80,19 @@ func (s *shard) applyRecord(r recordbatch.Record) error {
 	}
 	tp := group.TopicPartition{Topic: k.Topic, Partition: k.Partition}
 	if r.Value == nil {
-		s.offsets.Delete(k.Group, tp)
+		s.forgetCommit(k.Group, tp)
 		return nil
 	}
 	var v kmsg.OffsetCommitValue
 	if err := v.ReadFrom(r.Value); err != nil {
 		return err
 	}
-	s.offsets.Set(k.Group, tp, group.Commit{Offset: v.Offset, LeaderEpoch: v.LeaderEpoch, Metadata: v.Metadata, Timestamp: v.CommitTimestamp})
+	x := group.Commit{Offset: v.Offset, LeaderEpoch: v.LeaderEpoch, Metadata: v.Metadata, Timestamp: v.CommitTimestamp}
+	if h.IsTransactional() {
+		s.pending.Set(h.ProducerID, k.Group, tp, x, r.Offset)
+	} else {
+		s.setCommit(k.Group, tp, x)
+	}
 	return nil
 }
 

@@ -32,24 +32,30 @@ func (c *coordinator) commit(ctx context.Context, name string, by committer, com
 		if err := c.mayCommit(s, name, by, maps.Keys(commits)); err != nil {
 			return nil, nil, err
 		}
-		if c.bytes.Load() > maxGroupsBytes || c.withOffsets.Load() >= maxGroups && !s.offsets.Has(name) {
-			return nil, nil, protocol.CodePolicyViolation
-		}
-		now := c.now().UnixMilli()
-		records := make([]recordbatch.Record, 0, len(commits))
-		for tp, x := range commits {
-			// Deleting a topic forgets its commits after this lock: none may slip in behind.
-			if c.node.Topic(tp.Topic) == nil {
-				return nil, nil, protocol.CodeUnknownTopicOrPartition
-			}
-			records = append(records, commitRecord(name, tp, x, now))
-		}
+		records, err := c.commitRecords(s, name, commits)
 		return records, func() {
 			for tp, x := range commits {
-				s.offsets.Set(name, tp, x)
+				s.setCommit(name, tp, x)
 			}
-		}, nil
+		}, err
 	})
+}
+
+// commitRecords makes the records of commits, for which there has to be room. It is called with mu held.
+func (c *coordinator) commitRecords(s *shard, name string, commits map[group.TopicPartition]group.Commit) ([]recordbatch.Record, error) {
+	if c.bytes.Load() > maxGroupsBytes || c.withOffsets.Load() >= maxGroups && !s.offsets.Has(name) && !s.pending.HasGroup(name) {
+		return nil, protocol.CodePolicyViolation
+	}
+	now := c.now().UnixMilli()
+	records := make([]recordbatch.Record, 0, len(commits))
+	for tp, x := range commits {
+		// Deleting a topic forgets its commits after this lock: none may slip in behind.
+		if c.node.Topic(tp.Topic) == nil {
+			return nil, protocol.CodeUnknownTopicOrPartition
+		}
+		records = append(records, commitRecord(name, tp, x, now))
+	}
+	return records, nil
 }
 
 // mayCommit says whether the group takes a commit. It is called with mu held, so that the
@@ -94,7 +100,7 @@ func (c *coordinator) removeIf(ctx context.Context, name string, tps []group.Top
 		}
 		return records, func() {
 			for _, tp := range tps {
-				s.offsets.Delete(name, tp)
+				s.forgetCommit(name, tp)
 			}
 		}, nil
 	})

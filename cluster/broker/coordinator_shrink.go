@@ -45,7 +45,7 @@ func (c *coordinator) rewriteIfGrown(ctx context.Context, s *shard) (*partition.
 		return nil, nil, nil
 	}
 	size := s.partition.SizeBytes()
-	if size < shrinkBytes || size < shrinkFactor*s.live {
+	if size < shrinkBytes || size < shrinkFactor*s.live || !s.pending.Empty() { // what is pending stays where it is
 		return nil, nil, nil
 	}
 	appends, err := c.rewrite(ctx, s)

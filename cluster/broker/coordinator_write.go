@@ -18,6 +18,17 @@ type makeChange func(*shard) ([]recordbatch.Record, func(), error)
 // write brings a change into the group's partition of the topic, waits until it
 // is committed, and applies it in the topic's order.
 func (c *coordinator) write(ctx context.Context, name string, make makeChange) error {
+	return c.writeAs(ctx, name, plainHeader, nil, func(s *shard) ([]recordbatch.Record, func(int64), error) {
+		records, apply, err := make(s)
+		return records, func(int64) { apply() }, err
+	})
+}
+
+// makeChangeAt is makeChange where it matters at which offset of the topic the change is.
+type makeChangeAt func(*shard) ([]recordbatch.Record, func(position int64), error)
+
+// writeAs is write for batches with a header, of a transaction if in is one.
+func (c *coordinator) writeAs(ctx context.Context, name string, h recordbatch.Header, in *txnEntry, make makeChangeAt) error {
 	t, err := c.node.EnsureInternalTopic(ctx, offsetsTopic)
 	if err != nil {
 		return err
@@ -32,10 +43,13 @@ func (c *coordinator) write(ctx context.Context, name string, make makeChange) e
 			failed = err
 			return
 		}
-		a, failed = c.propose(s, records, func(err error) {
-			if err == nil {
-				apply()
-			}
+		failed = in.propose(func() (err error) {
+			a, err = c.propose(s, h, records, func(err error) {
+				if err == nil {
+					apply(a.BaseOffset)
+				}
+			})
+			return err
 		})
 	})
 	if err = errors.Join(err, failed); err != nil || a == nil {
@@ -45,8 +59,8 @@ func (c *coordinator) write(ctx context.Context, name string, make makeChange) e
 }
 
 // propose brings records into the order of a shard's partition; see ledger.propose.
-func (c *coordinator) propose(s *shard, records []recordbatch.Record, done func(error)) (*partition.Append, error) {
-	batch, err := newLedgerBatch(plainHeader, records, c.now().UnixMilli())
+func (c *coordinator) propose(s *shard, h recordbatch.Header, records []recordbatch.Record, done func(error)) (*partition.Append, error) {
+	batch, err := newLedgerBatch(h, records, c.now().UnixMilli())
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,8 @@ var handlers = map[int16]handler{
 	protocol.KeyAddPartitionsToTxn:      later((*Broker).addPartitionsToTxn),
 	protocol.KeyAddOffsetsToTxn:         later((*Broker).addOffsetsToTxn),
 	protocol.KeyEndTxn:                  later((*Broker).endTxn),
+	protocol.KeyWriteTxnMarkers:         later((*Broker).writeTxnMarkers),
+	protocol.KeyTxnOffsetCommit:         later((*Broker).txnOffsetCommit),
 	protocol.KeyOffsetForLeaderEpoch:    later((*Broker).offsetForLeaderEpoch),
 	protocol.KeyDescribeConfigs:         later((*Broker).describeConfigs),
 	protocol.KeyAlterConfigs:            later((*Broker).alterConfigs),

@@ -55,7 +55,10 @@ var errorTable = []errorEntry{
 	{typed[*recordbatch.UnsupportedCodecError], protocol.CodeUnsupportedCompressionType},
 	{typed[*partition.SequenceError], protocol.CodeOutOfOrderSequenceNumber},
 	{typed[*partition.ProducerEpochError], protocol.CodeInvalidProducerEpoch},
-	{sentinel(partition.ErrTransactional), protocol.CodeInvalidTxnState},
+	{typed[*partition.TransactionStateError], protocol.CodeInvalidTxnState},
+	{sentinel(partition.ErrTransactionEnded), protocol.CodeInvalidTxnState},
+	{typed[*partition.TransactionLimitError], protocol.CodePolicyViolation},
+	{typed[*partition.CoordinatorEpochError], protocol.CodeTransactionCoordinatorFenced},
 	{sentinel(partition.ErrClosed), protocol.CodeNotLeaderOrFollower}, // retriable: outcome unknown
 	{typed[*partition.NotLeaderError], protocol.CodeNotLeaderOrFollower},
 	{typed[*partition.StorageError], protocol.CodeKafkaStorageError},

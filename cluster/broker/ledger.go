@@ -121,7 +121,7 @@ func (l *ledger) unload() {
 func (l *ledger) load(p *partition.Partition, maxDecoded int) error {
 	var buf []byte
 	for offset := p.LogStartOffset(); offset < p.HighWatermark(); {
-		r, err := p.Read(offset, loadChunkBytes, true, partition.ReadUncommitted)
+		r, err := p.Read(offset, loadChunkBytes, true)
 		if err != nil {
 			return err
 		}

@@ -41,6 +41,7 @@ type decision struct {
 	producer         txn.Producer
 	coordinatorEpoch int32
 	commit           bool
+	version          int16 // of the transaction: from 2 on the producer's epoch is above that of its records
 }
 
 // write tells all partitions, until each has the marker or is gone. It returns ctx's error when that ends first.
@@ -136,12 +137,12 @@ func (m *markers) slotsOf(broker int32) chan struct{} {
 }
 
 // markerVersion is the version of WriteTxnMarkers between brokers.
-const markerVersion = 1
+const markerVersion = 2
 
 func markerRequest(d decision, all []txn.Partition) *kmsg.WriteTxnMarkersRequest {
 	marker := kmsg.NewWriteTxnMarkersRequestMarker()
 	marker.ProducerID, marker.ProducerEpoch = d.producer.ID, d.producer.Epoch
-	marker.Committed, marker.CoordinatorEpoch = d.commit, d.coordinatorEpoch
+	marker.Committed, marker.CoordinatorEpoch, marker.TransactionVersion = d.commit, d.coordinatorEpoch, int8(d.version)
 	for _, p := range all {
 		if n := len(marker.Topics); n == 0 || marker.Topics[n-1].Topic != p.Topic {
 			t := kmsg.NewWriteTxnMarkersRequestMarkerTopic()
@@ -165,7 +166,7 @@ func (c *transactions) sendMarkers(s *txnShard, t *liveTransaction) {
 	}
 	t.sending = true
 	ctx := s.ctx
-	d := decision{producer: is.Producer, coordinatorEpoch: s.epoch, commit: is.State == txn.PrepareCommit}
+	d := decision{producer: is.Producer, coordinatorEpoch: s.epoch, commit: is.State == txn.PrepareCommit, version: is.Version}
 	c.running.Go(func() {
 		if c.markers.write(ctx, d, is.Partitions) == nil {
 			c.complete(ctx, s, t)

@@ -4,7 +4,7 @@ package broker
 // partition has offset -1 and no error. Null topics ask for all.
 //
 // Added by version: 2 top-level error, 5 leader epoch, 6 flexible, 7 require
-// stable (nothing here is ever unstable), 8 many groups, 9 a member and its epoch (KIP-848), whose group
+// stable: UNSTABLE_OFFSET_COMMIT while a transaction has committed an offset and is not ended (KIP-447), 8 many groups, 9 a member and its epoch (KIP-848), whose group
 // answers UNKNOWN_MEMBER_ID or STALE_MEMBER_EPOCH.
 
 import (
@@ -19,7 +19,7 @@ import (
 func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRequest) (*kmsg.OffsetFetchResponse, error) {
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	if req.Version < 8 {
-		topics, err := b.committed(req.Group, noMember, oldTopics(req))
+		topics, err := b.committed(req.Group, noMember, oldTopics(req), req.RequireStable)
 		if resp.ErrorCode = int16(errorCode(err)); err != nil {
 			topics = refused(oldTopics(req), errorCode(err)) // version 1 has no other place for it
 		}
@@ -34,7 +34,7 @@ func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRe
 		out.Group = g.Group
 		err := invalidRequest("group %q is named twice", g.Group) // all that it has, over and over
 		if !named[g.Group] {
-			out.Topics, err = b.committed(g.Group, committer{member: orEmpty(g.MemberID), generation: g.MemberEpoch}, g.Topics)
+			out.Topics, err = b.committed(g.Group, committer{member: orEmpty(g.MemberID), generation: g.MemberEpoch}, g.Topics, req.RequireStable)
 		}
 		named[g.Group] = true
 		out.ErrorCode = int16(errorCode(err))
@@ -45,22 +45,24 @@ func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRe
 
 // committed answers for one group in the newer form, which the older one is
 // made from.
-func (b *Broker) committed(name string, by committer, topics []kmsg.OffsetFetchRequestGroupTopic) (out []kmsg.OffsetFetchResponseGroupTopic, err error) {
+func (b *Broker) committed(name string, by committer, topics []kmsg.OffsetFetchRequestGroupTopic, stable bool) (out []kmsg.OffsetFetchResponseGroupTopic, err error) {
 	var refused error
 	err = b.groups.within(name, func(s *shard) {
 		if refused = s.mayFetch(name, by); refused != nil {
 			return
 		}
-		table := s.offsets
 		if topics == nil {
-			topics = allCommitted(table, name)
+			topics = allCommitted(s, name, stable)
 		}
 		for _, t := range topics {
 			to := kmsg.NewOffsetFetchResponseGroupTopic()
 			to.Topic = t.Topic
 			for _, index := range t.Partitions {
 				po := noOffset(index)
-				if c, ok := table.Get(name, group.TopicPartition{Topic: t.Topic, Partition: index}); ok {
+				tp := group.TopicPartition{Topic: t.Topic, Partition: index}
+				if stable && s.pending.Has(name, tp) {
+					po.ErrorCode = int16(protocol.CodeUnstableOffsetCommit)
+				} else if c, ok := s.offsets.Get(name, tp); ok {
 					po.Offset, po.LeaderEpoch, po.Metadata = c.Offset, c.LeaderEpoch, kmsg.StringPtr(c.Metadata)
 				}
 				to.Partitions = append(to.Partitions, po)
@@ -105,9 +107,14 @@ func refused(topics []kmsg.OffsetFetchRequestGroupTopic, code protocol.ErrorCode
 	return out
 }
 
-func allCommitted(table *group.Offsets, name string) []kmsg.OffsetFetchRequestGroupTopic {
+// allCommitted names all that a group has committed, what is pending too if the answer is to tell of that.
+func allCommitted(s *shard, name string, pending bool) []kmsg.OffsetFetchRequestGroupTopic {
+	tps := s.offsets.Partitions(name)
+	if pending {
+		tps = s.committed(name)
+	}
 	var topics []kmsg.OffsetFetchRequestGroupTopic
-	for _, tp := range table.Partitions(name) { // sorted by topic
+	for _, tp := range tps { // sorted by topic
 		if n := len(topics); n == 0 || topics[n-1].Topic != tp.Topic {
 			t := kmsg.NewOffsetFetchRequestGroupTopic()
 			t.Topic = tp.Topic

@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -73,10 +72,8 @@ func (b *Broker) commitInTransaction(ctx context.Context, req *kmsg.TxnOffsetCom
 	if err != nil {
 		return err
 	}
-	entry := &txnEntry{partition: p, part: part, id: req.TransactionalID, producer: producer, implicit: req.Version >= 5}
-	if err := b.enterTransaction(ctx, []*txnEntry{entry}); err != nil {
-		return err
-	}
+	entry := &txnEntry{partition: p, part: part, producer: producer, implicit: req.Version >= 5}
+	b.enterTransaction(ctx, req.TransactionalID, []*txnEntry{entry})
 	defer entry.leave()
 	if entry.err != nil {
 		return entry.err
@@ -108,7 +105,7 @@ func txnCommitCode(version int16, err error) protocol.ErrorCode {
 
 // commitPending brings commits of a transaction into the topic. Errors are those of commit.
 func (c *coordinator) commitPending(ctx context.Context, name string, by committer, in *txnEntry, commits map[group.TopicPartition]group.Commit) error {
-	h := recordbatch.Header{Attributes: recordbatch.AttrTransactional, ProducerID: in.producer.ID, ProducerEpoch: in.producer.Epoch, BaseSequence: -1}
+	h := recordbatch.Header{ProducerID: in.producer.ID, ProducerEpoch: in.producer.Epoch, BaseSequence: -1}.InTransaction()
 	return c.writeAs(ctx, name, h, in, func(s *shard) ([]recordbatch.Record, func(int64), error) {
 		if err := c.mayCommitPending(s, name, by, commits); err != nil {
 			return nil, nil, err
@@ -177,5 +174,3 @@ func (s *shard) mustDrain() bool {
 	size := s.partition.SizeBytes()
 	return !s.pending.Empty() && size > 2*shrinkBytes && size > 2*shrinkFactor*s.live
 }
-
-var _ = time.Now

@@ -1,9 +1,6 @@
 package group
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // Pending is the table of offsets that transactions have committed which are not ended yet (KIP-98). Of one partition
 // the last commit counts that is in the topic, whoever made it: one that has been followed by another is not pending
@@ -102,7 +99,9 @@ func (p *Pending) remove(producer int64, k pendingKey) {
 }
 
 // Has says whether a commit of the partition is pending.
-func (p *Pending) Has(group string, tp TopicPartition) bool { return p.holders[pendingKey{group, tp}] > 0 }
+func (p *Pending) Has(group string, tp TopicPartition) bool {
+	return p.holders[pendingKey{group, tp}] > 0
+}
 
 // HasGroup says whether any of the group is.
 func (p *Pending) HasGroup(group string) bool { return p.groups[group] > 0 }
@@ -117,12 +116,12 @@ func (p *Pending) Partitions(group string) (all []TopicPartition) {
 			all = append(all, k.tp)
 		}
 	}
-	slices.SortFunc(all, compare)
+	slices.SortFunc(all, TopicPartition.Compare)
 	return all
 }
 
-// Groups lists the groups that have any, sorted.
-func (p *Pending) Groups() []string { return slices.Sorted(maps.Keys(p.groups)) }
+// Count counts the groups that have any.
+func (p *Pending) Count() int { return len(p.groups) }
 
 // Empty says that nothing is pending.
 func (p *Pending) Empty() bool { return len(p.byProducer) == 0 }

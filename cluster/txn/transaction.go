@@ -225,7 +225,7 @@ func (t *Transaction) Expire(now time.Time) Step {
 // fence aborts what is open, under the next epoch, so that its producer cannot go on.
 func (t *Transaction) fence(now time.Time, last Producer) Step {
 	s := t.stored
-	s.Producer, s.Last, s.State = s.Producer.next(), last, PrepareAbort
+	s.Producer, s.Last, s.State, s.Version = s.Producer.next(), last, PrepareAbort, 2
 	return t.write(now, s)
 }
 

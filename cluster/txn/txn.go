@@ -102,7 +102,7 @@ type Snapshot struct {
 	NextID int64
 
 	State      State
-	Version    int16 // of the client's transactions: 2 has a new epoch for each (KIP-890), 0 has not
+	Version    int16 // of the transaction: 2 ends under a new epoch (KIP-890), as one that is fenced does; 0 does not
 	Timeout    time.Duration
 	Partitions []Partition // sorted; while Ongoing and while Preparing
 	Started    int64       // unix ms of the transaction; -1 when there is none
