@@ -4,8 +4,8 @@ package broker
 // version above ours is answered in version 0 with UNSUPPORTED_VERSION and our
 // own range, and the connection stays open. v3 checks the client's name and
 // version, v5 the cluster and node it believes to have reached (KIP-1242).
-// One feature is finalized, group.version 1: the consumer protocol of KIP-848. As its lowest level is 0, it
-// is not among the supported ones before v4 (KIP-584).
+// Two features are finalized: group.version 1, the consumer protocol of KIP-848, and transaction.version 2, an epoch for
+// each transaction (KIP-890). As their lowest level is 0, they are not among the supported ones before v4 (KIP-584).
 
 import (
 	"regexp"
@@ -16,8 +16,14 @@ import (
 	"weir/protocol/wire"
 )
 
-// groupVersion is the feature of the consumer protocol.
-const groupVersion = "group.version"
+// features are at their highest levels.
+var features = []struct {
+	name  string
+	level int16
+}{
+	{"group.version", 1},
+	{"transaction.version", 2},
+}
 
 var softwareName = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
 
@@ -38,13 +44,16 @@ func (c *call) apiVersions(r kmsg.Request) wire.Reply {
 
 // addFeatures tells of features, as of an index of the metadata.
 func addFeatures(version int16, resp *kmsg.ApiVersionsResponse, index int64) {
-	finalized := kmsg.NewApiVersionsResponseFinalizedFeature()
-	finalized.Name, finalized.MinVersionLevel, finalized.MaxVersionLevel = groupVersion, 1, 1
-	resp.FinalizedFeatures, resp.FinalizedFeaturesEpoch = append(resp.FinalizedFeatures, finalized), index
-	if version >= 4 {
-		supported := kmsg.NewApiVersionsResponseSupportedFeature()
-		supported.Name, supported.MinVersion, supported.MaxVersion = groupVersion, 0, 1
-		resp.SupportedFeatures = append(resp.SupportedFeatures, supported)
+	resp.FinalizedFeaturesEpoch = index
+	for _, f := range features {
+		finalized := kmsg.NewApiVersionsResponseFinalizedFeature()
+		finalized.Name, finalized.MinVersionLevel, finalized.MaxVersionLevel = f.name, f.level, f.level
+		resp.FinalizedFeatures = append(resp.FinalizedFeatures, finalized)
+		if version >= 4 {
+			supported := kmsg.NewApiVersionsResponseSupportedFeature()
+			supported.Name, supported.MinVersion, supported.MaxVersion = f.name, 0, f.level
+			resp.SupportedFeatures = append(resp.SupportedFeatures, supported)
+		}
 	}
 }
 
