@@ -131,6 +131,11 @@ var adminShapes = []shape{
 		array("Topics", str("Name"), array("Partitions", int32s("Index"), int64s("Offset"))),
 		int32s("TimeoutMs"),
 	}},
+	{KeyWriteTxnMarkers, 1, []field{
+		array("Markers", int64s("ProducerId"), int16s("ProducerEpoch"), boolean("TransactionResult"),
+			array("Topics", str("Name"), array("PartitionIndexes", int32s(""))),
+			int32s("CoordinatorEpoch"), int8s("TransactionVersion").since(2)),
+	}},
 	{KeyDescribeConfigs, 4, []field{
 		array("Resources", int8s("ResourceType"), str("ResourceName"), array("ConfigurationKeys", str("")).orNull(0)),
 		boolean("IncludeSynonyms").since(1), boolean("IncludeDocumentation").since(3),

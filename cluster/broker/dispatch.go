@@ -46,6 +46,7 @@ var handlers = map[int16]handler{
 	protocol.KeyDeleteRecords:           later((*Broker).deleteRecords),
 	protocol.KeyInitProducerID:          later((*Broker).initProducerID),
 	protocol.KeyOffsetForLeaderEpoch:    later((*Broker).offsetForLeaderEpoch),
+	protocol.KeyWriteTxnMarkers:         later((*Broker).writeTxnMarkers),
 	protocol.KeyDescribeConfigs:         later((*Broker).describeConfigs),
 	protocol.KeyAlterConfigs:            later((*Broker).alterConfigs),
 	protocol.KeyIncrementalAlterConfigs: later((*Broker).incrementalAlterConfigs),
