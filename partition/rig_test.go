@@ -90,8 +90,10 @@ func (r *rig) lead(t testing.TB) {
 }
 
 // put proposes a batch and waits until it is in the log, or refused.
-func (r *rig) put(b Batch, acks Acks) *Append {
-	a := r.Propose(b, acks)
+func (r *rig) put(b Batch, acks Acks) *Append { return r.inLog(r.Propose(b, acks)) }
+
+// inLog waits until an append is in the log, or refused.
+func (r *rig) inLog(a *Append) *Append {
 	x := a.proposal
 	if x == nil {
 		return a

@@ -65,8 +65,17 @@ func (s *script) stable(lastStable, highWatermark int64) {
 	}
 }
 
-// committed is the offsets of the records that a reader at ReadCommitted is left with, worked out as clients do.
+// committed is the offsets of committedRecords.
 func committed(t testing.TB, p *Partition, from int64) (offsets []int64) {
+	t.Helper()
+	for _, r := range committedRecords(t, p, from) {
+		offsets = append(offsets, r.Offset)
+	}
+	return offsets
+}
+
+// committedRecords is what a reader at ReadCommitted is left with, worked out as clients do.
+func committedRecords(t testing.TB, p *Partition, from int64) (records []recordbatch.Record) {
 	t.Helper()
 	aborting := map[int64]bool{}
 	for next := from; next < p.LastStableOffset(); {
@@ -106,7 +115,7 @@ func committed(t testing.TB, p *Partition, from int64) (offsets []int64) {
 						t.Fatal(err)
 					}
 					if record.Offset >= from {
-						offsets = append(offsets, record.Offset)
+						records = append(records, record)
 					}
 				}
 			}
@@ -114,7 +123,7 @@ func committed(t testing.TB, p *Partition, from int64) (offsets []int64) {
 		}
 		next = r.NextOffset
 	}
-	return offsets
+	return records
 }
 
 // TestTransactions: what is open holds the last stable offset back, the oldest first; what has ended is read

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -121,8 +122,23 @@ func (b *Broker) enterTransaction(ctx context.Context, id string, entries []*txn
 	}
 	ctx, cancel := context.WithTimeout(ctx, entryTimeout)
 	defer cancel()
+	b.askFor(ctx, id, first)
+	// The coordinator may have waited for markers of the transaction before: then they came between.
+	b.askFor(ctx, id, slices.DeleteFunc(first, func(e *txnEntry) bool { return e.err != nil || !e.rearm() }))
+}
+
+// rearm has markers count from now on, and says whether one has come.
+func (e *txnEntry) rearm() (broken bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	broken, e.broken = e.broken, false
+	return broken
+}
+
+// askFor notes the answers of a coordinator.
+func (b *Broker) askFor(ctx context.Context, id string, entries []*txnEntry) {
 	byProducer := make(map[txn.Producer][]*txnEntry) // most often there is one
-	for _, e := range first {
+	for _, e := range entries {
 		byProducer[e.producer] = append(byProducer[e.producer], e)
 	}
 	for _, some := range byProducer {

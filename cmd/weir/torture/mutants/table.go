@@ -135,7 +135,16 @@ var All = []Mutant{
 	},
 	{
 		Name: "M9", Bug: "the last stable offset leaves an open transaction out",
-		Absent: "transactions are refused, and so the last stable offset is the high watermark: no edit of it is this bug",
+		Edits: []Edit{{"partition/producers.go",
+			`	if first := t.open.Front(); first != nil {`,
+			`	if first := t.open.Back(); first != nil {`,
+		}},
+		// A test of processes needs a transaction coordinator.
+		Caught: []Harness{
+			inside("partition", "^TestTransactions$", `last stable offset 2 below`),
+			inside("partition", "^TestTransactionsModel$", `last stable offset \d+, seen \d+`),
+			inside("cluster/broker", "^TestTransactionInThePartition$", `latest: 1 for read_committed`),
+		},
 	},
 	{
 		Name: "M10", Bug: "the folder is not synced when a segment begins",
