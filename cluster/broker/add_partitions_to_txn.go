@@ -96,7 +96,11 @@ func (b *Broker) add(ctx context.Context, id string, p txn.Producer, version int
 		unknown = unknown || codes[x] != protocol.CodeNone
 	}
 	all := protocol.CodeOperationNotAttempted
-	if !unknown {
+	switch {
+	case unknown:
+	case b.transactions.partitions.Load() >= maxOpenPartitions:
+		all = protocol.CodePolicyViolation
+	default:
 		_, err := b.transactions.change(ctx, id, func(t *txn.Transaction, now time.Time, _ int64) txn.Step {
 			return t.Add(now, p, version, partitions)
 		})

@@ -219,6 +219,9 @@ func (b *Broker) forgetDropped(ctx context.Context) {
 		b.groups.removeWhere(ctx, func(_ *shard, _ string, tp group.TopicPartition, c group.Commit) bool {
 			return c.Timestamp <= now && slices.Contains(names, tp.Topic)
 		})
+		if err := b.groups.removePending(ctx, names); err != nil {
+			b.logger.Warn("offsets of transactions in progress are not removed", "topics", names, "err", err)
+		}
 	}
 }
 

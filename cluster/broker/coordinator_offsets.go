@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"maps"
+	"slices"
 	"time"
 
 	"weir/cluster/group"
@@ -188,6 +189,19 @@ func (c *coordinator) removeTopic(ctx context.Context, topic string) error {
 	}
 	var errs []error
 	found := c.find(func(_ *shard, _ string, tp group.TopicPartition, _ group.Commit) bool { return tp.Topic == topic })
+	for name, tps := range found {
+		errs = append(errs, c.remove(ctx, name, tps))
+	}
+	return errors.Join(append(errs, c.removePending(ctx, []string{topic}))...)
+}
+
+// removePending forgets what transactions have committed for topics that are gone: their markers are not to bring it back.
+func (c *coordinator) removePending(ctx context.Context, topics []string) error {
+	found := make(map[string][]group.TopicPartition)
+	_ = c.each(func(s *shard) { // what cannot be read is not coordinated now
+		maps.Copy(found, s.pending.Select(func(tp group.TopicPartition) bool { return slices.Contains(topics, tp.Topic) }))
+	})
+	var errs []error
 	for name, tps := range found {
 		errs = append(errs, c.remove(ctx, name, tps))
 	}

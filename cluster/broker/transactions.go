@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +22,7 @@ import (
 // Bounds of transactional ids.
 const (
 	maxTransactionalIDs     = 10_000
+	maxOpenPartitions       = 1_000_000 // partitions of all transactions that are open
 	maxTransactionalIDBytes = 255
 )
 
@@ -36,7 +39,8 @@ type transactions struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	count atomic.Int64 // ids of all shards
+	// What all shards take together.
+	count, partitions atomic.Int64
 
 	mu     sync.Mutex // guards shards; a leaf
 	shards map[int32]*txnShard
@@ -46,11 +50,12 @@ type transactions struct {
 type txnShard struct {
 	ledger // its mu guards all below, too
 
-	of     *transactions
-	ids    map[string]*liveTransaction
-	ctx    context.Context // of this leadership
-	cancel context.CancelFunc
-	was    int // ids as counted
+	of            *transactions
+	ids           map[string]*liveTransaction
+	ctx           context.Context // of this leadership
+	cancel        context.CancelFunc
+	parts         int // partitions of transactions that are open
+	was, wasParts int // ids, and these, as counted
 }
 
 // liveTransaction is a transactional id, and who waits for it. Its shard's mu guards it.
@@ -147,13 +152,15 @@ func (s *txnShard) enter(_ recordbatch.Header, r recordbatch.Record) error {
 		return err
 	}
 	if r.Value == nil {
-		delete(s.ids, id)
+		s.remove(id)
 		return nil
 	}
 	is, err := record.ParseValue(r.Value)
 	if err != nil {
 		return err
 	}
+	s.remove(id)
+	s.parts += len(is.Partitions)
 	s.ids[id] = newLiveTransaction(id, txn.Restore(is))
 	return nil
 }
@@ -174,13 +181,22 @@ func (s *txnShard) close() {
 	for _, t := range s.ids {
 		t.wake()
 	}
-	s.ids = make(map[string]*liveTransaction)
+	s.ids, s.parts = make(map[string]*liveTransaction), 0
+}
+
+// remove forgets an id.
+func (s *txnShard) remove(id string) {
+	if t := s.ids[id]; t != nil {
+		s.parts -= len(t.Snapshot().Partitions)
+		delete(s.ids, id)
+	}
 }
 
 // counted implements book.
 func (s *txnShard) counted() {
 	s.of.count.Add(int64(len(s.ids) - s.was))
-	s.was = len(s.ids)
+	s.of.partitions.Add(int64(s.parts - s.wasParts))
+	s.was, s.wasParts = len(s.ids), s.parts
 }
 
 func newLiveTransaction(id string, t *txn.Transaction) *liveTransaction {
@@ -234,7 +250,9 @@ func (c *transactions) stored(s *txnShard, t *liveTransaction, err error) {
 		s.epoch = notLoaded
 		return
 	}
+	s.parts -= len(t.Snapshot().Partitions)
 	t.Stored()
+	s.parts += len(t.Snapshot().Partitions)
 	c.sendMarkers(s, t)
 }
 
@@ -335,15 +353,26 @@ func (c *transactions) attempt(ctx context.Context, x *attempt) error {
 
 // expire aborts what is open for longer than its time-out.
 func (c *transactions) expire() {
-	now := c.now()
-	_ = c.each(func(s *txnShard) {
-		for _, t := range s.ids {
-			if step := t.Expire(now); step.Write != nil {
-				c.logger.Info("a transaction is aborted that was open for too long", "transactional_id", t.id)
-				_, _ = c.store(s, t, step.Write) // logged; else it is tried again
-			}
+	c.mu.Lock()
+	shards := slices.Collect(maps.Values(c.shards))
+	c.mu.Unlock()
+	for _, s := range shards {
+		c.expireIn(s, c.now())
+	}
+}
+
+func (c *transactions) expireIn(s *txnShard, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.epoch == notLoaded {
+		return
+	}
+	for _, t := range s.ids {
+		if step := t.Expire(now); step.Write != nil {
+			c.logger.Info("a transaction is aborted that was open for too long", "transactional_id", t.id)
+			_, _ = c.store(s, t, step.Write) // logged; else it is tried again
 		}
-	})
+	}
 }
 
 // forget drops transactional ids that have not been used for as long, with tombstones.
@@ -360,7 +389,7 @@ func (c *transactions) forget(age time.Duration) {
 				continue
 			}
 			if a, err := s.propose(batch, func(error) {}); err == nil {
-				delete(s.ids, t.id) // its next client begins behind the tombstone
+				s.remove(t.id) // its next client begins behind the tombstone
 				c.running.Go(func() { _, _ = s.await(c.ctx, a) })
 			}
 		}

@@ -188,7 +188,7 @@ func TestForgetTransactions(t *testing.T) {
 	}
 }
 
-// TestRoomForTransactionalIDs: there is room for so many, and no more.
+// TestRoomForTransactionalIDs: there is room for so many, and so many partitions, and no more.
 func TestRoomForTransactionalIDs(t *testing.T) {
 	b := startInside(t)
 	c := b.transactions
@@ -198,8 +198,18 @@ func TestRoomForTransactionalIDs(t *testing.T) {
 		t.Errorf("one more: %v", err)
 	}
 	c.count.Store(0)
-	if _, err = b.initTransactional(context.Background(), "id", initRequest(time.Minute)); err != nil {
-		t.Error(err)
+	p, _ := beginInside(t, b, "id", time.Minute)
+	if got := c.partitions.Load(); got != 1 {
+		t.Errorf("%d partitions are counted, want 1", got)
+	}
+	in := txn.Partition{Topic: "t"}
+	c.partitions.Store(maxOpenPartitions)
+	if code := b.add(context.Background(), "id", p, clientVersion2, []txn.Partition{in})[in]; code != 44 {
+		t.Errorf("one more partition: %v", code)
+	}
+	c.die(t, "id")
+	if c.snapshot(t, "id"); c.count.Load() != 1 || c.partitions.Load() != maxOpenPartitions {
+		t.Errorf("another coordinator counts %d ids, %d partitions", c.count.Load(), c.partitions.Load())
 	}
 }
 

@@ -71,13 +71,15 @@ func (p *Pending) Supersede(group string, tp TopicPartition) {
 	}
 }
 
-// Forget forgets what is pending for partitions that pick picks.
-func (p *Pending) Forget(pick func(TopicPartition) bool) {
+// Select lists the partitions that pick picks of those that have a commit pending, by group.
+func (p *Pending) Select(pick func(TopicPartition) bool) map[string][]TopicPartition {
+	found := make(map[string][]TopicPartition)
 	for k := range p.holders {
 		if pick(k.tp) {
-			p.Supersede(k.group, k.tp)
+			found[k.group] = append(found[k.group], k.tp)
 		}
 	}
+	return found
 }
 
 func (p *Pending) remove(producer int64, k pendingKey) {

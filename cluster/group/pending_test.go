@@ -46,7 +46,11 @@ func TestPending(t *testing.T) {
 	if got := p.Partitions("h"); len(got) != 1 || got[0] != tpB || p.Partitions("g") != nil {
 		t.Errorf("left are %v", got)
 	}
-	p.Forget(func(tp TopicPartition) bool { return tp == tpB })
+	for name, tps := range p.Select(func(tp TopicPartition) bool { return tp == tpB }) {
+		for _, tp := range tps {
+			p.Supersede(name, tp)
+		}
+	}
 	if p.check(t); !p.Empty() || p.Bytes() != 0 {
 		t.Error("something is left")
 	}
