@@ -166,6 +166,9 @@ func (t *producers) reach(base, next int64) bool {
 func (t *producers) seen(id int64, now time.Time) *producer {
 	p := t.byID[id]
 	if p == nil {
+		for len(t.byID) >= t.limit && t.lru.Len() > 0 {
+			t.remove(t.lru.Front().Value.(*producer))
+		}
 		p = t.insert(id)
 	}
 	p.lastSeen = now
@@ -176,9 +179,6 @@ func (t *producers) seen(id int64, now time.Time) *producer {
 }
 
 func (t *producers) insert(id int64) *producer {
-	for len(t.byID) >= t.limit && t.lru.Len() > 0 {
-		t.remove(t.lru.Front().Value.(*producer))
-	}
 	p := &producer{id: id, coordinatorEpoch: -1, transaction: noTransaction}
 	p.place = t.lru.PushBack(p)
 	t.byID[id] = p

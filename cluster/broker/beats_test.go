@@ -621,19 +621,26 @@ func setConfig(c *rawClient, name, value string) {
 	}
 }
 
-// TestFeature: group.version is finalized, and among what is supported from v4 on.
-func TestFeature(t *testing.T) {
+// TestFeatures: group.version and transaction.version are finalized, and among what is supported from v4 on.
+func TestFeatures(t *testing.T) {
 	b := brokertest.Start(t, nil)
 	c := dial(t, b.Addr())
-	for version, supported := range map[int16]int{3: 0, 4: 1} {
+	for version, supported := range map[int16]string{3: "", 4: "group.version 1, transaction.version 2, "} {
 		req := kmsg.NewPtrApiVersionsRequest()
 		req.Version, req.ClientSoftwareName, req.ClientSoftwareVersion = version, "x", "1"
 		resp := ask[*kmsg.ApiVersionsResponse](c, req)
-		if f := resp.FinalizedFeatures; len(f) != 1 || f[0].Name != "group.version" || f[0].MaxVersionLevel != 1 || resp.FinalizedFeaturesEpoch < 0 {
-			t.Errorf("v%d: finalized %+v", version, resp)
+		finalized, got := "", ""
+		for _, f := range resp.FinalizedFeatures {
+			finalized += fmt.Sprintf("%s %d, ", f.Name, f.MaxVersionLevel)
 		}
-		if f := resp.SupportedFeatures; len(f) != supported || len(f) > 0 && (f[0].Name != "group.version" || f[0].MaxVersion != 1) {
-			t.Errorf("v%d: supported %+v", version, f)
+		for _, f := range resp.SupportedFeatures {
+			got += fmt.Sprintf("%s %d, ", f.Name, f.MaxVersion)
+		}
+		if finalized != "group.version 1, transaction.version 2, " || resp.FinalizedFeaturesEpoch < 0 {
+			t.Errorf("v%d: finalized %s as of %d", version, finalized, resp.FinalizedFeaturesEpoch)
+		}
+		if got != supported {
+			t.Errorf("v%d: supported %s", version, got)
 		}
 	}
 }

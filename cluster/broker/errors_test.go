@@ -10,6 +10,7 @@ import (
 	"weir/cluster/config"
 	"weir/cluster/group"
 	"weir/cluster/metadata"
+	"weir/cluster/txn"
 	"weir/log"
 	"weir/partition"
 	"weir/protocol"
@@ -35,6 +36,13 @@ func TestErrorCodes(t *testing.T) {
 		{&partition.TransactionStateError{}, protocol.CodeInvalidTxnState},
 		{&partition.TransactionLimitError{}, protocol.CodePolicyViolation},
 		{&partition.CoordinatorEpochError{}, protocol.CodeTransactionCoordinatorFenced},
+		{partition.ErrTransactionEnded, protocol.CodeInvalidTxnState},
+		{txn.ErrConcurrent, protocol.CodeConcurrentTransactions},
+		{txn.ErrFenced, protocol.CodeProducerFenced},
+		{txn.ErrUnknownProducer, protocol.CodeInvalidProducerIDMapping},
+		{txn.ErrInvalidState, protocol.CodeInvalidTxnState},
+		{txn.ErrNotInTransaction, protocol.CodeTransactionAbortable},
+		{txn.ErrTooManyPartitions, protocol.CodePolicyViolation},
 		{partition.ErrClosed, protocol.CodeNotLeaderOrFollower},
 		{&partition.NotLeaderError{}, protocol.CodeNotLeaderOrFollower},
 		{&partition.LostError{}, protocol.CodeKafkaStorageError},
