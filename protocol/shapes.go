@@ -62,8 +62,8 @@ var transactionShapes = []shape{
 	{KeyAddPartitionsToTxn, 3, []field{
 		array("Transactions", str("TransactionalId"), int64s("ProducerId"), int16s("ProducerEpoch"), boolean("VerifyOnly"),
 			array("Topics", str("Name"), array("Partitions", int32s("")))).since(4),
-		str("V3AndBelowTransactionalId").only(0, 3), int64s("V3AndBelowProducerId").only(0, 3), int16s("V3AndBelowProducerEpoch").only(0, 3),
-		array("V3AndBelowTopics", str("Name"), array("Partitions", int32s(""))).only(0, 3),
+		str("TransactionalId").only(0, 3), int64s("ProducerId").only(0, 3), int16s("ProducerEpoch").only(0, 3),
+		array("Topics", str("Name"), array("Partitions", int32s(""))).only(0, 3),
 	}},
 	{KeyAddOffsetsToTxn, 3, []field{
 		str("TransactionalId"), int64s("ProducerId"), int16s("ProducerEpoch"), str("GroupId"),
@@ -79,7 +79,7 @@ var transactionShapes = []shape{
 	{KeyTxnOffsetCommit, 3, []field{
 		str("TransactionalId"), str("GroupId"), int64s("ProducerId"), int16s("ProducerEpoch"),
 		int32s("GenerationId").since(3), str("MemberId").since(3), str("GroupInstanceId").orNull(3).since(3),
-		array("Topics", str("Name"),
+		array("Topics", str("Name").only(0, 5), uuid("TopicId").since(6),
 			array("Partitions", int32s("Index"), int64s("Offset"), int32s("LeaderEpoch").since(2), str("Metadata").orNull(0))),
 	}},
 	{KeyDescribeTransactions, 0, []field{array("TransactionalIds", str(""))}},

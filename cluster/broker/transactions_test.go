@@ -196,7 +196,7 @@ func testConsumeTransformProduce(t *testing.T, version kgo.Opt) {
 // transform is a processor: it writes what it reads in transactions, of which it aborts every fourth.
 func transform(t *testing.T, ctx context.Context, addr string, version kgo.Opt, n int) {
 	session, err := kgo.NewGroupTransactSession(version, kgo.SeedBrokers(addr), kgo.TransactionalID(fmt.Sprint("processor ", n)),
-		kgo.ConsumerGroup("g"), kgo.ConsumeTopics("in"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+		kgo.ConsumerGroup("g"), kgo.ConsumeTopics("in"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxPartitionBytes(200))
 	if err != nil {
 		t.Error(err)

@@ -30,6 +30,8 @@ type client struct {
 	murmur2 bool
 	// consumer is said of clients that have the consumer protocol of groups (KIP-848).
 	consumer bool
+	// transactions is said of clients whose program has job.Transform.
+	transactions bool
 	// clock is said of a client that stamps records with the present instead of what it is told.
 	clock bool
 	// cannotSend names cases of cases().
@@ -47,8 +49,8 @@ var everyAdminCall = []string{
 
 func clients() []*client {
 	return []*client{
-		{name: "java", prepare: prepareJava, murmur2: true, consumer: true, lacks: []string{"replaced"}},
-		{name: "confluent-kafka", prepare: python("confluent_client.py"), consumer: true, lacks: []string{"logDirBytes"}},
+		{name: "java", prepare: prepareJava, murmur2: true, consumer: true, transactions: true, lacks: []string{"replaced"}},
+		{name: "confluent-kafka", prepare: python("confluent_client.py"), consumer: true, transactions: true, lacks: []string{"logDirBytes"}},
 		// kafka-python's older alterConfigs fills in what is set already, so it replaces nothing.
 		{
 			name: "kafka-python", prepare: python("kafka_python_client.py"), murmur2: true,

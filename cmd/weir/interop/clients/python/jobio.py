@@ -29,7 +29,7 @@ def record(partition, offset, timestamp, key, value, headers):
     }
 
 
-def main(name, produce, consume, join, admin):
+def main(name, produce, consume, join, admin, transform=None):
     """Runs the one part that the job asks for, by the function of that name."""
     job = json.load(sys.stdin)
     result = {"client": name}
@@ -45,6 +45,8 @@ def main(name, produce, consume, join, admin):
         result["joined"] = [
             {"partition": partition, "offset": offset} for partition, offset in join(job["brokers"], job["join"])
         ]
+    elif job.get("transform"):
+        result["aborted"] = transform(job["brokers"], job["transform"])
     else:
         result["admin"] = admin(job["brokers"], job["admin"])
     json.dump(result, sys.stdout)

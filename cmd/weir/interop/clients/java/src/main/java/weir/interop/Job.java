@@ -5,7 +5,8 @@ import java.util.List;
 import java.util.Map;
 
 /** What crosses between the driver and this program: the shapes of job/job.go. Jackson reads bytes as base64. */
-record Job(String brokers, Produce produce, List<Read> consume, Join join, Admin admin) {
+record Job(String brokers, Produce produce, List<Read> consume, Join join, Transform transform,
+           Admin admin) {
 
     record Header(String name, byte[] value) {}
 
@@ -19,6 +20,8 @@ record Job(String brokers, Produce produce, List<Read> consume, Join join, Admin
 
     record Join(String topic, String group, int count, boolean consumer) {}
 
+    record Transform(String from, String to, String group, String transactionalId, int count) {}
+
     record Admin(String topic, String illegal, String unknown, Map<String, String> configs,
                  Map<String, String> alter, Map<String, String> replace) {}
 
@@ -27,6 +30,6 @@ record Job(String brokers, Produce produce, List<Read> consume, Join join, Admin
     record ReadResult(long start, long high, List<Rec> records) {}
 
     @JsonInclude(JsonInclude.Include.NON_NULL)
-    record Result(String client, List<Position> produced, List<ReadResult> consumed, List<Position> joined,
+    record Result(String client, List<Position> produced, List<ReadResult> consumed, List<Position> joined, int aborted,
                   Map<String, Object> admin) {}
 }

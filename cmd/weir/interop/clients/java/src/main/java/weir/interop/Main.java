@@ -32,6 +32,7 @@ public final class Main {
         List<Job.Position> produced = null;
         List<Job.ReadResult> consumed = null;
         List<Job.Position> joined = null;
+        int aborted = 0;
         Map<String, Object> admin = null;
         if (job.produce() != null) {
             produced = produce(job.brokers(), job.produce());
@@ -39,11 +40,13 @@ public final class Main {
             consumed = consume(job.brokers(), job.consume());
         } else if (job.join() != null) {
             joined = join(job.brokers(), job.join());
+        } else if (job.transform() != null) {
+            aborted = new Transformer(job.brokers(), job.transform()).run();
         } else {
             admin = new AdminWalk(job.brokers(), job.admin()).run();
         }
         String client = "kafka-clients " + AppInfoParser.getVersion();
-        mapper.writeValue(System.out, new Job.Result(client, produced, consumed, joined, admin));
+        mapper.writeValue(System.out, new Job.Result(client, produced, consumed, joined, aborted, admin));
     }
 
     private static List<Job.Position> produce(String brokers, Job.Produce job) throws Exception {
