@@ -53,11 +53,17 @@ func (j *judge) Begin() error {
 	p.mu.Lock()
 	at, write := p.state.at.raftIndex, p.nextCheckpoint()
 	p.mu.Unlock()
-	if err := p.log.Sync(); err != nil {
-		return err
-	}
+	err := p.log.Sync()
 	if write != nil {
 		write()
+	}
+	p.mu.Lock()
+	for p.checkpointing > 0 {
+		p.room.Wait() // it may be the one
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return err
 	}
 	if p.checkpointOnDisk.Load() < at {
 		return errNoCheckpoint
