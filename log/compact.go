@@ -37,6 +37,9 @@ type Compacted struct {
 // Judge tells Compact what the log alone does not. It may be called for batches below the
 // last stable offset.
 type Judge interface {
+	// Begin is called before anything else when a pass has something to do. Its error ends the
+	// pass before it removes anything.
+	Begin() error
 	// KeepsHeader says which batches leave their header behind when they lose all records, or
 	// are markers that stay: the last of each producer.
 	KeepsHeader(recordbatch.Header) bool
@@ -114,6 +117,9 @@ func (p *pass) run(lastStable int64) error {
 		return err
 	}
 	from := max(cleaned, dirty[0].BaseOffset())
+	if err := p.judge.Begin(); err != nil {
+		return err
+	}
 	if err := p.readKeys(dirty, from); err != nil || p.end <= from {
 		return err
 	}

@@ -352,8 +352,15 @@ func (p *Partition) nextCheckpoint() (write func()) {
 		return nil
 	}
 	p.checkpoint, p.checkpointOffset = at.raftIndex, at.nextOffset
+	p.checkpointing++
 	encoded := p.state.encode()
-	return func() { p.writeCheckpoint(at.raftIndex, encoded) }
+	return func() {
+		p.writeCheckpoint(at.raftIndex, encoded)
+		p.mu.Lock()
+		p.checkpointing--
+		p.room.Broadcast()
+		p.mu.Unlock()
+	}
 }
 
 func (p *Partition) writeCheckpoint(raftIndex uint64, b []byte) {

@@ -20,10 +20,11 @@ func (p *Partition) Compact(ctx context.Context, now time.Time) (log.Compacted, 
 	if err := p.usable(); err != nil || !s.Compact {
 		return log.Compacted{}, err
 	}
-	batches := judge{p: p}
-	done, err := p.log.Compact(ctx, now, p.LastStableOffset(), s.Compaction, &batches)
+	done, err := p.log.Compact(ctx, now, p.LastStableOffset(), s.Compaction, &judge{p: p})
 	p.forgetAborted(done.To)
 	switch {
+	case errors.Is(err, errNoCheckpoint):
+		return done, nil // that is logged where it is tried; the next pass may get on
 	case err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return done, err
 	case errors.Is(err, log.ErrClosed):
@@ -32,15 +33,47 @@ func (p *Partition) Compact(ctx context.Context, now time.Time) (log.Compacted, 
 	return done, p.storageError(err)
 }
 
-// judge tells a compaction what the log alone does not. What it knows is made when it is asked
-// for first: most passes have nothing to do.
+// judge tells a compaction what the log alone does not.
 type judge struct {
 	p       *Partition
 	last    map[int64]lastBatch
-	aborted map[int64]abortedIndex
+	aborted map[int64]abortedIndex // of each producer, one after the other
 }
 
 var _ log.Judge = (*judge)(nil)
+
+// errNoCheckpoint ends a compaction before it begins.
+var errNoCheckpoint = errors.New("partition: no checkpoint tells yet what a compaction may remove")
+
+// Begin has a checkpoint tell all that is to be compacted: an older one, in which a transaction is open whose
+// marker goes, would leave it open for ever. A checkpoint above what a power loss leaves of the log would
+// count for nothing.
+func (j *judge) Begin() error {
+	p := j.p
+	p.mu.Lock()
+	at, write := p.state.at.raftIndex, p.nextCheckpoint()
+	p.mu.Unlock()
+	err := p.log.Sync()
+	if write != nil {
+		write()
+	}
+	p.mu.Lock()
+	for p.checkpointing > 0 {
+		p.room.Wait() // it may be the one
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if p.checkpointOnDisk.Load() < at {
+		return errNoCheckpoint
+	}
+	j.last, j.aborted = p.lastBatches(), make(map[int64]abortedIndex)
+	for _, t := range *p.aborted.Load() {
+		j.aborted[t.ProducerID] = append(j.aborted[t.ProducerID], t)
+	}
+	return nil
+}
 
 // lastBatch is what a restart may have to learn a producer's state from.
 type lastBatch struct {
@@ -50,9 +83,6 @@ type lastBatch struct {
 
 // KeepsHeader says which batches stay for their producer's sake: the last one of each, or its marker.
 func (j *judge) KeepsHeader(h recordbatch.Header) bool {
-	if j.last == nil {
-		j.last = j.p.lastBatches()
-	}
 	last, known := j.last[h.ProducerID]
 	if h.IsControl() {
 		return known && last.base < 0 && last.epoch == h.ProducerEpoch
@@ -62,13 +92,7 @@ func (j *judge) KeepsHeader(h recordbatch.Header) bool {
 
 // Aborted says whether a batch below the last stable offset is of a transaction that was aborted.
 func (j *judge) Aborted(h recordbatch.Header) bool {
-	if j.aborted == nil {
-		j.aborted = make(map[int64]abortedIndex)
-		for _, t := range *j.p.aborted.Load() {
-			j.aborted[t.ProducerID] = append(j.aborted[t.ProducerID], t)
-		}
-	}
-	own := j.aborted[h.ProducerID] // one after the other
+	own := j.aborted[h.ProducerID]
 	i := own.endedFrom(h.BaseOffset)
 	return i < len(own) && own[i].FirstOffset <= h.BaseOffset
 }

@@ -142,6 +142,7 @@ type Partition struct {
 	flushTime        *time.Timer
 	checkpoint       uint64             // raft index of the newest checkpoint, written or being written
 	checkpointOffset int64              // its next offset
+	checkpointing    int                // how many are being written
 	shutdown         func() raft.Future // ends the library once; its future is done when that has ended
 	held             chan struct{}      // closed when the write comes back that claimed bytes are read by; nil: none is
 	early            *time.Timer        // has this replica stand before its time; nil when nothing has asked for that

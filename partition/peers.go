@@ -235,9 +235,7 @@ func (p *Partition) install(r io.Reader) error {
 	p.saveCheckpoint()
 	p.log.SetRetainFloor(p.checkpointOnDisk.Load())
 	p.mu.Lock()
-	if s.at.nextOffset > p.highWatermark.Load() {
-		p.setHighWatermark(s.at.nextOffset)
-	}
+	p.setHighWatermark(max(s.at.nextOffset, p.highWatermark.Load()))
 	p.mu.Unlock()
 	p.waiters.wakeAll()
 	if ahead {

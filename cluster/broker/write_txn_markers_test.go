@@ -69,15 +69,15 @@ func (c *rawClient) wantCode(what string, got int16, want protocol.ErrorCode) {
 	}
 }
 
-// latest is where a reader of an isolation level has its end.
-func (c *rawClient) latest(isolation int8) int64 {
+// lists is what ListOffsets says to a reader of an isolation level.
+func (c *rawClient) lists(isolation int8, timestamp int64) int64 {
 	c.t.Helper()
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.Version, req.IsolationLevel, req.ReplicaID = 7, isolation, -1
 	topic := kmsg.NewListOffsetsRequestTopic()
 	topic.Topic = "t"
 	p := kmsg.NewListOffsetsRequestTopicPartition()
-	p.Timestamp, p.CurrentLeaderEpoch = -1, -1
+	p.Timestamp, p.CurrentLeaderEpoch = timestamp, -1
 	topic.Partitions = append(topic.Partitions, p)
 	req.Topics = append(req.Topics, topic)
 	return ask[*kmsg.ListOffsetsResponse](c, req).Topics[0].Partitions[0].Offset
@@ -103,8 +103,11 @@ func TestTransactionInThePartition(t *testing.T) {
 	outside.ProducerID, outside.ProducerEpoch, outside.BaseSequence = 1, 0, 2
 	c.wantCode("outside of it", c.produce("t", 0, -1, batchOf(t, outside, recordbatch.CodecNone, record("k", "v"))).ErrorCode, protocol.CodeInvalidTxnState)
 	c.wantCode("of nobody", c.produce("t", 0, -1, batchOf(t, plain, recordbatch.CodecNone, record("k", "plain 3"))).ErrorCode, 0) // 3
-	if stable, high := c.latest(1), c.latest(0); stable != 0 || high != 4 {
+	if stable, high := c.lists(1, -1), c.lists(0, -1); stable != 0 || high != 4 {
 		t.Errorf("latest: %d for read_committed, %d for others", stable, high)
+	}
+	if stable, high := c.lists(1, testTime), c.lists(0, testTime); stable != -1 || high != 0 {
+		t.Errorf("by time: %d for read_committed, %d for others", stable, high)
 	}
 	c.describes(1, 0, -1)
 

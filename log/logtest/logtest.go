@@ -179,6 +179,9 @@ type Judge struct {
 	Abort func(recordbatch.Header) bool
 }
 
+// Begin implements log.Judge.
+func (Judge) Begin() error { return nil }
+
 // KeepsHeader implements log.Judge.
 func (j Judge) KeepsHeader(h recordbatch.Header) bool { return j.Keep != nil && j.Keep(h) }
 
