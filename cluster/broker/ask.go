@@ -3,7 +3,9 @@ package broker
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -43,8 +45,40 @@ func (b *Broker) answer(ctx context.Context, req kmsg.Request) (kmsg.Response, e
 	return nil, fmt.Errorf("broker: no broker asks for %T", req)
 }
 
+// brokerCalls are the requests of other brokers that are being answered. They come on the node's port, which is open for
+// longer than the coordinators run.
+type brokerCalls struct {
+	mu     sync.Mutex // guards closed, and that nothing begins behind close
+	closed bool
+	under  sync.WaitGroup
+}
+
+func (c *brokerCalls) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.under.Add(1)
+	}
+	return !c.closed
+}
+
+// close waits for what is under way, and lets nothing begin.
+func (c *brokerCalls) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.under.Wait()
+}
+
+// errStopping: this broker answers no more requests.
+var errStopping = errors.New("broker: stopping")
+
 // answerBroker answers another broker.
 func (b *Broker) answerBroker(ctx context.Context, _ int32, request []byte) ([]byte, error) {
+	if !b.brokerCalls.begin() {
+		return nil, errStopping
+	}
+	defer b.brokerCalls.under.Done()
 	if len(request) < 4 {
 		return nil, fmt.Errorf("broker: a request of %d bytes from another broker", len(request))
 	}

@@ -31,6 +31,7 @@ type Broker struct {
 	groups       *coordinator
 	transactions *transactions
 	txnGuards    *txnGuards
+	brokerCalls  brokerCalls
 	producerIDs  producerIDs
 	now          func() time.Time
 
@@ -120,6 +121,7 @@ func (b *Broker) serve(lns []net.Listener) error {
 		wireCfg.IdleTimeout = math.MaxInt64
 	}
 	if err := wireCfg.Validate(); err != nil {
+		b.brokerCalls.close()
 		b.transactions.close()
 		b.groups.close()
 		return errors.Join(err, b.node.Close())
@@ -168,6 +170,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	}
 	b.endBackground()
 	b.serving.Wait()
+	b.brokerCalls.close()
 	b.transactions.close()
 	b.groups.close()
 	return errors.Join(err, b.node.Close())

@@ -199,7 +199,7 @@ func (l *ledger) catchUp() {
 	}
 }
 
-// newLedgerBatch makes the batch of some records; of a transaction, if h has a producer.
+// newLedgerBatch makes the batch of some records, of h's producer.
 func newLedgerBatch(h recordbatch.Header, records []recordbatch.Record, now int64) (partition.Batch, error) {
 	h.BaseTimestamp, h.MaxTimestamp = now, now
 	data, err := recordbatch.AppendBatch(nil, h, recordbatch.CodecNone, records)

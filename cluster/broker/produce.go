@@ -11,7 +11,7 @@ package broker
 // Added by version: 5 log start offset, 7 zstd, 8 record errors, 9 flexible,
 // 10 leader hints (KIP-951), 13 topic ids.
 // The first batch of a transaction in a partition is taken when the transaction's coordinator knows of it
-// (txn_entry.go); to version 12 it is told, by those before it is asked (KIP-890). INVALID_TXN_STATE, from version 11
+// (txn_entry.go): it is asked, and from version 12 on told (KIP-890). INVALID_TXN_STATE, from version 11
 // TRANSACTION_ABORTABLE, when it does not; NOT_ENOUGH_REPLICAS while it cannot say;
 // TRANSACTIONAL_ID_AUTHORIZATION_FAILED without a transactional id.
 // Left out: throttling.

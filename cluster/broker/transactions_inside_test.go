@@ -274,3 +274,45 @@ func TestPendingBeforeItsMarkerIsKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestRewriteWaitsForTransactions: what a transaction has committed stays where it is in the topic until it ends; when the topic
+// has grown too large, commits of transactions have to wait.
+func TestRewriteWaitsForTransactions(t *testing.T) {
+	b := startInside(t)
+	ctx, tp := context.Background(), group.TopicPartition{Topic: "t"}
+	e := &txnEntry{producer: txn.Producer{ID: 7}}
+	if err := b.groups.commitPending(ctx, "g", noMember, e, map[group.TopicPartition]group.Commit{tp: {Offset: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	padding := group.Commit{Offset: 1, Metadata: strings.Repeat("x", maxMetadataBytes)}
+	for full := false; !full; {
+		if err := b.groups.commit(ctx, "g", noMember, map[group.TopicPartition]group.Commit{{Topic: "t", Partition: 1}: padding}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.groups.within("g", func(of *shard) { full = of.mustDrain() }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if coordinatedBy("g", 2) != coordinatedBy("i", 2) {
+		t.Fatal("the groups are in different partitions")
+	}
+	if err := b.groups.commitPending(ctx, "i", noMember, e, map[group.TopicPartition]group.Commit{tp: {Offset: 1}}); errorCode(err) != 14 {
+		t.Errorf("a commit to a full topic: %v", err)
+	}
+	if err := b.groups.within("g", func(of *shard) { of.endPending(7, of.partition.HighWatermark(), true) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.groups.commit(ctx, "g", noMember, map[group.TopicPartition]group.Commit{{Topic: "t", Partition: 1}: padding}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.groups.within("g", func(of *shard) {
+		if of.partition.SizeBytes() > shrinkBytes || of.partition.LogStartOffset() == 0 {
+			t.Errorf("the partition has %d bytes from offset %d on", of.partition.SizeBytes(), of.partition.LogStartOffset())
+		}
+		if x, ok := of.offsets.Get("g", tp); !ok || x.Offset != 1 {
+			t.Errorf("the offset is %+v", x)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
