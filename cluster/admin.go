@@ -138,9 +138,13 @@ func (n *Node) EnsureTopic(ctx context.Context, name string) (t *Topic, created 
 // EnsureInternalTopic is EnsureTopic for a topic that the broker itself keeps
 // state in.
 func (n *Node) EnsureInternalTopic(ctx context.Context, name string) (*Topic, error) {
+	partitions := n.Config().Groups.OffsetsPartitions
+	if name == metadata.TransactionsTopic {
+		partitions = n.Config().Producers.TransactionStatePartitions
+	}
 	t, _, err := n.ensure(ctx, TopicSpec{
 		Name:       name,
-		Partitions: int(n.Config().Groups.OffsetsPartitions),
+		Partitions: int(partitions),
 		Replicas:   min(internalReplicas, len(n.Image().UsableBrokers())),
 		Configs: map[string]string{
 			"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": internalSegmentBytes,

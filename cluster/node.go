@@ -48,6 +48,7 @@ type Node struct {
 	governing   partition.Watched    // writes of the controller
 	leaders     *leaders
 	dropped     dropped
+	requests    atomic.Pointer[RequestHandler] // nil until somebody serves them
 	retired     retired
 	membersWake chan struct{} // one token when a partition's members may have to change
 	throttle    *throttle

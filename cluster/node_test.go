@@ -140,7 +140,7 @@ func TestDeleteRemovesFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := p.Read(0, 1<<20, true, 0)
+	r, err := p.Read(0, 1<<20, true)
 	if err != nil {
 		t.Fatal(err)
 	}

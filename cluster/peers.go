@@ -25,6 +25,7 @@ const (
 	serviceQuorum    transport.Service = 5 // to the controller's leader: how its group does
 	serviceHeard     transport.Service = 6 // whether the controller hears of a broker
 	serviceUnread    transport.Service = 7 // to a partition's leader: what consumers have not read
+	serviceRequest   transport.Service = 8 // a request of Kafka's that brokers make of each other
 )
 
 // probeInterval is between two rounds of asking the seeds whose cluster they are.
@@ -231,6 +232,7 @@ func (n *Node) serveControllers(c *controller.Controller) {
 		t.Handle(serviceTransfer, n.handleTransfer)
 		t.Handle(serviceQuorum, n.handleQuorum)
 		t.Handle(serviceUnread, n.handleUnread)
+		t.Handle(serviceRequest, n.handleRequest)
 	}
 }
 

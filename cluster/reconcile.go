@@ -66,7 +66,7 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker) (*To
 		n.logger.Error("topic configuration is not in force, defaults are", "topic", mt.Name, "err", err)
 		resolved = &cfg.Topic
 	}
-	s := settings(*resolved, cfg, !metadata.IsInternal(mt.Name))
+	s := settings(*resolved, cfg, mt.Name != metadata.OffsetsTopic)
 	if old != nil && mt == old.meta && *resolved == old.Config && s == old.settings && cfg.MaxDecompressedBatchBytes == old.maxDecodedBytes && !old.anyOffline() {
 		return old, nil
 	}

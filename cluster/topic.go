@@ -139,7 +139,7 @@ func (t *Topic) compact(ctx context.Context, now time.Time, logger *slog.Logger)
 }
 
 // settings turns a topic's configuration into what its partitions run with.
-// compacts is false for topics that the broker compacts itself.
+// compacts is false for the topic that the broker compacts itself.
 func settings(c config.Topic, b *config.Broker, compacts bool) partition.Settings {
 	s := partition.Settings{
 		Log: log.Settings{

@@ -34,25 +34,39 @@ type Compacted struct {
 	BytesBefore, BytesAfter int64 // of the segments rewritten
 }
 
-// Compact removes, from sealed segments that end at or below highWatermark,
+// Judge tells Compact what the log alone does not. It may be called for batches below the
+// last stable offset.
+type Judge interface {
+	// Begin is called before anything else when a pass has something to do. Its error ends the
+	// pass before it removes anything.
+	Begin() error
+	// KeepsHeader says which batches leave their header behind when they lose all records, or
+	// are markers that stay: the last of each producer.
+	KeepsHeader(recordbatch.Header) bool
+	// Aborted says whether a batch of a transaction is one of those that were aborted.
+	Aborted(recordbatch.Header) bool
+}
+
+// Compact removes, from sealed segments that end at or below lastStable,
 // records that have a later one of the same key, tombstones whose time has come,
 // and records without a key. Offsets and raft indexes stay. It makes one pass over
 // the log if there is enough to do, beside readers and the writer, whom it delays
-// only while a finished segment is swapped in. keep, if set, says which batches
-// leave their header behind when they lose all records: a producer's last.
+// only while a finished segment is swapped in. Of transactions all records go that were
+// aborted, and markers when nothing else is left of the transaction for as long as
+// tombstones stay.
 //
 // It ends early, with what has been swapped in staying so, on the error of ctx, on
 // ErrClosed when Close waits for it, and on damage (*CorruptError, and those of
 // decoding). After an error of the file system such as a full disk the log is
 // sound, and another pass tries again. A failed sync is *segment.SyncError, final.
-func (l *Log) Compact(ctx context.Context, now time.Time, highWatermark int64, c Compaction, keep func(recordbatch.Header) bool) (Compacted, error) {
+func (l *Log) Compact(ctx context.Context, now time.Time, lastStable int64, c Compaction, judge Judge) (Compacted, error) {
 	l.compactMu.Lock()
 	defer l.compactMu.Unlock()
-	p := pass{l: l, ctx: ctx, now: now.UnixMilli(), Compaction: c, keep: keep}
+	p := pass{l: l, ctx: ctx, now: now.UnixMilli(), Compaction: c, judge: judge, live: make(map[int64]bool)}
 	if p.MaxKeys <= 0 {
 		p.MaxKeys = defaultMaxKeys
 	}
-	err := p.run(highWatermark)
+	err := p.run(lastStable)
 	if errors.Is(err, segment.ErrDropped) {
 		err = l.stopped() // retention was faster; what is left can wait
 	}
@@ -73,7 +87,8 @@ type pass struct {
 	l      *Log
 	ctx    context.Context
 	now    int64 // unix milliseconds
-	keep   func(recordbatch.Header) bool
+	judge  Judge
+	live   map[int64]bool // producers of whose transaction records stay, up to its marker
 	result Compacted
 
 	logEnd  int64 // as the pass began
@@ -84,7 +99,7 @@ type pass struct {
 }
 
 // run is the pass; the order of its steps is told in DESIGN.md.
-func (p *pass) run(highWatermark int64) error {
+func (p *pass) run(lastStable int64) error {
 	l := p.l
 	l.mu.Lock()
 	err := l.writable()
@@ -97,11 +112,14 @@ func (p *pass) run(highWatermark int64) error {
 	if err != nil {
 		return err
 	}
-	all, dirty, err := p.choose(cleaned, highWatermark)
+	all, dirty, err := p.choose(cleaned, lastStable)
 	if err != nil || len(dirty) == 0 {
 		return err
 	}
 	from := max(cleaned, dirty[0].BaseOffset())
+	if err := p.judge.Begin(); err != nil {
+		return err
+	}
 	if err := p.readKeys(dirty, from); err != nil || p.end <= from {
 		return err
 	}
@@ -134,7 +152,7 @@ func (p *pass) finish() error {
 
 // choose gives the segments that may be compacted and those of them that are
 // dirty, none when it is not worth a pass.
-func (p *pass) choose(cleaned, highWatermark int64) (all, dirty []*segment.Segment, err error) {
+func (p *pass) choose(cleaned, lastStable int64) (all, dirty []*segment.Segment, err error) {
 	list := p.l.list()
 	start := p.l.LogStartOffset()
 	var cleanBytes, dirtyBytes int64
@@ -143,7 +161,7 @@ func (p *pass) choose(cleaned, highWatermark int64) (all, dirty []*segment.Segme
 		if next <= start {
 			continue // about to be deleted
 		}
-		if next > highWatermark || !s.Sealed() {
+		if next > lastStable || !s.Sealed() {
 			break
 		}
 		if next <= cleaned {

@@ -83,7 +83,7 @@ func compactions(l *log.Log, told func(state map[string]string, end int64)) erro
 		}
 		told(maps.Clone(want), l.LogEndOffset())
 		c := log.Compaction{DeleteRetentionMillis: 1}
-		if _, err := l.Compact(context.Background(), now, l.LogEndOffset(), c, nil); err != nil {
+		if _, err := l.Compact(context.Background(), now, l.LogEndOffset(), c, logtest.Judge{}); err != nil {
 			return err
 		}
 		now = now.Add(time.Second)
@@ -156,7 +156,7 @@ func compacted(cfg log.Config, want map[string]string, end int64) error {
 		if err := l.Roll(); err != nil {
 			return err
 		}
-		if _, err := l.Compact(context.Background(), time.UnixMilli(9_000_000), l.LogEndOffset(), log.Compaction{}, nil); err != nil {
+		if _, err := l.Compact(context.Background(), time.UnixMilli(9_000_000), l.LogEndOffset(), log.Compaction{}, logtest.Judge{}); err != nil {
 			return err
 		}
 	}

@@ -54,8 +54,8 @@ func (p *pass) noteKeys(c segment.Content) (more bool, err error) {
 	switch {
 	case err != nil:
 		return false, err
-	case h.IsControl() || h.IsTransactional():
-		return false, nil // what an abort takes back must not stand for its key
+	case h.IsControl() || p.aborted(h):
+		return true, nil // what an abort takes back must not stand for its key
 	case len(p.keys) >= p.MaxKeys:
 		return false, nil
 	}

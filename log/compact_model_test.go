@@ -210,7 +210,7 @@ func (x *keyedRun) compact() {
 
 func (x *keyedRun) pass(watermark int64, c log.Compaction) log.Compacted {
 	x.t.Helper()
-	got, err := x.l.Compact(context.Background(), x.now, watermark, c, x.keep)
+	got, err := x.l.Compact(context.Background(), x.now, watermark, c, logtest.Judge{Keep: x.keep})
 	x.fatal(err)
 	if got.To > watermark {
 		x.t.Fatalf("compacted up to %d, high watermark %d", got.To, watermark)
@@ -345,7 +345,7 @@ func (x *keyedRun) interrupted() {
 	if x.r.IntN(4) == 0 {
 		cancel()
 	}
-	_, err = x.l.Compact(ctx, x.now, x.end(), x.c, x.keep)
+	_, err = x.l.Compact(ctx, x.now, x.end(), x.c, logtest.Judge{Keep: x.keep})
 	cancel()
 	inj.Clear()
 	before, seen := maps.Clone(x.present), x.seen

@@ -84,9 +84,15 @@ func (r *rewriting) add(c segment.Content) error {
 	if c.Removed > 0 {
 		return r.addStandIn(c, h)
 	}
-	kept, tombstones, err := r.judge(c, h)
+	if h.IsControl() {
+		return r.addMarker(c, h)
+	}
+	kept, tombstones, err := r.pick(c, h)
 	if err != nil {
 		return err
+	}
+	if kept > 0 && h.IsTransactional() {
+		r.live[h.ProducerID] = true
 	}
 	if _, has := h.DeleteHorizon(); tombstones && !has {
 		h = h.WithDeleteHorizon(r.horizon())
@@ -112,9 +118,32 @@ func (r *rewriting) add(c segment.Content) error {
 	return r.remove(c, 1)
 }
 
+// addMarker decides about the end of a transaction. It stays as long as there are records that
+// it ends, and then for as long as a tombstone: who has read those has to meet it.
+func (r *rewriting) addMarker(c segment.Content, h recordbatch.Header) (err error) {
+	live := r.live[h.ProducerID]
+	delete(r.live, h.ProducerID)
+	horizon, has := h.DeleteHorizon()
+	switch {
+	case live || r.keeps(h) || c.NextOffset == r.logEnd || has && r.now < horizon:
+		return r.same(c)
+	case has:
+		r.result.Records++
+		return r.remove(c, 1)
+	}
+	r.frame, err = recordbatch.AppendRetained(r.frame[:0], c.Data, h.WithDeleteHorizon(r.horizon()), func(int) bool { return true })
+	if err != nil {
+		return err
+	}
+	return r.instead(c)
+}
+
 // keeps says whether a batch leaves its header behind for its producer.
-func (r *rewriting) keeps(h recordbatch.Header) bool {
-	return h.ProducerID >= 0 && r.keep != nil && r.keep(h)
+func (p *pass) keeps(h recordbatch.Header) bool { return h.ProducerID >= 0 && p.judge.KeepsHeader(h) }
+
+// aborted says whether a batch is of a transaction that was aborted.
+func (p *pass) aborted(h recordbatch.Header) bool {
+	return h.IsTransactional() && p.judge.Aborted(h)
 }
 
 // addStandIn takes what an earlier pass has left.
@@ -128,17 +157,18 @@ func (r *rewriting) addStandIn(c segment.Content, h recordbatch.Header) error {
 	return r.extend(c, int64(c.Removed))
 }
 
-// judge decides about each record of a batch, in retain, counts those that stay
+// pick decides about each record of a batch, in retain, counts those that stay
 // and says whether there are tombstones among them.
-func (r *rewriting) judge(c segment.Content, h recordbatch.Header) (kept int, tombstones bool, err error) {
+func (r *rewriting) pick(c segment.Content, h recordbatch.Header) (kept int, tombstones bool, err error) {
 	horizon, has := h.DeleteHorizon()
 	buried := has && r.now >= horizon // every tombstone in it has been seen long enough
+	aborted := r.aborted(h)
 	r.retain = r.retain[:0]
 	for record, err := range recordbatch.Records(c.Data, math.MaxInt) {
 		if err != nil {
 			return 0, false, err
 		}
-		stays := record.Key != nil && !(record.Value == nil && buried)
+		stays := record.Key != nil && !(record.Value == nil && buried) && !aborted
 		if stays {
 			last, ok := r.keys[hashKey(record.Key)]
 			stays = !ok || last <= record.Offset

@@ -47,7 +47,7 @@ var plain = recordbatch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: 
 // compact makes a pass at a time in unix milliseconds.
 func compact(t testing.TB, l *log.Log, now int64, c log.Compaction) log.Compacted {
 	t.Helper()
-	got, err := l.Compact(context.Background(), time.UnixMilli(now), l.LogEndOffset(), c, nil)
+	got, err := l.Compact(context.Background(), time.UnixMilli(now), l.LogEndOffset(), c, logtest.Judge{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestCompactOnlyWhenWorthwhile(t *testing.T) {
 	if got := compact(t, l, 2000, log.Compaction{MinLagMillis: 1001}); got.To != 0 {
 		t.Errorf("too young: %+v", got)
 	}
-	got, err := l.Compact(context.Background(), time.UnixMilli(2000), 2, log.Compaction{}, nil)
+	got, err := l.Compact(context.Background(), time.UnixMilli(2000), 2, log.Compaction{}, logtest.Judge{})
 	if err != nil || got.To != 2 {
 		t.Errorf("high watermark 2: %+v, %v", got, err)
 	}
@@ -154,25 +154,72 @@ func TestCompactKeyless(t *testing.T) {
 	wantOffsets(t, l, 1, 2)
 }
 
-// TestCompactStopsAtTransactions: what an abort may take back counts for no key, and
-// nothing behind it is touched.
-func TestCompactStopsAtTransactions(t *testing.T) {
-	const transactional, control = 0x10, 0x20
-	for name, attributes := range map[string]int16{"transactional": transactional, "control": transactional | control} {
-		t.Run(name, func(t *testing.T) {
-			l := logtest.Open(t, log.Config{})
-			appendRecords(t, l, plain, rec("a", "1"), rec("a", "2"))
-			appendRecords(t, l, recordbatch.Header{ProducerID: 1, Attributes: attributes}, rec("a", "3"))
-			appendRecords(t, l, plain, rec("a", "4"))
-			if got := compact(t, l, 1, log.Compaction{}); got.To != 2 {
-				t.Errorf("compacted up to %d, want 2", got.To)
-			}
-			wantOffsets(t, l, 1, 2, 3)
-			if got := compact(t, l, 1, log.Compaction{}); got.To != 0 {
-				t.Errorf("a second pass: %+v", got)
-			}
-		})
+// ofTransaction is a producer's header within a transaction.
+func ofTransaction(id int64) recordbatch.Header {
+	return recordbatch.Header{ProducerID: id, BaseSequence: 0, Attributes: 0x10}
+}
+
+// mark appends a marker.
+func mark(t *testing.T, l *log.Log, id int64, commit bool) {
+	t.Helper()
+	b, err := recordbatch.AppendMarker(nil, recordbatch.Header{ProducerID: id}, recordbatch.Marker{Commit: commit}, 1000)
+	if err != nil {
+		t.Fatal(err)
 	}
+	appendBatch(t, l, 1, b)
+	if err := l.Roll(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCompactTransactions: what was aborted goes and stands for no key; a marker stays until the records
+// that it ends are gone and a tombstone's time is over.
+func TestCompactTransactions(t *testing.T) {
+	l := logtest.Open(t, log.Config{})
+	appendRecords(t, l, plain, rec("a", "1"), rec("b", "1"))       // 0, 1
+	appendRecords(t, l, ofTransaction(1), rec("a", "2"))           // 2
+	appendRecords(t, l, ofTransaction(2), rec("b", "2"), rec("c")) // 3, 4
+	mark(t, l, 1, false)                                           // 5
+	mark(t, l, 2, true)                                            // 6
+	appendRecords(t, l, plain, rec("d", "1"))                      // 7
+	judge := logtest.Judge{Abort: func(h recordbatch.Header) bool { return h.ProducerID == 1 }}
+	c := log.Compaction{DeleteRetentionMillis: 1000}
+	pass := func(now int64) {
+		t.Helper()
+		if _, err := l.Compact(context.Background(), time.UnixMilli(now), l.LogEndOffset(), c, judge); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pass(10_000)
+	wantOffsets(t, l, 0, 3, 4, 5, 6, 7)       // the abort's time has begun
+	appendRecords(t, l, plain, rec("b", "3")) // 8
+	pass(10_999)
+	wantOffsets(t, l, 0, 4, 5, 6, 7, 8)       // the tombstone is left of the commit
+	appendRecords(t, l, plain, rec("e", "1")) // 9
+	pass(11_000)
+	wantOffsets(t, l, 0, 6, 7, 8, 9) // the abort and the tombstone are gone, and the commit's time has begun
+	appendRecords(t, l, plain, rec("f", "1"))
+	pass(11_999)
+	wantOffsets(t, l, 0, 6, 7, 8, 9, 10)
+	appendRecords(t, l, plain, rec("g", "1"))
+	pass(12_000)
+	wantOffsets(t, l, 0, 7, 8, 9, 10, 11)
+}
+
+// TestCompactKeepsMarkers: a marker that is all a restart can learn its producer's epoch from stays as it is.
+func TestCompactKeepsMarkers(t *testing.T) {
+	l := logtest.Open(t, log.Config{})
+	for id := range int64(2) {
+		mark(t, l, id, true)
+	}
+	judge := logtest.Judge{Keep: func(h recordbatch.Header) bool { return h.IsControl() && h.ProducerID == 0 }}
+	for i := range 2 {
+		appendRecords(t, l, plain, rec("a", fmt.Sprint(i)))
+		if _, err := l.Compact(context.Background(), time.UnixMilli(int64(1+i)), l.LogEndOffset(), log.Compaction{}, judge); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantOffsets(t, l, 0, 3)
 }
 
 // TestCompactKeepsProducers: the last batch of a producer leaves its header, others
@@ -197,7 +244,7 @@ func TestCompactKeepsProducers(t *testing.T) {
 		return kept
 	}
 	for range 2 {
-		if _, err := l.Compact(context.Background(), time.UnixMilli(1), l.LogEndOffset(), log.Compaction{}, keep); err != nil {
+		if _, err := l.Compact(context.Background(), time.UnixMilli(1), l.LogEndOffset(), log.Compaction{}, logtest.Judge{Keep: keep}); err != nil {
 			t.Fatal(err)
 		}
 		got := headers()
@@ -273,7 +320,7 @@ func TestCompactDamage(t *testing.T) {
 	}
 	flip(t, fsys, "/log/00000000000000000002.log", 96+70)
 	var corrupt *log.CorruptError
-	_, err = l.Compact(context.Background(), time.UnixMilli(1), l.LogEndOffset(), log.Compaction{}, nil)
+	_, err = l.Compact(context.Background(), time.UnixMilli(1), l.LogEndOffset(), log.Compaction{}, logtest.Judge{})
 	if !errors.As(err, &corrupt) || corrupt.Offset != 2 {
 		t.Fatalf("compaction over damage: %v", err)
 	}
@@ -313,13 +360,13 @@ func TestCompactStops(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := l.Compact(ctx, time.UnixMilli(1), 3, log.Compaction{}, nil); !errors.Is(err, context.Canceled) {
+	if _, err := l.Compact(ctx, time.UnixMilli(1), 3, log.Compaction{}, logtest.Judge{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("context has ended: %v", err)
 	}
 	wantOffsets(t, l, 0, 1, 2)
 	closed := make(chan error, 1)
 	var once sync.Once
-	_, err := l.Compact(context.Background(), time.UnixMilli(1), 3, log.Compaction{}, func(recordbatch.Header) bool {
+	_, err := l.Compact(context.Background(), time.UnixMilli(1), 3, log.Compaction{}, logtest.Judge{Keep: func(recordbatch.Header) bool {
 		once.Do(func() {
 			go func() { closed <- l.Close() }()
 			for !l.Closing() {
@@ -327,7 +374,7 @@ func TestCompactStops(t *testing.T) {
 			}
 		})
 		return false
-	})
+	}})
 	if !errors.Is(err, log.ErrClosed) {
 		t.Errorf("log is closing: %v", err)
 	}
@@ -357,7 +404,7 @@ func TestCompactBesideReaders(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			compactor.Go(func() {
 				for ctx.Err() == nil {
-					_, err := l.Compact(ctx, time.UnixMilli(1), committed.get(), log.Compaction{}, nil)
+					_, err := l.Compact(ctx, time.UnixMilli(1), committed.get(), log.Compaction{}, logtest.Judge{})
 					if err != nil && !errors.Is(err, context.Canceled) {
 						t.Error(err)
 						return

@@ -20,6 +20,8 @@ import (
 type Batch struct {
 	Header recordbatch.Header
 	Data   []byte
+	// Continues says that the batch is of a transaction that is open: it is not to begin one.
+	Continues bool
 }
 
 // Acks says which event answers a producer.
@@ -97,8 +99,11 @@ type proposal struct {
 	kind    log.EntryKind  // KindBarrier: a command, or the first entry of a leadership
 	epoch   int32          // leadership under which it was checked
 	header  recordbatch.Header
-	data    []byte // nil once it is written, or given up
-	command []byte // of a command, its data; nil for others
+	marker  *Marker // of a control batch; nil for others
+	then    footing // of its producer, after it
+	begins  bool    // it begins a transaction
+	data    []byte  // nil once it is written, or given up
+	command []byte  // of a command, its data; nil for others
 
 	is                               progress
 	written                          sync.WaitGroup // until the log has it, or is not to get it
@@ -153,13 +158,19 @@ func (x *proposal) settle(err error) {
 // is on its way. b.Data belongs to the partition until Wait on the Append returns
 // for the event that acks asks for. Appends are settled in offset order.
 //
+// A batch of a transaction begins one where its producer has none open; whether it may is
+// for the caller to find out. One of the broker's own may be without a sequence.
+//
 // An Append settles with *NotLeaderError (nothing was written, or unknown when it
-// was pending), *SequenceError, *ProducerEpochError or ErrTransactional (refused,
-// nothing was written), *StorageError (nothing was written; unknown when a sync
-// failed), or ErrClosed (unknown).
-func (p *Partition) Propose(b Batch, acks Acks) *Append {
+// was pending), *SequenceError, *ProducerEpochError, *TransactionStateError, ErrTransactionEnded or
+// *TransactionLimitError (refused, nothing was written), *StorageError (nothing was
+// written; unknown when a sync failed), or ErrClosed (unknown).
+func (p *Partition) Propose(b Batch, acks Acks) *Append { return p.take(b, nil, acks) }
+
+// take is Propose for batches of records, and of a marker.
+func (p *Partition) take(b Batch, m *Marker, acks Acks) *Append {
 	p.order.Lock() // the library takes them in the order in which they were checked
-	x, cached, a := p.check(b, acks)
+	x, cached, a := p.check(b, m, acks)
 	if x != nil {
 		// The future tells what store and machine tell, too.
 		p.raft.Load().ApplyLog(raft.Log{Data: b.Data, Extensions: x.key[:]}, 0)
@@ -175,7 +186,7 @@ func (p *Partition) Propose(b Batch, acks Acks) *Append {
 
 // check says what becomes of a batch: a new proposal, or an append without one. cached
 // says that a new one is not going to be synced.
-func (p *Partition) check(b Batch, acks Acks) (x *proposal, cached bool, a *Append) {
+func (p *Partition) check(b Batch, m *Marker, acks Acks) (x *proposal, cached bool, a *Append) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for p.crowded(len(b.Data)) {
@@ -191,11 +202,9 @@ func (p *Partition) check(b Batch, acks Acks) (x *proposal, cached bool, a *Appe
 	if !leading || p.handingOver == epoch {
 		return nil, false, &Append{err: p.notLeader()}
 	}
-	if b.Header.IsTransactional() {
-		return nil, false, &Append{err: ErrTransactional}
-	}
+	x = &proposal{kind: log.KindBatch, epoch: epoch, header: b.Header, data: b.Data, marker: m}
 	if b.Header.ProducerID >= 0 {
-		original, ref, err := p.sequence(b.Header)
+		original, ref, err := p.follows(x)
 		switch {
 		case err != nil:
 			return nil, false, &Append{err: err}
@@ -205,12 +214,12 @@ func (p *Partition) check(b Batch, acks Acks) (x *proposal, cached bool, a *Appe
 			return nil, false, original.wait(p, new(Append), acks)
 		case ref != nil:
 			return nil, false, &Append{BaseOffset: ref.baseOffset, LogStartOffset: p.log.LogStartOffset()}
+		case x.begins && b.Continues:
+			return nil, false, &Append{err: ErrTransactionEnded}
 		}
+		p.goesAhead(x)
 	}
-	x = p.enqueue(&proposal{kind: log.KindBatch, epoch: epoch, header: b.Header, data: b.Data})
-	if b.Header.ProducerID >= 0 {
-		p.ahead[b.Header.ProducerID] = append(p.ahead[b.Header.ProducerID], x)
-	}
+	p.enqueue(x)
 	return x, p.settings.WriteCaching, x.wait(p, &x.first, acks)
 }
 
@@ -335,6 +344,14 @@ func (p *Partition) forget(x *proposal) {
 	p.notAhead(x)
 }
 
+// goesAhead adds a batch to those of its producer that are on their way.
+func (p *Partition) goesAhead(x *proposal) {
+	p.ahead[x.header.ProducerID] = append(p.ahead[x.header.ProducerID], x)
+	if x.begins {
+		p.beginning++
+	}
+}
+
 // notAhead takes a batch out of those of its producer that are on their way.
 func (p *Partition) notAhead(x *proposal) {
 	id := x.header.ProducerID
@@ -345,6 +362,9 @@ func (p *Partition) notAhead(x *proposal) {
 	for i := range ahead {
 		if ahead[i] == x {
 			ahead = append(ahead[:i], ahead[i+1:]...)
+			if x.begins {
+				p.beginning--
+			}
 			break
 		}
 	}
@@ -375,27 +395,43 @@ func (p *Partition) notLeader() error {
 	return &NotLeaderError{Topic: p.cfg.Topic, Partition: p.cfg.Partition, Leader: p.Leader()}
 }
 
-// sequence says what a batch of an idempotent producer is: new, a retry of one that
-// is on its way or of one that is committed, or refused.
-func (p *Partition) sequence(h recordbatch.Header) (*proposal, *batchRef, error) {
-	ahead := p.ahead[h.ProducerID]
-	if len(ahead) == 0 {
-		virgin := p.log.LogEndOffset() == 0 && len(p.queue) == 0
-		ref, err := p.state.producers.check(h, virgin)
-		return nil, ref, err
+// follows says what a batch of a producer is: new, a retry of one that is on its way or of
+// one that is committed, or refused. Of a new one it notes where it leaves its producer.
+func (p *Partition) follows(x *proposal) (original *proposal, ref *batchRef, err error) {
+	at := p.footingOf(x.header.ProducerID)
+	if x.marker != nil {
+		x.then = at.afterMarker(*x.marker)
+		return nil, nil, at.takesMarker(*x.marker)
 	}
-	last := ahead[len(ahead)-1].header
-	if last.ProducerEpoch == h.ProducerEpoch {
-		for _, x := range ahead {
-			if x.header.ProducerEpoch == h.ProducerEpoch && x.header.BaseSequence == h.BaseSequence && x.header.LastSequence() == h.LastSequence() {
-				return x, nil, nil
-			}
-		}
-		if ref := p.state.producers.find(h, cachedBatches-len(ahead)); ref != nil {
-			return nil, ref, nil
+	if at.known && at.epoch == x.header.ProducerEpoch && x.header.BaseSequence >= 0 {
+		if original, ref = p.retried(x.header); original != nil || ref != nil {
+			return original, ref, nil
 		}
 	}
-	return nil, nil, follows(h, last.ProducerEpoch, last.LastSequence())
+	virgin := p.log.LogEndOffset() == 0 && len(p.queue) == 0
+	if err := at.takes(x.header, virgin); err != nil {
+		return nil, nil, err
+	}
+	if x.begins = x.header.IsTransactional() && !at.open; x.begins {
+		err = p.mayBegin()
+	}
+	x.then = at.after(x.header)
+	return nil, nil, err
+}
+
+// retried finds the original of a batch among the last ones of its producer and epoch.
+func (p *Partition) retried(h recordbatch.Header) (*proposal, *batchRef) {
+	n := 0
+	for _, x := range p.ahead[h.ProducerID] {
+		if x.header.BaseSequence < 0 || x.header.ProducerEpoch != h.ProducerEpoch {
+			continue
+		}
+		if x.header.BaseSequence == h.BaseSequence && x.header.LastSequence() == h.LastSequence() {
+			return x, nil
+		}
+		n++
+	}
+	return nil, p.state.producers.find(h, cachedBatches-n)
 }
 
 // diskFailed tells a disk that is gone from one that is full: the one comes

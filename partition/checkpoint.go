@@ -21,23 +21,33 @@ import (
 // A checkpoint is the state machine of a partition as of an applied entry, in a
 // file named after the entry's raft index beside the segments. Big-endian:
 //
-//	magic          [4]byte "WCP1", the last byte is the version
+//	magic          [4]byte "WCP2", the last byte is the version
 //	raft index     uint64  the state holds everything up to this entry, it included
 //	epoch          int32   of that entry
 //	next offset    int64   one past the last record up to it
 //	configurations uint32  membership of the group, how many follow, oldest first:
 //	               raft index uint64, bytes uint32, as raft.EncodeConfiguration gives
-//	producers      uint32  how many follow, least recently seen first:
+//	producers      uint32  how many follow, least recently seen first, and then those that
+//	               have a transaction, the oldest first:
 //	               id int64, epoch int16, last seen int64 (unix ms), n uint8,
+//	               coordinator epoch int32, first offset of its transaction int64 (-1: none),
 //	               n times: first sequence int32, last sequence int32,
 //	                        base offset int64, next offset int64
+//	known to       int64   producers and aborted transactions tell of everything below
+//	aborted        uint32  how many aborted transactions follow, in the order in which they ended:
+//	               producer id int64, first offset int64, offset of the marker int64,
+//	               last stable offset after it int64
 //	crc            uint32  CRC-32C of everything before it
+//
+// Version 1, which is still read, knows no transactions: no coordinator epoch, no
+// transaction, no known-to and no aborted ones.
 //
 // A missing or bad one means that more of the log's heads are read again; but for
 // what lies below the first entry kept it is the only witness. So it is on disk
 // before an older one goes, and two are kept.
 const (
-	checkpointMagic     = "WCP1"
+	checkpointMagic     = "WCP2"
+	checkpointMagic1    = "WCP1"
 	checkpointSuffix    = ".checkpoint"
 	checkpointTmpSuffix = ".tmp"
 	checkpointsKept     = 2
@@ -46,6 +56,8 @@ const (
 
 	configurationMinBytes = 8 + 4
 	producerMinBytes      = 8 + 2 + 8 + 1
+	producerTxnBytes      = 4 + 8 // since version 2
+	abortedBytes          = 8 + 8 + 8 + 8
 	batchRefBytes         = 4 + 4 + 8 + 8
 )
 
@@ -66,16 +78,19 @@ type state struct {
 	at             applied
 	configurations configurations
 	producers      *producers
+	aborted        abortedIndex
 }
 
 func (s *state) encode() []byte {
-	b := make([]byte, 0, checkpointMinBytes+len(s.producers.byID)*(producerMinBytes+cachedBatches*batchRefBytes))
+	b := make([]byte, 0, checkpointMinBytes+
+		len(s.producers.byID)*(producerMinBytes+producerTxnBytes+cachedBatches*batchRefBytes)+len(s.aborted)*abortedBytes)
 	b = append(b, checkpointMagic...)
 	b = binary.BigEndian.AppendUint64(b, s.at.raftIndex)
 	b = binary.BigEndian.AppendUint32(b, uint32(s.at.epoch))
 	b = binary.BigEndian.AppendUint64(b, uint64(s.at.nextOffset))
 	b = s.configurations.append(b)
 	b = s.producers.append(b)
+	b = s.aborted.append(b)
 	return checksummed(b)
 }
 
@@ -85,9 +100,10 @@ func checksummed(b []byte) []byte {
 
 // decodeState reads what encode wrote; errBadCheckpoint otherwise.
 func decodeState(b []byte, maxProducers int) (*state, error) {
-	if len(b) < checkpointMinBytes || string(b[:4]) != checkpointMagic {
+	if len(b) < checkpointMinBytes || string(b[:4]) != checkpointMagic && string(b[:4]) != checkpointMagic1 {
 		return nil, errBadCheckpoint
 	}
+	old := string(b[:4]) == checkpointMagic1
 	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
 	if crc32.Checksum(body, castagnoli) != sum {
 		return nil, errBadCheckpoint
@@ -99,33 +115,39 @@ func decodeState(b []byte, maxProducers int) (*state, error) {
 	}}
 	rest, err := s.configurations.decode(body[24:])
 	if err == nil {
-		s.producers, rest, err = decodeProducers(rest, maxProducers)
+		s.producers, rest, err = decodeProducers(rest, maxProducers, old)
+	}
+	if err == nil && !old {
+		s.aborted, rest, err = decodeAborted(rest)
 	}
 	if err != nil || len(rest) != 0 || s.at.raftIndex == 0 || s.at.epoch < 0 || s.at.nextOffset < 0 {
 		return nil, errBadCheckpoint
 	}
+	s.producers.next = max(s.producers.next, s.at.nextOffset)
 	return s, nil
 }
 
 func (t *producers) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(len(t.byID)))
-	for e := t.lru.Front(); e != nil; e = e.Next() {
-		p := e.Value.(*producer)
+	t.all(func(p *producer) {
 		b = binary.BigEndian.AppendUint64(b, uint64(p.id))
 		b = binary.BigEndian.AppendUint16(b, uint16(p.epoch))
 		b = binary.BigEndian.AppendUint64(b, uint64(p.lastSeen.UnixMilli()))
 		b = append(b, byte(p.n))
+		b = binary.BigEndian.AppendUint32(b, uint32(p.coordinatorEpoch))
+		b = binary.BigEndian.AppendUint64(b, uint64(p.transaction))
 		for _, r := range p.batches[:p.n] {
 			b = binary.BigEndian.AppendUint32(b, uint32(r.firstSequence))
 			b = binary.BigEndian.AppendUint32(b, uint32(r.lastSequence))
 			b = binary.BigEndian.AppendUint64(b, uint64(r.baseOffset))
 			b = binary.BigEndian.AppendUint64(b, uint64(r.nextOffset))
 		}
-	}
-	return b
+	})
+	return binary.BigEndian.AppendUint64(b, uint64(t.next))
 }
 
-func decodeProducers(b []byte, limit int) (t *producers, rest []byte, err error) {
+// decodeProducers reads what append wrote, or, if old, what that of version 1 did.
+func decodeProducers(b []byte, limit int, old bool) (t *producers, rest []byte, err error) {
 	if len(b) < 4 {
 		return nil, nil, errBadCheckpoint
 	}
@@ -133,25 +155,48 @@ func decodeProducers(b []byte, limit int) (t *producers, rest []byte, err error)
 	b = b[4:]
 	t = newProducers(limit)
 	for range count {
-		if b, err = t.decodeOne(b); err != nil {
+		if b, err = t.decodeOne(b, old); err != nil {
 			return nil, nil, err
 		}
 	}
-	return t, b, nil
+	if old {
+		return t, b, nil
+	}
+	if len(b) < 8 {
+		return nil, nil, errBadCheckpoint
+	}
+	if t.next = int64(binary.BigEndian.Uint64(b)); t.next < 0 {
+		return nil, nil, errBadCheckpoint
+	}
+	return t, b[8:], nil
 }
 
-func (t *producers) decodeOne(b []byte) (rest []byte, err error) {
+func (t *producers) decodeOne(b []byte, old bool) (rest []byte, err error) {
 	if len(b) < producerMinBytes {
 		return nil, errBadCheckpoint
 	}
 	id, epoch := int64(binary.BigEndian.Uint64(b)), int16(binary.BigEndian.Uint16(b[8:]))
 	seen, n := int64(binary.BigEndian.Uint64(b[10:])), int(b[18])
 	b = b[producerMinBytes:]
-	if n == 0 || n > cachedBatches || len(b) < n*batchRefBytes || t.byID[id] != nil {
+	if !old && len(b) < producerTxnBytes || t.byID[id] != nil {
 		return nil, errBadCheckpoint
 	}
 	p := t.insert(id)
 	p.epoch, p.lastSeen = epoch, time.UnixMilli(seen)
+	if !old {
+		p.coordinatorEpoch = int32(binary.BigEndian.Uint32(b))
+		first := int64(binary.BigEndian.Uint64(b[4:]))
+		b = b[producerTxnBytes:]
+		if last, open := t.lastOpen(); first < noTransaction || first != noTransaction && open && first <= last {
+			return nil, errBadCheckpoint
+		}
+		if first != noTransaction {
+			t.begin(p, first)
+		}
+	}
+	if n > cachedBatches || len(b) < n*batchRefBytes {
+		return nil, errBadCheckpoint
+	}
 	for range n {
 		p.push(batchRef{
 			firstSequence: int32(binary.BigEndian.Uint32(b)),
@@ -161,7 +206,40 @@ func (t *producers) decodeOne(b []byte) (rest []byte, err error) {
 		})
 		b = b[batchRefBytes:]
 	}
+	if p.n > 0 {
+		t.next = max(t.next, p.batches[p.n-1].nextOffset)
+	}
 	return b, nil
+}
+
+func (x abortedIndex) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(x)))
+	for _, t := range x {
+		for _, v := range []int64{t.ProducerID, t.FirstOffset, t.lastOffset, t.stable} {
+			b = binary.BigEndian.AppendUint64(b, uint64(v))
+		}
+	}
+	return b
+}
+
+func decodeAborted(b []byte) (x abortedIndex, rest []byte, err error) {
+	if len(b) < 4 {
+		return nil, nil, errBadCheckpoint
+	}
+	count := int64(binary.BigEndian.Uint32(b))
+	if b = b[4:]; count > int64(len(b)/abortedBytes) {
+		return nil, nil, errBadCheckpoint
+	}
+	for last := int64(-1); count > 0; count-- {
+		field := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[8*i:])) }
+		t := AbortedTransaction{ProducerID: field(0), FirstOffset: field(1), lastOffset: field(2), stable: field(3)}
+		if b = b[abortedBytes:]; t.lastOffset <= last {
+			return nil, nil, errBadCheckpoint
+		}
+		last = t.lastOffset
+		x = append(x, t)
+	}
+	return x, b, nil
 }
 
 // configurations are the committed memberships of the group, oldest first. Those
@@ -274,8 +352,15 @@ func (p *Partition) nextCheckpoint() (write func()) {
 		return nil
 	}
 	p.checkpoint, p.checkpointOffset = at.raftIndex, at.nextOffset
+	p.checkpointing++
 	encoded := p.state.encode()
-	return func() { p.writeCheckpoint(at.raftIndex, encoded) }
+	return func() {
+		p.writeCheckpoint(at.raftIndex, encoded)
+		p.mu.Lock()
+		p.checkpointing--
+		p.room.Broadcast()
+		p.mu.Unlock()
+	}
 }
 
 func (p *Partition) writeCheckpoint(raftIndex uint64, b []byte) {

@@ -20,15 +20,11 @@ func (p *Partition) Compact(ctx context.Context, now time.Time) (log.Compacted, 
 	if err := p.usable(); err != nil || !s.Compact {
 		return log.Compacted{}, err
 	}
-	var last map[int64]int64 // made when it is asked for first: most passes have nothing to do
-	done, err := p.log.Compact(ctx, now, p.LastStableOffset(), s.Compaction, func(h recordbatch.Header) bool {
-		if last == nil {
-			last = p.lastBatches()
-		}
-		base, known := last[h.ProducerID]
-		return known && base == h.BaseOffset
-	})
+	done, err := p.log.Compact(ctx, now, p.LastStableOffset(), s.Compaction, &judge{p: p})
+	p.forgetAborted(done.To)
 	switch {
+	case errors.Is(err, errNoCheckpoint):
+		return done, nil // that is logged where it is tried; the next pass may get on
 	case err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return done, err
 	case errors.Is(err, log.ErrClosed):
@@ -37,14 +33,80 @@ func (p *Partition) Compact(ctx context.Context, now time.Time) (log.Compacted, 
 	return done, p.storageError(err)
 }
 
-// lastBatches gives the base offset of each producer's last batch. A restart may
-// have to learn from that one what the producer sent, so its header has to stay.
-func (p *Partition) lastBatches() map[int64]int64 {
+// judge tells a compaction what the log alone does not.
+type judge struct {
+	p       *Partition
+	last    map[int64]lastBatch
+	aborted map[int64]abortedIndex // of each producer, one after the other
+}
+
+var _ log.Judge = (*judge)(nil)
+
+// errNoCheckpoint ends a compaction before it begins.
+var errNoCheckpoint = errors.New("partition: no checkpoint tells yet what a compaction may remove")
+
+// Begin has a checkpoint tell all that is to be compacted: an older one, in which a transaction is open whose
+// marker goes, would leave it open for ever. A checkpoint above what a power loss leaves of the log would
+// count for nothing.
+func (j *judge) Begin() error {
+	p := j.p
+	p.mu.Lock()
+	at, write := p.state.at.raftIndex, p.nextCheckpoint()
+	p.mu.Unlock()
+	err := p.log.Sync()
+	if write != nil {
+		write()
+	}
+	p.mu.Lock()
+	for p.checkpointing > 0 {
+		p.room.Wait() // it may be the one
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if p.checkpointOnDisk.Load() < at {
+		return errNoCheckpoint
+	}
+	j.last, j.aborted = p.lastBatches(), make(map[int64]abortedIndex)
+	for _, t := range *p.aborted.Load() {
+		j.aborted[t.ProducerID] = append(j.aborted[t.ProducerID], t)
+	}
+	return nil
+}
+
+// lastBatch is what a restart may have to learn a producer's state from.
+type lastBatch struct {
+	base  int64 // of the last batch with a sequence, -1: its marker is all there is in its epoch
+	epoch int16
+}
+
+// KeepsHeader says which batches stay for their producer's sake: the last one of each, or its marker.
+func (j *judge) KeepsHeader(h recordbatch.Header) bool {
+	last, known := j.last[h.ProducerID]
+	if h.IsControl() {
+		return known && last.base < 0 && last.epoch == h.ProducerEpoch
+	}
+	return known && last.base == h.BaseOffset
+}
+
+// Aborted says whether a batch below the last stable offset is of a transaction that was aborted.
+func (j *judge) Aborted(h recordbatch.Header) bool {
+	own := j.aborted[h.ProducerID]
+	i := own.endedFrom(h.BaseOffset)
+	return i < len(own) && own[i].FirstOffset <= h.BaseOffset
+}
+
+func (p *Partition) lastBatches() map[int64]lastBatch {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last := make(map[int64]int64, len(p.state.producers.byID))
+	last := make(map[int64]lastBatch, len(p.state.producers.byID))
 	for id, x := range p.state.producers.byID {
-		last[id] = x.last().baseOffset
+		b := lastBatch{base: -1, epoch: x.epoch}
+		if x.n > 0 {
+			b.base = x.batches[x.n-1].baseOffset
+		}
+		last[id] = b
 	}
 	return last
 }

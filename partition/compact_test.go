@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"syscall"
 	"testing"
 	"time"
 
@@ -97,4 +99,60 @@ func TestCompactKeepsIdempotence(t *testing.T) {
 	if _, err := r.Compact(context.Background(), time.Now()); !errors.Is(err, ErrClosed) {
 		t.Errorf("compaction of a closed partition: %v", err)
 	}
+}
+
+// TestCompactWaitsForACheckpoint: a start from a checkpoint in which a transaction is open finds its marker in the log,
+// or a later checkpoint.
+func TestCompactWaitsForACheckpoint(t *testing.T) {
+	inj, mem := vfs.NewInjector(), vfs.NewMem()
+	set := testSettings()
+	set.Log.SegmentBytes, set.Compact = 200, true
+	r := open(t, vfs.Inject(mem, inj), log.RecoverClean, set)
+	mustPropose(t, r, transactional(t, rand.New(rand.NewPCG(1, 1)), identity{id: 7}, 1))
+	r.saveCheckpoint()
+	inj.Add(vfs.Rule{Kinds: vfs.OpCreate, Path: "*.checkpoint.tmp", Times: -1, Err: syscall.ENOSPC})
+	if _, err := r.EndTransaction(context.Background(), Marker{ProducerID: 7}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 8 {
+		mustPropose(t, r, keyedBatch(t, identity{id: 7, sequence: int32(1 + i)}, "k", fmt.Sprint(i)))
+	}
+	for range 3 {
+		if done, err := r.Compact(context.Background(), time.Now()); err != nil || done.Records != 0 {
+			t.Fatalf("without a checkpoint: %+v, %v", done, err)
+		}
+	}
+	r = crashed(t, r, mem, set)
+	if stable, high := r.LastStableOffset(), r.HighWatermark(); stable != high || high != 10 {
+		t.Fatalf("last stable offset %d below %d", stable, high)
+	}
+	removed := int64(0)
+	for i := range 3 { // the marker's horizon, which is over at once
+		done, err := r.Compact(context.Background(), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		removed += done.Records
+		mustPropose(t, r, keyedBatch(t, identity{id: 7, sequence: int32(9 + i)}, "k", fmt.Sprint(i)))
+	}
+	if removed < 8 {
+		t.Errorf("%d records are removed, want the aborted one, its marker and those before", removed)
+	}
+	r = crashed(t, r, r.cfg.FS.(*vfs.Mem), set)
+	if stable, high := r.LastStableOffset(), r.HighWatermark(); stable != high || high != 13 {
+		t.Errorf("last stable offset %d below %d", stable, high)
+	}
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// crashed is what a process leaves that dies.
+func crashed(t *testing.T, r *rig, mem *vfs.Mem, set Settings) *rig {
+	t.Helper()
+	left := mem.ProcessCrashClone()
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, left, log.RecoverProcessCrash, set)
 }

@@ -7,16 +7,13 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-var (
-	// ErrClosed is returned by every operation once Close or Delete began.
-	// What was proposed before and is not settled ends with it as well: its
-	// outcome is unknown to the caller.
-	ErrClosed = errors.New("partition: closed")
+// ErrClosed is returned by every operation once Close or Delete began.
+// What was proposed before and is not settled ends with it as well: its
+// outcome is unknown to the caller.
+var ErrClosed = errors.New("partition: closed")
 
-	// ErrTransactional refuses a batch of a transaction. Transactions need a
-	// coordinator, and this release has none.
-	ErrTransactional = errors.New("partition: transactional batches are not served")
-)
+// ErrTransactionEnded refuses a batch that Continues a transaction which has ended since.
+var ErrTransactionEnded = errors.New("partition: the transaction of this batch has ended")
 
 // NotLeaderError says that another replica leads, or none that is known. Of a batch
 // that was proposed before that was so, it is not known whether it will be committed.
@@ -81,6 +78,39 @@ type ProducerEpochError struct {
 
 func (e *ProducerEpochError) Error() string {
 	return fmt.Sprintf("partition: producer %d: got epoch %d, want at least %d", e.ProducerID, e.Got, e.Want)
+}
+
+// TransactionStateError refuses a batch outside of transactions of a producer that has one open.
+type TransactionStateError struct {
+	ProducerID int64
+	Epoch      int16
+}
+
+func (e *TransactionStateError) Error() string {
+	return fmt.Sprintf("partition: producer %d epoch %d has an open transaction, and this batch is not of it", e.ProducerID, e.Epoch)
+}
+
+// TransactionLimitError refuses a batch that would begin a transaction where too many are open, or
+// have been aborted and are still above the log start.
+type TransactionLimitError struct {
+	Topic         string
+	Partition     int32
+	Open, Aborted int
+}
+
+func (e *TransactionLimitError) Error() string {
+	return fmt.Sprintf("partition: %s-%d has %d open transactions (of %d at most) and remembers %d that were aborted (of %d at most, both together)",
+		e.Topic, e.Partition, e.Open, maxOpenTransactions, e.Aborted, maxAbortedTransactions)
+}
+
+// CoordinatorEpochError refuses a marker of a transaction coordinator that a later one has followed.
+type CoordinatorEpochError struct {
+	ProducerID int64
+	Got, Want  int32 // coordinator epochs
+}
+
+func (e *CoordinatorEpochError) Error() string {
+	return fmt.Sprintf("partition: a marker for producer %d: got coordinator epoch %d, want at least %d", e.ProducerID, e.Got, e.Want)
 }
 
 // LeaderEpochError refuses a request that names another leader epoch than

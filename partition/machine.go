@@ -8,7 +8,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"weir/log"
-	"weir/protocol/recordbatch"
 )
 
 // machine is the state machine of the group: what is applied is committed. The
@@ -97,7 +96,9 @@ func (p *Partition) apply(e *raft.Log, own []*proposal, now time.Time) error {
 				return err
 			}
 		case head.NextOffset > 0: // not one of those that compaction has removed without a trace
-			p.applyBatch(head.Batch, head.Offset, head.NextOffset, now)
+			if err := p.applyStored(head, e.Index, now); err != nil {
+				return err
+			}
 		}
 	}
 	p.state.at.raftIndex, p.state.at.epoch = e.Index, int32(e.Term)
@@ -106,26 +107,45 @@ func (p *Partition) apply(e *raft.Log, own []*proposal, now time.Time) error {
 
 // applyOwn notes a batch that was proposed here.
 func (p *Partition) applyOwn(x *proposal, now time.Time) {
-	p.applyBatch(x.header, x.baseOffset, x.nextOffset, now)
+	if x.marker != nil {
+		p.applyMarker(*x.marker, x.baseOffset, now)
+	} else {
+		p.state.producers.add(x.header, x.baseOffset, now)
+	}
+	p.state.at.nextOffset = max(p.state.at.nextOffset, x.nextOffset)
 	p.notAhead(x) // what is remembered of a producer counts each batch once
 }
 
-// applyBatch notes a batch at [base, next). One that compaction has emptied has no
-// records, and counts for its producer all the same.
-func (p *Partition) applyBatch(h recordbatch.Header, base, next int64, now time.Time) {
-	if h.ProducerID >= 0 && !h.IsControl() {
-		p.state.producers.add(h, base, now)
+// applyStored notes a batch that is known by the log only. One that compaction has emptied
+// has no records, and counts for its producer all the same.
+func (p *Partition) applyStored(head log.EntryHead, raftIndex uint64, now time.Time) error {
+	if head.Batch.IsControl() {
+		m, err := p.readMarker(raftIndex, head.Batch)
+		if err != nil {
+			return err
+		}
+		p.applyMarker(m, head.Offset, now)
+	} else {
+		p.state.producers.add(head.Batch, head.Offset, now)
 	}
-	p.state.at.nextOffset = max(p.state.at.nextOffset, next)
+	p.state.at.nextOffset = max(p.state.at.nextOffset, head.NextOffset)
+	return nil
 }
 
-// advanceHighWatermark moves it to what is applied, unless the replica has left: what it
-// says then counts for nothing. It is called with mu held.
+// advanceHighWatermark moves it to what is applied, and with it the last stable offset,
+// unless the replica has left: what it says then counts for nothing. It is called with mu held.
 func (p *Partition) advanceHighWatermark() {
 	if next := p.state.at.nextOffset; next > p.highWatermark.Load() && p.left.Load() == nil {
-		p.highWatermark.Store(next)
+		p.setHighWatermark(next)
 		p.waiters.wakeAll()
 	}
+}
+
+// setHighWatermark is called with mu held. Who reads the last stable offset first sees the two
+// in order.
+func (p *Partition) setHighWatermark(offset int64) {
+	p.highWatermark.Store(offset)
+	p.lastStable.Store(p.state.producers.stable(offset))
 }
 
 // settleApplied ends what was proposed here and is applied. A leadership begins with its

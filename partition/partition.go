@@ -77,7 +77,7 @@ type Settings struct {
 	// MaxProducers is how many idempotent producers are remembered; the
 	// least recently seen one makes room.
 	MaxProducers int
-	// ProducerExpiry is how long a silent producer is remembered.
+	// ProducerExpiry is how long a silent producer without an open transaction is remembered.
 	ProducerExpiry time.Duration
 }
 
@@ -92,6 +92,8 @@ type Partition struct {
 	since            atomic.Pointer[time.Time]     // when that leadership began
 	leader           atomic.Pointer[raft.ServerID] // as the library last said
 	highWatermark    atomic.Int64                  // written under mu
+	lastStable       atomic.Int64                  // likewise, after it: never above it; the log start may have passed it
+	aborted          atomic.Pointer[abortedIndex]  // of state, for readers; written under mu
 	closed           atomic.Bool                   // written under mu
 	rolledAt         atomic.Int64                  // base offset of the newest segment, 0 for the first
 	checkpointOnDisk atomic.Uint64                 // raft index of the newest one that no crash takes
@@ -131,6 +133,7 @@ type Partition struct {
 	claimed          []*proposal           // those that the log may be writing; ended ones among them
 	stored           []*proposal           // not committed, in order
 	ahead            map[int64][]*proposal // of idempotent producers, by id: those of queue and stored, in order
+	beginning        int                   // how many of ahead begin a transaction
 	uncommittedBytes int
 	startAsked       int64 // by commands applied and not carried out yet, 0 for none
 	sole             bool  // of this leadership: no other replica has a vote
@@ -143,6 +146,7 @@ type Partition struct {
 	flushTime        *time.Timer
 	checkpoint       uint64             // raft index of the newest checkpoint, written or being written
 	checkpointOffset int64              // its next offset
+	checkpointing    int                // how many are being written
 	shutdown         func() raft.Future // ends the library once; its future is done when that has ended
 	held             chan struct{}      // closed when the write comes back that claimed bytes are read by; nil: none is
 
@@ -219,7 +223,8 @@ func (p *Partition) start() error {
 	at := p.state.at
 	p.checkpoint, p.checkpointOffset = at.raftIndex, at.nextOffset
 	p.checkpointOnDisk.Store(at.raftIndex)
-	p.highWatermark.Store(max(at.nextOffset, p.log.LogStartOffset()))
+	p.setAborted(p.state.aborted)
+	p.setHighWatermark(max(at.nextOffset, p.log.LogStartOffset()))
 	p.log.SetAppliedFloor(at.raftIndex)
 	p.log.SetRetainFloor(at.raftIndex)
 	if err := p.startRaft(); err != nil {
@@ -373,6 +378,7 @@ func (p *Partition) Maintain(now time.Time) (segments int, err error) {
 	p.log.SetRetainFloor(p.checkpointOnDisk.Load())
 	segments, err = p.log.Retain(now, p.highWatermark.Load())
 	p.checkLog()
+	p.forgetAborted(p.log.LogStartOffset())
 	if p.log.LogStartOffset() > start { // perhaps without a segment to delete: the last entry stays
 		p.waiters.wakeAll() // parked reads below the new start must hear of it
 	}
@@ -398,10 +404,9 @@ func (p *Partition) LeaderEpoch() int32 {
 // LogStartOffset is the first readable offset, HighWatermark the first one
 // that is not known to be committed, LogEndOffset the one the next append
 // gets: start <= last stable <= high watermark <= end.
-func (p *Partition) LogStartOffset() int64   { return p.log.LogStartOffset() }
-func (p *Partition) HighWatermark() int64    { return p.highWatermark.Load() }
-func (p *Partition) LogEndOffset() int64     { return p.log.LogEndOffset() }
-func (p *Partition) LastStableOffset() int64 { return p.highWatermark.Load() }
+func (p *Partition) LogStartOffset() int64 { return p.log.LogStartOffset() }
+func (p *Partition) HighWatermark() int64  { return p.highWatermark.Load() }
+func (p *Partition) LogEndOffset() int64   { return p.log.LogEndOffset() }
 
 func (p *Partition) storageError(err error) error {
 	if storage := (*StorageError)(nil); errors.As(err, &storage) {

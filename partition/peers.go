@@ -228,15 +228,14 @@ func (p *Partition) install(r io.Reader) error {
 	}
 	s.state.at = s.at
 	p.state = s.state
+	p.setAborted(s.state.aborted)
 	p.log.SetAppliedFloor(s.at.raftIndex)
 	p.checkpoint = 0
 	p.mu.Unlock()
 	p.saveCheckpoint()
 	p.log.SetRetainFloor(p.checkpointOnDisk.Load())
 	p.mu.Lock()
-	if s.at.nextOffset > p.highWatermark.Load() {
-		p.highWatermark.Store(s.at.nextOffset)
-	}
+	p.setHighWatermark(max(s.at.nextOffset, p.highWatermark.Load()))
 	p.mu.Unlock()
 	p.waiters.wakeAll()
 	if ahead {

@@ -2,7 +2,6 @@ package partition
 
 import (
 	"container/list"
-	"math"
 	"time"
 
 	"weir/protocol/recordbatch"
@@ -21,15 +20,25 @@ type batchRef struct {
 
 // producer is what a partition knows of one idempotent producer.
 type producer struct {
-	id       int64
-	epoch    int16
-	batches  [cachedBatches]batchRef // oldest first, n in use
-	n        int
-	lastSeen time.Time // when a batch was last appended, by this machine's clock
-	lru      *list.Element
+	id               int64
+	epoch            int16
+	coordinatorEpoch int32                   // of its last marker, -1 for none
+	transaction      int64                   // first offset of its open transaction, noTransaction without one
+	batches          [cachedBatches]batchRef // oldest first, n in use; those of the epoch that have a sequence
+	n                int
+	lastSeen         time.Time     // when a batch or a marker was last appended, by this machine's clock
+	place            *list.Element // in open while it has a transaction, else in lru
 }
 
-func (p *producer) last() *batchRef { return &p.batches[p.n-1] }
+const noTransaction = -1
+
+// lastSequence is that of its last batch in its epoch, -1 without one.
+func (p *producer) lastSequence() int32 {
+	if p.n == 0 {
+		return -1
+	}
+	return p.batches[p.n-1].lastSequence
+}
 
 func (p *producer) push(b batchRef) {
 	if p.n == cachedBatches {
@@ -40,38 +49,42 @@ func (p *producer) push(b batchRef) {
 	p.n++
 }
 
-// producers is the idempotence state of a partition as of what is applied. It is a
-// pure function of the batches in the log, expiry aside, so that every
+// inEpoch forgets the batches of another epoch.
+func (p *producer) inEpoch(epoch int16) {
+	if p.epoch != epoch {
+		p.epoch, p.n = epoch, 0
+	}
+}
+
+// producers is the state of idempotence and of open transactions in a partition as of what
+// is applied. It is a pure function of the batches in the log, expiry aside, so that every
 // replica and every restart come to the same answers.
 type producers struct {
 	byID  map[int64]*producer
-	lru   *list.List // of *producer, the least recently seen first
-	limit int        // producers kept; the least recently seen one makes room
+	lru   *list.List // of *producer without a transaction, the least recently seen first
+	open  *list.List // of *producer with one, by its first offset: the order in which they began
+	limit int        // producers kept; the least recently seen without a transaction makes room
+	next  int64      // what lies below is known: a snapshot may tell of more than its entry
 }
 
 func newProducers(limit int) *producers {
-	return &producers{byID: make(map[int64]*producer), lru: list.New(), limit: limit}
+	return &producers{byID: make(map[int64]*producer), lru: list.New(), open: list.New(), limit: limit}
 }
 
-// check says what a batch of an idempotent producer is: new (nil, nil), a
-// duplicate of a remembered one, or refused with *SequenceError or
-// *ProducerEpochError. virgin is true when the partition never held a record:
-// there a first sequence other than 0 means that an earlier batch of the same
-// producer is still on its way (KAFKA-15591).
-func (t *producers) check(h recordbatch.Header, virgin bool) (*batchRef, error) {
-	p := t.byID[h.ProducerID]
-	if p == nil {
-		if virgin && h.BaseSequence != 0 {
-			return nil, &SequenceError{ProducerID: h.ProducerID, Epoch: h.ProducerEpoch, Got: h.BaseSequence, Want: 0}
-		}
-		return nil, nil
+// firstUnstable is where the oldest open transaction begins; false when none is open.
+func (t *producers) firstUnstable() (offset int64, ok bool) {
+	if first := t.open.Front(); first != nil {
+		return first.Value.(*producer).transaction, true
 	}
-	if h.ProducerEpoch == p.epoch {
-		if ref := t.find(h, cachedBatches); ref != nil {
-			return ref, nil
-		}
+	return 0, false
+}
+
+// stable is the last stable offset of a log that is known up to a high watermark.
+func (t *producers) stable(highWatermark int64) int64 {
+	if first, ok := t.firstUnstable(); ok {
+		return min(first, highWatermark)
 	}
-	return nil, follows(h, p.epoch, p.last().lastSequence)
+	return highWatermark
 }
 
 // find looks for a retry of one of the last n batches of its producer.
@@ -88,60 +101,108 @@ func (t *producers) find(h recordbatch.Header, n int) *batchRef {
 	return nil
 }
 
-// follows says whether a batch may come next after one of the same producer.
-func follows(h recordbatch.Header, epoch int16, lastSequence int32) error {
-	want := nextSequence(lastSequence)
-	switch {
-	case h.ProducerEpoch < epoch:
-		return &ProducerEpochError{ProducerID: h.ProducerID, Got: h.ProducerEpoch, Want: epoch}
-	case h.ProducerEpoch > epoch:
-		want = 0
-	}
-	if h.BaseSequence != want {
-		return &SequenceError{ProducerID: h.ProducerID, Epoch: h.ProducerEpoch, Got: h.BaseSequence, Want: want}
-	}
-	return nil
-}
-
-// add notes a batch that is now in the log at baseOffset. One that the state knows
-// of already, since it comes from a later place in the log, changes nothing.
+// add notes a batch that is now in the log at baseOffset. One that the state knows of
+// already, since it comes from a later place in the log, changes nothing.
 func (t *producers) add(h recordbatch.Header, baseOffset int64, now time.Time) {
-	p := t.byID[h.ProducerID]
-	switch {
-	case p == nil:
-		p = t.insert(h.ProducerID)
-	case p.n > 0 && baseOffset < p.last().nextOffset:
+	if !t.reach(baseOffset, baseOffset+int64(h.LastOffsetDelta)+1) || h.ProducerID < 0 {
 		return
 	}
-	if p.epoch != h.ProducerEpoch {
-		p.epoch, p.n = h.ProducerEpoch, 0
+	p := t.seen(h.ProducerID, now)
+	p.inEpoch(h.ProducerEpoch)
+	if h.BaseSequence >= 0 {
+		p.push(batchRef{
+			firstSequence: h.BaseSequence,
+			lastSequence:  h.LastSequence(),
+			baseOffset:    baseOffset,
+			nextOffset:    t.next,
+		})
 	}
-	p.push(batchRef{
-		firstSequence: h.BaseSequence,
-		lastSequence:  h.LastSequence(),
-		baseOffset:    baseOffset,
-		nextOffset:    baseOffset + int64(h.LastOffsetDelta) + 1,
-	})
+	if h.IsTransactional() && p.transaction == noTransaction {
+		t.begin(p, baseOffset)
+	}
+}
+
+// begin notes that a producer has a transaction, the newest one, from an offset on.
+func (t *producers) begin(p *producer, firstOffset int64) {
+	t.lru.Remove(p.place)
+	p.transaction, p.place = firstOffset, t.open.PushBack(p)
+}
+
+// lastOpen is where the newest open transaction begins; false when none is open.
+func (t *producers) lastOpen() (offset int64, ok bool) {
+	if last := t.open.Back(); last != nil {
+		return last.Value.(*producer).transaction, true
+	}
+	return 0, false
+}
+
+// end notes a marker at an offset, and returns the transaction that it has aborted, if any.
+func (t *producers) end(m Marker, offset int64, now time.Time) (aborted AbortedTransaction, ok bool) {
+	if !t.reach(offset, offset+1) {
+		return AbortedTransaction{}, false
+	}
+	p := t.seen(m.ProducerID, now)
+	p.inEpoch(m.ProducerEpoch)
+	p.coordinatorEpoch = m.CoordinatorEpoch
+	first := p.transaction
+	if first == noTransaction {
+		return AbortedTransaction{}, false
+	}
+	t.open.Remove(p.place)
+	p.transaction, p.place = noTransaction, t.lru.PushBack(p)
+	return AbortedTransaction{ProducerID: p.id, FirstOffset: first, lastOffset: offset, stable: t.stable(t.next)}, !m.Commit
+}
+
+// reach says whether what lies at [base, next) is new, and takes it for known from now on.
+func (t *producers) reach(base, next int64) bool {
+	if base < t.next {
+		return false
+	}
+	t.next = next
+	return true
+}
+
+// seen is the producer of an id, of which there is something new.
+func (t *producers) seen(id int64, now time.Time) *producer {
+	p := t.byID[id]
+	if p == nil {
+		for len(t.byID) >= t.limit && t.lru.Len() > 0 {
+			t.remove(t.lru.Front().Value.(*producer))
+		}
+		p = t.insert(id)
+	}
 	p.lastSeen = now
-	t.lru.MoveToBack(p.lru)
+	if p.transaction == noTransaction {
+		t.lru.MoveToBack(p.place)
+	}
+	return p
 }
 
 func (t *producers) insert(id int64) *producer {
-	for len(t.byID) >= t.limit {
-		t.remove(t.lru.Front().Value.(*producer))
-	}
-	p := &producer{id: id}
-	p.lru = t.lru.PushBack(p)
+	p := &producer{id: id, coordinatorEpoch: -1, transaction: noTransaction}
+	p.place = t.lru.PushBack(p)
 	t.byID[id] = p
 	return p
 }
 
+// remove forgets a producer without a transaction.
 func (t *producers) remove(p *producer) {
-	t.lru.Remove(p.lru)
+	t.lru.Remove(p.place)
 	delete(t.byID, p.id)
 }
 
-// expire forgets the producers that were last seen before the given time.
+// all visits the producers as they have to be inserted again: the least recently seen first, and
+// then those with a transaction by its first offset.
+func (t *producers) all(visit func(*producer)) {
+	for _, l := range []*list.List{t.lru, t.open} {
+		for e := l.Front(); e != nil; e = e.Next() {
+			visit(e.Value.(*producer))
+		}
+	}
+}
+
+// expire forgets the producers that were last seen before the given time and have no
+// transaction.
 func (t *producers) expire(before time.Time) {
 	for e := t.lru.Front(); e != nil; e = t.lru.Front() {
 		p := e.Value.(*producer)
@@ -150,12 +211,4 @@ func (t *producers) expire(before time.Time) {
 		}
 		t.remove(p)
 	}
-}
-
-// nextSequence wraps as the protocol does: after the largest int32 comes 0.
-func nextSequence(s int32) int32 {
-	if s == math.MaxInt32 {
-		return 0
-	}
-	return s + 1
 }

@@ -16,6 +16,14 @@ func header(id int64, epoch int16, sequence, records int32) recordbatch.Header {
 	}
 }
 
+// check is what a partition does with a batch when nothing is on its way.
+func check(t *producers, h recordbatch.Header, virgin bool) (*batchRef, error) {
+	if ref := t.find(h, cachedBatches); ref != nil {
+		return ref, nil
+	}
+	return nil, t.footing(h.ProducerID).takes(h, virgin)
+}
+
 // TestProducersCheck walks one producer through the cases of KIP-98.
 func TestProducersCheck(t *testing.T) {
 	now := time.UnixMilli(1)
@@ -44,7 +52,7 @@ func TestProducersCheck(t *testing.T) {
 		{name: "an unknown producer at 0, empty partition", h: header(8, 0, 0, 1), virgn: true, want: accepted},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dup, err := table.check(c.h, c.virgn)
+			dup, err := check(table, c.h, c.virgn)
 			var sequence *SequenceError
 			var epoch *ProducerEpochError
 			got := accepted
@@ -69,7 +77,7 @@ func TestProducersCheck(t *testing.T) {
 func TestProducersSequenceWraps(t *testing.T) {
 	table := newProducers(10)
 	table.add(header(1, 0, math.MaxInt32-1, 2), 0, time.Now())
-	if _, err := table.check(header(1, 0, 0, 1), false); err != nil {
+	if _, err := check(table, header(1, 0, 0, 1), false); err != nil {
 		t.Errorf("after the largest sequence comes 0: %v", err)
 	}
 	h := header(1, 0, math.MaxInt32, 3) // crosses the border: MaxInt32, 0, 1
@@ -84,7 +92,7 @@ func TestProducersNewEpochForgets(t *testing.T) {
 	table := newProducers(10)
 	table.add(header(1, 0, 0, 5), 0, time.Now())
 	table.add(header(1, 1, 0, 1), 5, time.Now())
-	dup, err := table.check(header(1, 1, 0, 5), false)
+	dup, err := check(table, header(1, 1, 0, 5), false)
 	if dup != nil || err == nil {
 		t.Errorf("got duplicate %v, error %v; want a sequence error", dup, err)
 	}

@@ -27,15 +27,15 @@ func (p *Partition) Limit(iso Isolation) int64 {
 	return p.HighWatermark()
 }
 
-// Read returns whole committed batches from the one that holds offset on, at
-// most maxBytes of them; with minOne the first one however large. The range
+// Read returns whole batches below the high watermark from the one that holds offset
+// on, at most maxBytes of them; with minOne the first one however large. The range
 // is empty at the end. It holds its file until Release. Errors:
 // *log.OffsetOutOfRangeError, ErrClosed, *StorageError.
-func (p *Partition) Read(offset int64, maxBytes int, minOne bool, iso Isolation) (log.Range, error) {
+func (p *Partition) Read(offset int64, maxBytes int, minOne bool) (log.Range, error) {
 	if err := p.usable(); err != nil {
 		return log.Range{}, err
 	}
-	r, err := p.log.Read(offset, maxBytes, p.Limit(iso), minOne)
+	r, err := p.log.Read(offset, maxBytes, p.HighWatermark(), minOne)
 	return r, p.readError(err)
 }
 
@@ -119,22 +119,25 @@ func (p *Partition) usable() error {
 // ProducerState is what is known of one idempotent producer, for
 // DescribeProducers.
 type ProducerState struct {
-	ID            int64
-	Epoch         int16
-	LastSequence  int32
-	LastTimestamp int64 // unix ms, when its last batch was appended
+	ID               int64
+	Epoch            int16
+	LastSequence     int32 // -1 when it has sent nothing in its epoch
+	LastTimestamp    int64 // unix ms, when its last batch or marker was appended
+	CoordinatorEpoch int32 // of its last marker, -1 without one
+	Transaction      int64 // first offset of its open transaction, -1 without one
 }
 
-// Producers lists the producers remembered, the least recently seen first.
+// Producers lists the producers remembered, the least recently seen first, and then those that
+// have a transaction, the oldest first.
 func (p *Partition) Producers() []ProducerState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	states := make([]ProducerState, 0, len(p.state.producers.byID))
-	for e := p.state.producers.lru.Front(); e != nil; e = e.Next() {
-		x := e.Value.(*producer)
+	p.state.producers.all(func(x *producer) {
 		states = append(states, ProducerState{
-			ID: x.id, Epoch: x.epoch, LastSequence: x.last().lastSequence, LastTimestamp: x.lastSeen.UnixMilli(),
+			ID: x.id, Epoch: x.epoch, LastSequence: x.lastSequence(), LastTimestamp: x.lastSeen.UnixMilli(),
+			CoordinatorEpoch: x.coordinatorEpoch, Transaction: x.transaction,
 		})
-	}
+	})
 	return states
 }

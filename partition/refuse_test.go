@@ -6,29 +6,8 @@ import (
 	"testing"
 
 	"weir/log"
-	"weir/protocol/recordbatch"
 	"weir/segment/vfs"
 )
-
-// transactionalBit is that of a batch's attributes (KIP-98).
-const transactionalBit = 1 << 4
-
-// TestTransactionalRefused: with a producer id or without one.
-func TestTransactionalRefused(t *testing.T) {
-	p := open(t, vfs.NewMem(), log.RecoverClean, testSettings())
-	t.Cleanup(func() {
-		if err := p.stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	for _, id := range []int64{-1, 7} {
-		h := recordbatch.Header{ProducerID: id, Attributes: transactionalBit, LastOffsetDelta: 0}
-		err := p.Propose(Batch{Header: h}, AcksAll).Wait(context.Background())
-		if !errors.Is(err, ErrTransactional) {
-			t.Errorf("producer id %d: got %v", id, err)
-		}
-	}
-}
 
 // TestWaitPrefersTheOutcome: an append that is settled says so, even when the
 // time is up as well.
@@ -66,7 +45,7 @@ func TestReadErrors(t *testing.T) {
 		t.Errorf("a closed log: %v", err)
 	}
 	var outOfRange *log.OffsetOutOfRangeError
-	if _, err := p.Read(5, 100, true, ReadUncommitted); !errors.As(err, &outOfRange) {
+	if _, err := p.Read(5, 100, true); !errors.As(err, &outOfRange) {
 		t.Errorf("an offset beyond the end: %v", err)
 	}
 }

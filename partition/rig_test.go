@@ -90,8 +90,10 @@ func (r *rig) lead(t testing.TB) {
 }
 
 // put proposes a batch and waits until it is in the log, or refused.
-func (r *rig) put(b Batch, acks Acks) *Append {
-	a := r.Propose(b, acks)
+func (r *rig) put(b Batch, acks Acks) *Append { return r.inLog(r.Propose(b, acks)) }
+
+// inLog waits until an append is in the log, or refused.
+func (r *rig) inLog(a *Append) *Append {
 	x := a.proposal
 	if x == nil {
 		return a
@@ -149,6 +151,21 @@ var nobody = identity{id: -1, epoch: -1, sequence: -1}
 // makeBatch returns n records whose values are drawn from rng.
 func makeBatch(t testing.TB, rng *rand.Rand, who identity, n int) Batch {
 	t.Helper()
+	return makeBatchOf(t, rng, recordbatch.Header{ProducerID: who.id, ProducerEpoch: who.epoch, BaseSequence: who.sequence}, n)
+}
+
+// transactionalBit is that of a batch's attributes (KIP-98).
+const transactionalBit = 1 << 4
+
+// transactional is makeBatch within a transaction.
+func transactional(t testing.TB, rng *rand.Rand, who identity, n int) Batch {
+	t.Helper()
+	h := recordbatch.Header{ProducerID: who.id, ProducerEpoch: who.epoch, BaseSequence: who.sequence, Attributes: transactionalBit}
+	return makeBatchOf(t, rng, h, n)
+}
+
+func makeBatchOf(t testing.TB, rng *rand.Rand, h recordbatch.Header, n int) Batch {
+	t.Helper()
 	records := make([]recordbatch.Record, n)
 	for i := range records {
 		value := make([]byte, 1+rng.IntN(200))
@@ -157,7 +174,6 @@ func makeBatch(t testing.TB, rng *rand.Rand, who identity, n int) Batch {
 		}
 		records[i] = recordbatch.Record{Timestamp: 1_700_000_000_000 + rng.Int64N(1000), Key: fmt.Appendf(nil, "k%d", i), Value: value}
 	}
-	h := recordbatch.Header{ProducerID: who.id, ProducerEpoch: who.epoch, BaseSequence: who.sequence}
 	b, err := recordbatch.AppendBatch(nil, h, recordbatch.CodecNone, records)
 	if err != nil {
 		t.Fatal(err)
@@ -207,7 +223,7 @@ func readAll(t testing.TB, p *Partition, from int64) (first int64, all []byte) {
 	t.Helper()
 	first = from
 	for next := from; next < p.HighWatermark(); {
-		r, err := p.Read(next, 3000, true, ReadUncommitted)
+		r, err := p.Read(next, 3000, true)
 		if err != nil {
 			t.Fatalf("read at %d: %v", next, err)
 		}

@@ -374,7 +374,7 @@ func TestProposalsOfAnotherLeadership(t *testing.T) {
 	defer stopped(t, r)
 	rng := rand.New(rand.NewPCG(1, 1))
 	b := makeBatch(t, rng, nobody, 1)
-	x, _, a := r.check(b, AcksAll)
+	x, _, a := r.check(b, nil, AcksAll)
 	r.forsake(r.notLeader()) // before the library has it
 	var deposed *NotLeaderError
 	if err := await(t, a); !errors.As(err, &deposed) {

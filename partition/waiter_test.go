@@ -59,7 +59,7 @@ func follow(t *testing.T, p *Partition, end int64, deadline <-chan time.Time) (n
 	p.Attach(w)
 	defer p.Detach(w)
 	for next < end {
-		r, err := p.Read(next, 1<<20, true, ReadUncommitted)
+		r, err := p.Read(next, 1<<20, true)
 		if err != nil {
 			t.Error(err)
 			return next

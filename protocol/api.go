@@ -55,6 +55,11 @@ const (
 	KeyDeleteRecords           int16 = 21
 	KeyInitProducerID          int16 = 22
 	KeyOffsetForLeaderEpoch    int16 = 23
+	KeyAddPartitionsToTxn      int16 = 24
+	KeyAddOffsetsToTxn         int16 = 25
+	KeyEndTxn                  int16 = 26
+	KeyWriteTxnMarkers         int16 = 27
+	KeyTxnOffsetCommit         int16 = 28
 	KeyDescribeConfigs         int16 = 32
 	KeyAlterConfigs            int16 = 33
 	KeyDescribeLogDirs         int16 = 35
@@ -70,6 +75,8 @@ const (
 	KeyDescribeCluster         int16 = 60
 	KeyDescribeProducers       int16 = 61
 	KeyUnregisterBroker        int16 = 64
+	KeyDescribeTransactions    int16 = 65
+	KeyListTransactions        int16 = 66
 	KeyConsumerGroupHeartbeat  int16 = 68
 	KeyConsumerGroupDescribe   int16 = 69
 	KeyListConfigResources     int16 = 74
@@ -78,7 +85,7 @@ const (
 
 // apiTable is the one list of what is served, by key. A new API also needs its
 // shape in shapes; a test fails without it. What holds a ceiling below Kafka's:
-// InitProducerId 5 carries the transaction errors of KIP-890.
+// TxnOffsetCommit 6 names topics by their ids.
 var apiTable = []API{
 	{KeyProduce, "Produce", 0, 13, 3, maxProduceBytes},
 	{KeyFetch, "Fetch", 4, 18, 4, maxRequestBytes},
@@ -97,8 +104,13 @@ var apiTable = []API{
 	{KeyCreateTopics, "CreateTopics", 2, 7, 2, maxRequestBytes},
 	{KeyDeleteTopics, "DeleteTopics", 1, 6, 1, maxRequestBytes},
 	{KeyDeleteRecords, "DeleteRecords", 0, 2, 0, maxRequestBytes},
-	{KeyInitProducerID, "InitProducerId", 0, 4, 0, maxRequestBytes},
+	{KeyInitProducerID, "InitProducerId", 0, 5, 0, maxRequestBytes},
 	{KeyOffsetForLeaderEpoch, "OffsetForLeaderEpoch", 2, 4, 2, maxRequestBytes},
+	{KeyAddPartitionsToTxn, "AddPartitionsToTxn", 0, 5, 0, maxRequestBytes},
+	{KeyAddOffsetsToTxn, "AddOffsetsToTxn", 0, 4, 0, maxRequestBytes},
+	{KeyEndTxn, "EndTxn", 0, 5, 0, maxRequestBytes},
+	{KeyWriteTxnMarkers, "WriteTxnMarkers", 1, 2, 1, maxRequestBytes},
+	{KeyTxnOffsetCommit, "TxnOffsetCommit", 0, 5, 0, maxRequestBytes},
 	{KeyDescribeConfigs, "DescribeConfigs", 1, 4, 1, maxRequestBytes},
 	{KeyAlterConfigs, "AlterConfigs", 0, 2, 0, maxRequestBytes},
 	{KeyDescribeLogDirs, "DescribeLogDirs", 1, 5, 1, maxRequestBytes},
@@ -114,6 +126,8 @@ var apiTable = []API{
 	{KeyDescribeCluster, "DescribeCluster", 0, 2, 0, maxRequestBytes},
 	{KeyDescribeProducers, "DescribeProducers", 0, 0, 0, maxRequestBytes},
 	{KeyUnregisterBroker, "UnregisterBroker", 0, 0, 0, maxRequestBytes},
+	{KeyDescribeTransactions, "DescribeTransactions", 0, 0, 0, maxRequestBytes},
+	{KeyListTransactions, "ListTransactions", 0, 2, 0, maxRequestBytes},
 	{KeyConsumerGroupHeartbeat, "ConsumerGroupHeartbeat", 0, 1, 0, maxBeatBytes},
 	{KeyConsumerGroupDescribe, "ConsumerGroupDescribe", 0, 1, 0, maxRequestBytes},
 	{KeyListConfigResources, "ListConfigResources", 0, 1, 0, maxRequestBytes},

@@ -55,7 +55,9 @@ func planOf(key, version int16) *plan {
 	return versions[version]
 }
 
-func allShapes() []shape { return slices.Concat(dataShapes, groupShapes, adminShapes) }
+func allShapes() []shape {
+	return slices.Concat(dataShapes, transactionShapes, groupShapes, adminShapes)
+}
 
 func compilePlans() map[int16][]*plan {
 	m := make(map[int16][]*plan)

@@ -57,6 +57,38 @@ var dataShapes = []shape{
 	}},
 }
 
+// transactionShapes are the requests to transaction coordinators, and of them.
+var transactionShapes = []shape{
+	{KeyAddPartitionsToTxn, 3, []field{
+		array("Transactions", str("TransactionalId"), int64s("ProducerId"), int16s("ProducerEpoch"), boolean("VerifyOnly"),
+			array("Topics", str("Name"), array("Partitions", int32s("")))).since(4),
+		str("TransactionalId").only(0, 3), int64s("ProducerId").only(0, 3), int16s("ProducerEpoch").only(0, 3),
+		array("Topics", str("Name"), array("Partitions", int32s(""))).only(0, 3),
+	}},
+	{KeyAddOffsetsToTxn, 3, []field{
+		str("TransactionalId"), int64s("ProducerId"), int16s("ProducerEpoch"), str("GroupId"),
+	}},
+	{KeyEndTxn, 3, []field{
+		str("TransactionalId"), int64s("ProducerId"), int16s("ProducerEpoch"), boolean("Committed"),
+	}},
+	{KeyWriteTxnMarkers, 1, []field{
+		array("Markers", int64s("ProducerId"), int16s("ProducerEpoch"), boolean("TransactionResult"),
+			array("Topics", str("Name"), array("PartitionIndexes", int32s(""))),
+			int32s("CoordinatorEpoch"), int8s("TransactionVersion").since(2)),
+	}},
+	{KeyTxnOffsetCommit, 3, []field{
+		str("TransactionalId"), str("GroupId"), int64s("ProducerId"), int16s("ProducerEpoch"),
+		int32s("GenerationId").since(3), str("MemberId").since(3), str("GroupInstanceId").orNull(3).since(3),
+		array("Topics", str("Name").only(0, 5), uuid("TopicId").since(6),
+			array("Partitions", int32s("Index"), int64s("Offset"), int32s("LeaderEpoch").since(2), str("Metadata").orNull(0))),
+	}},
+	{KeyDescribeTransactions, 0, []field{array("TransactionalIds", str(""))}},
+	{KeyListTransactions, 0, []field{
+		array("StateFilters", str("")), array("ProducerIdFilters", int64s("")), int64s("DurationFilter").since(1),
+		str("TransactionalIdPattern").orNull(2).since(2),
+	}},
+}
+
 // groupShapes are the requests to group coordinators.
 var groupShapes = []shape{
 	{KeyOffsetCommit, 8, []field{

@@ -23,14 +23,17 @@ import (
 
 // Broker is a running broker. Its methods may be called side by side.
 type Broker struct {
-	cfg         *config.Broker
-	logger      *slog.Logger
-	node        *cluster.Node
-	server      *wire.Server
-	sessions    *fetchSessions
-	groups      *coordinator
-	producerIDs producerIDs
-	now         func() time.Time
+	cfg          *config.Broker
+	logger       *slog.Logger
+	node         *cluster.Node
+	server       *wire.Server
+	sessions     *fetchSessions
+	groups       *coordinator
+	transactions *transactions
+	txnGuards    *txnGuards
+	brokerCalls  brokerCalls
+	producerIDs  producerIDs
+	now          func() time.Time
 
 	listeners map[string]string // bound address to listener name
 	addr      string
@@ -50,7 +53,7 @@ func Start(ctx context.Context, cfg *config.Broker, logger *slog.Logger) (*Broke
 	}
 	b := &Broker{
 		cfg: cfg, logger: logger, now: time.Now,
-		listeners: make(map[string]string), stopping: make(chan struct{}),
+		listeners: make(map[string]string), stopping: make(chan struct{}), txnGuards: newTxnGuards(),
 	}
 	lns, endpoints, err := b.listen()
 	if err == nil {
@@ -94,7 +97,10 @@ func (b *Broker) serve(lns []net.Listener) error {
 	b.sessions = newFetchSessions(b.cfg.Network.FetchSessions, b.now)
 	b.groups = newCoordinator(b.node, groupLimits(&b.cfg.Groups), b.now, b.stopping, b.logger)
 	b.producerIDs.node = b.node
+	b.transactions = newTransactions(b.node, &b.producerIDs, newMarkers(b), b.now, b.logger)
 	b.groups.start()
+	b.transactions.start()
+	b.node.HandleRequests(b.answerBroker)
 	wireCfg := wire.Config{
 		MaxRequestBytes: b.cfg.Network.RequestMaxBytes,
 		RequestLimit: func(_ *wire.Conn, key int16) int {
@@ -115,12 +121,15 @@ func (b *Broker) serve(lns []net.Listener) error {
 		wireCfg.IdleTimeout = math.MaxInt64
 	}
 	if err := wireCfg.Validate(); err != nil {
+		b.brokerCalls.close()
+		b.transactions.close()
 		b.groups.close()
 		return errors.Join(err, b.node.Close())
 	}
 	b.server = wire.NewServer(wireCfg, b, b.logger)
 	ctx, cancel := context.WithCancel(context.Background())
 	b.endBackground = cancel
+	b.serving.Go(func() { b.followLeadership(ctx) })
 	b.serving.Go(func() { b.expireOffsets(ctx) })
 	b.serving.Go(func() { b.forgetDropped(ctx) })
 	for _, ln := range lns {
@@ -161,15 +170,31 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	}
 	b.endBackground()
 	b.serving.Wait()
+	b.brokerCalls.close()
+	b.transactions.close()
 	b.groups.close()
 	return errors.Join(err, b.node.Close())
 }
 
-// offsetsCheckInterval is how often old commits are looked for, as in Kafka.
+// followLeadership has coordinators take up what is led here.
+func (b *Broker) followLeadership(ctx context.Context) {
+	for {
+		select {
+		case <-b.node.LeadershipChanges(): // also after every change of the metadata
+			b.groups.followLeadership()
+			b.groups.match()
+			b.transactions.followLeadership()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// offsetsCheckInterval is how often old commits, and transactional ids, are looked for, as commits are in Kafka.
 const offsetsCheckInterval = 10 * time.Minute
 
 // expireOffsets forgets commits that are of no use for longer than offsets.retention.minutes
-// (KIP-211), and groups of which nothing is left.
+// (KIP-211), groups of which nothing is left, and transactional ids that nobody has used for transactional.id.expiration.ms.
 func (b *Broker) expireOffsets(ctx context.Context) {
 	ticker := time.NewTicker(offsetsCheckInterval)
 	defer ticker.Stop()
@@ -178,6 +203,7 @@ func (b *Broker) expireOffsets(ctx context.Context) {
 		case <-ticker.C:
 			b.groups.expire(ctx, b.cfg.Groups.OffsetsRetention)
 			b.groups.doubt()
+			b.transactions.forget(b.cfg.Producers.TransactionalIDExpiration)
 		case <-ctx.Done():
 			return
 		}
@@ -199,6 +225,13 @@ func (b *Broker) forgetDropped(ctx context.Context) {
 				return t.Name == tp.Topic && !isOther(c.TopicID, t.ID)
 			})
 		})
+		names := make([]string, len(topics))
+		for i, t := range topics {
+			names[i] = t.Name
+		}
+		if err := b.groups.removePending(ctx, names); err != nil {
+			b.logger.Warn("offsets of transactions in progress are not removed", "topics", names, "err", err)
+		}
 	}
 }
 

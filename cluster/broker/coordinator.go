@@ -14,13 +14,13 @@ import (
 
 	"weir/cluster"
 	"weir/cluster/group"
-	"weir/partition"
+	"weir/cluster/metadata"
 	"weir/protocol"
 )
 
 // offsetsTopic is where groups live, in Kafka's own record formats, so that its tools can
 // read them.
-const offsetsTopic = "__consumer_offsets"
+const offsetsTopic = metadata.OffsetsTopic
 
 // Bounds of what groups may have the broker keep, all of it in memory.
 const (
@@ -44,7 +44,7 @@ type coordinator struct {
 	tickets  atomic.Uint64
 	rematch  chan struct{} // one token when topics, or the regular expressions that they are matched against, are others
 
-	load     loader        // loadPartition, but in tests
+	loads    loads
 	doubtful chan struct{} // one token when there may be commits for topics that are gone
 
 	ctx     context.Context // of the background goroutines
@@ -61,32 +61,17 @@ type coordinator struct {
 // shard is the groups of one partition of the topic. What is committed there is in the
 // tables; what is on its way is in ahead.
 type shard struct {
-	index int32
+	ledger // its mu guards all below, too
 
-	mu        sync.Mutex // guards all below, and the order of writes to the partition
-	partition *partition.Partition
-	loading   *loading               // what is being read into the tables
-	epoch     int32                  // the leadership whose records are in the tables; notLoaded
-	failed    time.Time              // when the partition could not be read
-	offsets   *group.Offsets         // committed offsets
-	stored    map[string][]byte      // the last record of each group of the classic protocol, as it is in the topic
-	facts     map[string]group.Facts // likewise, what the topic has of groups of the consumer protocol
-	groups    map[string]*liveGroup  // groups that have or had members
-	ahead     []change
-	live      int64 // bytes of the last rewrite
-	batchMax  int   // bytes of one batch of the topic
+	offsets *group.Offsets         // committed offsets
+	pending *group.Pending         // those of transactions that are not ended
+	stored  map[string][]byte      // the last record of each group of the classic protocol, as it is in the topic
+	facts   map[string]group.Facts // likewise, what the topic has of groups of the consumer protocol
+	groups  map[string]*liveGroup  // groups that have or had members
+	live    int64                  // bytes of the last rewrite
 
 	groupBytes, storedBytes int64     // what groups and stored take
 	size                    shardSize // as accounted
-}
-
-// notLoaded is the epoch of a shard that knows nothing.
-const notLoaded = -1
-
-// change is a write that is on its way into the topic.
-type change struct {
-	append *partition.Append
-	done   func(error) // runs with mu held, in the order of the changes
 }
 
 // shardSize is what has been counted of a shard.
@@ -98,7 +83,7 @@ func newCoordinator(n *cluster.Node, limits group.Limits, now func() time.Time, 
 		rematch: make(chan struct{}, 1), doubtful: make(chan struct{}, 1), shards: make(map[int32]*shard),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.load = c.loadPartition
+	c.loads = loads{ctx: c.ctx, run: c.running.Go, read: readLedger}
 	return c
 }
 
@@ -108,17 +93,6 @@ func (c *coordinator) start() {
 	c.running.Go(c.keepTime)
 	c.running.Go(c.followTopics)
 	c.running.Go(c.forgetOutdated)
-	c.running.Go(func() {
-		for {
-			select {
-			case <-c.node.LeadershipChanges(): // also after every change of the metadata
-				c.followLeadership()
-				c.match()
-			case <-c.ctx.Done():
-				return
-			}
-		}
-	})
 }
 
 // close ends what start has begun. No request may be under way.
@@ -132,17 +106,18 @@ func (c *coordinator) world(name string) consumerWorld {
 	return consumerWorld{node: c.node, group: name}
 }
 
-func newShard(index int32) *shard {
-	s := &shard{index: index}
+func (c *coordinator) newShard(index int32) *shard {
+	s := &shard{}
+	s.ledger = newLedger(offsetsTopic, index, groupBook{c, s}, c.loads, c.logger)
 	s.clear()
 	return s
 }
 
 // clear forgets everything.
 func (s *shard) clear() {
-	s.partition, s.loading, s.epoch, s.offsets = nil, nil, notLoaded, group.NewOffsets()
+	s.offsets, s.pending = group.NewOffsets(), group.NewPending()
 	s.stored, s.facts, s.groups = make(map[string][]byte), make(map[string]group.Facts), make(map[string]*liveGroup)
-	s.ahead, s.live = nil, 0
+	s.live = 0
 	s.groupBytes, s.storedBytes = 0, 0
 }
 
@@ -151,7 +126,7 @@ func (c *coordinator) shard(index int32) *shard {
 	defer c.mu.Unlock()
 	s := c.shards[index]
 	if s == nil {
-		s = newShard(index)
+		s = c.newShard(index)
 		c.shards[index] = s
 	}
 	return s
@@ -163,41 +138,16 @@ func (c *coordinator) shard(index int32) *shard {
 func (c *coordinator) within(name string, f func(*shard)) error {
 	t := c.node.Topic(offsetsTopic)
 	if t == nil {
-		f(newShard(0)) // there are no groups
+		f(c.newShard(0)) // there are no groups
 		return nil
 	}
-	return c.on(t, groupPartition(name, t.NumPartitions()), f)
+	return c.on(t, coordinatedBy(name, t.NumPartitions()), f)
 }
 
-// on is within for a partition. It gives a load that is under way a moment, since most are done in less.
+// on is within for a partition.
 func (c *coordinator) on(t *cluster.Topic, index int32, f func(*shard)) error {
 	s := c.shard(index)
-	loaded, err := c.tryOn(t, s, f)
-	if loaded == nil {
-		return err
-	}
-	patience := time.NewTimer(loadPatience)
-	defer patience.Stop()
-	select {
-	case <-loaded:
-	case <-patience.C:
-	case <-c.ctx.Done():
-	}
-	_, err = c.tryOn(t, s, f)
-	return err
-}
-
-// tryOn is on without waiting. loaded is closed at the end of the load that f has to wait for, nil if there is none.
-func (c *coordinator) tryOn(t *cluster.Topic, s *shard, f func(*shard)) (loaded <-chan struct{}, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer c.account(s)
-	if loaded, err = c.ensureLoaded(t, s); err != nil {
-		return loaded, err
-	}
-	c.catchUp(s)
-	f(s)
-	return nil, nil
+	return s.on(t, func() { f(s) })
 }
 
 // each runs f on every shard that is coordinated here. Errors: COORDINATOR_LOAD_IN_PROGRESS
@@ -223,7 +173,9 @@ func (s *shard) names() []string {
 }
 
 // has says whether there is such a group.
-func (s *shard) has(name string) bool { return s.groups[name] != nil || s.offsets.Has(name) }
+func (s *shard) has(name string) bool {
+	return s.groups[name] != nil || s.offsets.Has(name) || s.pending.HasGroup(name)
+}
 
 // state is what a group does; one that has only committed offsets is empty.
 func (s *shard) state(name string) (state group.State, protocolType string) {
@@ -236,7 +188,8 @@ func (s *shard) state(name string) (state group.State, protocolType string) {
 // account counts what a shard takes; it is called when that may have changed.
 func (c *coordinator) account(s *shard) {
 	is := shardSize{
-		withOffsets: int64(s.offsets.Count()), withMembers: int64(len(s.groups)), bytes: s.offsets.Bytes() + s.groupBytes + s.storedBytes,
+		withOffsets: int64(s.offsets.Count() + s.pending.Count()), withMembers: int64(len(s.groups)),
+		bytes: s.offsets.Bytes() + s.pending.Bytes() + s.groupBytes + s.storedBytes,
 	}
 	c.withOffsets.Add(is.withOffsets - s.size.withOffsets)
 	c.withMembers.Add(is.withMembers - s.size.withMembers)
@@ -244,9 +197,9 @@ func (c *coordinator) account(s *shard) {
 	s.size = is
 }
 
-// groupPartition maps a group to a partition as Kafka does: Java's
+// coordinatedBy maps a group, or a transactional id, to a partition as Kafka does: Java's
 // String.hashCode, made positive.
-func groupPartition(name string, n int) int32 {
+func coordinatedBy(name string, n int) int32 {
 	var h int32
 	for _, unit := range utf16.Encode([]rune(name)) {
 		h = 31*h + int32(unit)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 
 	"weir/cluster/group"
 	"weir/partition"
@@ -24,10 +25,10 @@ func (c *coordinator) delete(ctx context.Context, name string) error {
 		if state, _ := s.state(name); state != group.Empty {
 			return nil, nil, protocol.CodeNonEmptyGroup
 		}
-		tps := s.offsets.Partitions(name)
+		tps := s.committed(name)
 		return c.tombstones(s, name), func() {
 			for _, tp := range tps {
-				s.offsets.Delete(name, tp)
+				s.forgetCommit(name, tp)
 			}
 			c.dropEmpty(s, name)
 		}, nil
@@ -53,7 +54,7 @@ func (c *coordinator) awaitAhead(ctx context.Context, name string) error {
 func (c *coordinator) tombstones(s *shard, name string) []recordbatch.Record {
 	now := c.now().UnixMilli()
 	records := append(s.factTombstones(name, now), groupRecord(name, nil, now))
-	for _, tp := range s.offsets.Partitions(name) {
+	for _, tp := range s.committed(name) {
 		records = append(records, recordbatch.Record{Timestamp: now, Key: offsetKey(name, tp)})
 	}
 	return records
@@ -72,7 +73,14 @@ func (c *coordinator) forget(ctx context.Context, name string) error {
 // forgettable says that a group has neither members nor offsets.
 func (s *shard) forgettable(name string) bool {
 	g := s.groups[name]
-	return g != nil && g.Idle() && g.writing == 0 && !s.offsets.Has(name)
+	return g != nil && g.Idle() && g.writing == 0 && !s.offsets.Has(name) && !s.pending.HasGroup(name)
+}
+
+// committed lists what a group has committed, in transactions that are not ended as well.
+func (s *shard) committed(name string) []group.TopicPartition {
+	tps := append(s.offsets.Partitions(name), s.pending.Partitions(name)...)
+	slices.SortFunc(tps, group.TopicPartition.Compare)
+	return slices.Compact(tps)
 }
 
 // dropEmpty forgets a group that the topic has forgotten. If somebody has joined meanwhile it

@@ -2,30 +2,15 @@ package broker
 
 import (
 	"encoding/binary"
-	"errors"
 	"slices"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"weir/cluster"
 	"weir/cluster/group"
 	"weir/cluster/group/consumer"
 	"weir/cluster/group/record"
-	"weir/partition"
 	"weir/protocol"
 	"weir/protocol/recordbatch"
-)
-
-// loadChunkBytes is how much of the offsets topic is in memory at a time while
-// a shard is built.
-const loadChunkBytes = 1 << 20
-
-const (
-	// loadRetryInterval is how often a partition that cannot be read is tried.
-	loadRetryInterval = time.Second
-	// loadPatience is how long a request waits for a load before its client is told to come again.
-	loadPatience = 100 * time.Millisecond
 )
 
 // followLeadership takes up the partitions that are led here since, and gives up those that
@@ -40,130 +25,42 @@ func (c *coordinator) followLeadership() {
 	}
 }
 
-// loader reads a partition into the tables of a shard that nobody else has.
-type loader func(s *shard, p *partition.Partition, maxDecoded int) error
-
-// loading is a load that is under way.
-type loading struct {
-	partition *partition.Partition
-	epoch     int32
-	done      chan struct{} // closed when it has ended, however
+// groupBook is a shard as the book of its ledger.
+type groupBook struct {
+	c *coordinator
+	s *shard
 }
 
-// ensureLoaded has a shard's partition read unless it is loaded as of this leadership. Errors are
-// those of within; loaded tells of the end of a load that is under way. It is called with mu held.
-func (c *coordinator) ensureLoaded(t *cluster.Topic, s *shard) (loaded <-chan struct{}, err error) {
-	p, err := t.Partition(s.index)
-	var elsewhere *partition.NotLeaderError
-	if errors.As(err, &elsewhere) {
-		c.unload(s)
-		return nil, protocol.CodeNotCoordinator
+func (b groupBook) counted() { b.c.account(b.s) }
+
+func (b groupBook) blank() book { return groupBook{b.c, b.c.newShard(b.s.index)} }
+
+// opened brings the groups to life, and has commits looked for whose topic is gone.
+func (b groupBook) opened(read book) {
+	from := read.(groupBook).s
+	b.s.offsets, b.s.pending, b.s.stored, b.s.facts, b.s.storedBytes = from.offsets, from.pending, from.stored, from.facts, from.storedBytes
+	b.c.restore(b.s)
+	b.c.doubt()
+}
+
+func (b groupBook) enter(h recordbatch.Header, r recordbatch.Record) error {
+	if !h.IsControl() {
+		return b.s.applyRecord(h, r)
 	}
-	epoch := int32(notLoaded)
+	m, err := recordbatch.MarkerOf(r)
 	if err == nil {
-		var leading bool
-		if epoch, leading = p.Leading(); !leading {
-			c.unload(s)
-			return nil, protocol.CodeNotCoordinator
-		}
-		if s.epoch == epoch && s.partition == p {
-			return nil, nil
-		}
-		if l := s.loading; l != nil && l.epoch == epoch && l.partition == p {
-			return l.done, protocol.CodeCoordinatorLoadInProgress
-		}
+		b.s.endPending(h.ProducerID, r.Offset, m.Commit)
 	}
-	c.unload(s) // what was on its way may have been lost
-	if time.Since(s.failed) < loadRetryInterval {
-		return nil, protocol.CodeCoordinatorLoadInProgress
-	}
-	if err != nil {
-		c.loadFailed(s, err)
-		return nil, protocol.CodeCoordinatorLoadInProgress
-	}
-	l := &loading{partition: p, epoch: epoch, done: make(chan struct{})}
-	s.loading = l
-	c.running.Go(func() { c.finishLoad(t, s, l) })
-	return l.done, protocol.CodeCoordinatorLoadInProgress
+	return err
 }
 
-// finishLoad reads a partition beside requests, and gives what it has read to the shard if that still wants it.
-func (c *coordinator) finishLoad(t *cluster.Topic, s *shard, l *loading) {
-	defer close(l.done)
-	read := newShard(s.index)
-	err := c.load(read, l.partition, t.MaxDecodedBytes())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer c.account(s)
-	if s.loading != l || c.ctx.Err() != nil {
-		return
-	}
-	s.loading = nil
-	if err != nil {
-		c.loadFailed(s, err)
-		return
-	}
-	s.offsets, s.stored, s.facts, s.storedBytes = read.offsets, read.stored, read.facts, read.storedBytes
-	s.partition, s.epoch, s.failed, s.batchMax = l.partition, l.epoch, time.Time{}, int(t.Config.SegmentBytes)
-	c.restore(s)
-	c.doubt()
-}
-
-func (c *coordinator) loadFailed(s *shard, err error) {
-	s.failed = time.Now()
-	c.logger.Error("groups are unavailable", "topic", offsetsTopic, "partition", s.index, "err", err)
-}
-
-// unload forgets the groups of a shard. Their parked requests are answered.
-func (c *coordinator) unload(s *shard) {
-	for _, g := range s.groups {
+// close answers the groups' parked requests.
+func (b groupBook) close() {
+	for _, g := range b.s.groups {
 		g.tell(g.Close(protocol.CodeNotCoordinator))
-		c.clock.forget(g)
+		b.c.clock.forget(g)
 	}
-	s.clear()
-}
-
-func (c *coordinator) loadPartition(s *shard, p *partition.Partition, maxDecoded int) error {
-	var buf []byte
-	for offset := p.LogStartOffset(); offset < p.HighWatermark(); {
-		if err := c.ctx.Err(); err != nil {
-			return err
-		}
-		r, err := p.Read(offset, loadChunkBytes, true, partition.ReadUncommitted)
-		if err != nil {
-			return err
-		}
-		buf, err = r.AppendTo(buf[:0])
-		offset = r.NextOffset
-		if err = errors.Join(err, r.Release()); err != nil {
-			return err
-		}
-		if err := c.applyBatches(s, buf, maxDecoded); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *coordinator) applyBatches(s *shard, b []byte, maxDecoded int) error {
-	for len(b) > 0 {
-		h, err := recordbatch.ParseHeader(b)
-		if err != nil {
-			return err
-		}
-		for r, err := range recordbatch.Records(b[:h.SizeBytes()], maxDecoded) {
-			if err != nil {
-				return err
-			}
-			if err := s.applyRecord(r); err != nil {
-				// Admin tools may write here; what they write must not keep
-				// the broker from starting.
-				c.logger.Warn("a record of the offsets topic makes no sense", "offset", r.Offset, "err", err)
-			}
-		}
-		b = b[h.SizeBytes():]
-	}
-	return nil
+	b.s.clear()
 }
 
 // Versions of a record's key: those up to commitKeyVersion mean a commit, groupKeyVersion
@@ -175,7 +72,7 @@ const (
 )
 
 // applyRecord applies one record of the topic.
-func (s *shard) applyRecord(r recordbatch.Record) error {
+func (s *shard) applyRecord(h recordbatch.Header, r recordbatch.Record) error {
 	if len(r.Key) >= 2 {
 		switch version := binary.BigEndian.Uint16(r.Key); {
 		case version == groupKeyVersion:
@@ -192,14 +89,18 @@ func (s *shard) applyRecord(r recordbatch.Record) error {
 	}
 	tp := group.TopicPartition{Topic: k.Topic, Partition: k.Partition}
 	if r.Value == nil {
-		s.offsets.Delete(k.Group, tp)
+		s.forgetCommit(k.Group, tp)
 		return nil
 	}
 	c, err := decodeCommit(r.Value)
 	if err != nil {
 		return err
 	}
-	s.offsets.Set(k.Group, tp, c)
+	if h.IsTransactional() {
+		s.pending.Set(h.ProducerID, k.Group, tp, c, r.Offset)
+	} else {
+		s.setCommit(k.Group, tp, c)
+	}
 	return nil
 }
 

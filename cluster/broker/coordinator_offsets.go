@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"maps"
+	"slices"
 	"time"
 
 	"weir/cluster/group"
@@ -32,23 +33,12 @@ func (c *coordinator) commit(ctx context.Context, name string, by committer, com
 		if err := c.mayCommit(s, name, by, maps.Keys(commits)); err != nil {
 			return nil, nil, err
 		}
-		if c.bytes.Load() > maxGroupsBytes || c.withOffsets.Load() >= maxGroups && !s.offsets.Has(name) {
-			return nil, nil, protocol.CodePolicyViolation
-		}
-		now := c.now().UnixMilli()
-		records := make([]recordbatch.Record, 0, len(commits))
-		for tp, x := range commits {
-			// Deleting a topic forgets its commits after this lock: none may slip in behind.
-			if c.outdated(tp, x) {
-				return nil, nil, unknownTopic(by.version)
-			}
-			records = append(records, commitRecord(name, tp, x, now))
-		}
+		records, err := c.commitRecords(s, name, by.version, commits)
 		return records, func() {
 			for tp, x := range commits {
-				s.offsets.Set(name, tp, x)
+				s.setCommit(name, tp, x)
 			}
-		}, nil
+		}, err
 	})
 }
 
@@ -67,6 +57,24 @@ func unknownTopic(version int16) protocol.ErrorCode {
 		return protocol.CodeUnknownTopicID
 	}
 	return protocol.CodeUnknownTopicOrPartition
+}
+
+// commitRecords makes the records of commits, for which there has to be room. version is that of OffsetCommit, as for
+// unknownTopic. It is called with mu held.
+func (c *coordinator) commitRecords(s *shard, name string, version int16, commits map[group.TopicPartition]group.Commit) ([]recordbatch.Record, error) {
+	if c.bytes.Load() > maxGroupsBytes || c.withOffsets.Load() >= maxGroups && !s.offsets.Has(name) && !s.pending.HasGroup(name) {
+		return nil, protocol.CodePolicyViolation
+	}
+	now := c.now().UnixMilli()
+	records := make([]recordbatch.Record, 0, len(commits))
+	for tp, x := range commits {
+		// Deleting a topic forgets its commits after this lock: none may slip in behind.
+		if c.outdated(tp, x) {
+			return nil, unknownTopic(version)
+		}
+		records = append(records, commitRecord(name, tp, x, now))
+	}
+	return records, nil
 }
 
 // mayCommit says whether the group takes a commit. It is called with mu held, so that the
@@ -111,7 +119,7 @@ func (c *coordinator) removeIf(ctx context.Context, name string, tps []group.Top
 		}
 		return records, func() {
 			for _, tp := range tps {
-				s.offsets.Delete(name, tp)
+				s.forgetCommit(name, tp)
 			}
 		}, nil
 	})
@@ -199,6 +207,19 @@ func (c *coordinator) removeTopic(ctx context.Context, topic string) error {
 	}
 	var errs []error
 	found := c.find(func(_ *shard, _ string, tp group.TopicPartition, _ group.Commit) bool { return tp.Topic == topic })
+	for name, tps := range found {
+		errs = append(errs, c.remove(ctx, name, tps))
+	}
+	return errors.Join(append(errs, c.removePending(ctx, []string{topic}))...)
+}
+
+// removePending forgets what transactions have committed for topics that are gone: their markers are not to bring it back.
+func (c *coordinator) removePending(ctx context.Context, topics []string) error {
+	found := make(map[string][]group.TopicPartition)
+	_ = c.each(func(s *shard) { // what cannot be read is not coordinated now
+		maps.Copy(found, s.pending.Select(func(tp group.TopicPartition) bool { return slices.Contains(topics, tp.Topic) }))
+	})
+	var errs []error
 	for name, tps := range found {
 		errs = append(errs, c.remove(ctx, name, tps))
 	}

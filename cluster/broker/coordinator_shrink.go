@@ -45,7 +45,7 @@ func (c *coordinator) rewriteIfGrown(ctx context.Context, s *shard) (*partition.
 		return nil, nil, nil
 	}
 	size := s.partition.SizeBytes()
-	if size < shrinkBytes || size < shrinkFactor*s.live {
+	if size < shrinkBytes || size < shrinkFactor*s.live || !s.pending.Empty() { // what is pending stays where it is
 		return nil, nil, nil
 	}
 	appends, err := c.rewrite(ctx, s)
@@ -61,13 +61,13 @@ func (c *coordinator) rewrite(ctx context.Context, s *shard) ([]*partition.Appen
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		c.catchUp(s)
+		s.catchUp()
 	}
 	now := c.now().UnixMilli()
 	var appends []*partition.Append
 	var live int64
 	for _, records := range s.liveBatches(now) {
-		b, err := newOffsetBatch(records, now)
+		b, err := newLedgerBatch(plainHeader, records, now)
 		if err != nil {
 			return nil, err
 		}

@@ -46,7 +46,7 @@ func TestGroupsExpire(t *testing.T) {
 		for i := range int32(2) {
 			s := c.shard(i)
 			s.mu.Lock()
-			c.unload(s)
+			s.unload()
 			s.mu.Unlock()
 		}
 	}
@@ -168,7 +168,7 @@ func TestGroupsAreRewritten(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.mu.Lock()
-		c.unload(s)
+		s.unload()
 		s.mu.Unlock()
 	}
 	for name, want := range map[string]group.Snapshot{"g": is, "empty": {ProtocolType: "x", Generation: 9, StateSince: 5}} {

@@ -1,7 +1,7 @@
 package broker
 
 // DescribeProducers (key 61), version 0 (KIP-664): the idempotent producers
-// that partitions remember. Left out: open transactions, of which there are none.
+// that partitions remember, with their open transactions.
 
 import (
 	"context"
@@ -32,7 +32,7 @@ func (b *Broker) describeProducers(_ context.Context, _ *call, req *kmsg.Describ
 			for _, s := range p.Producers() {
 				a := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
 				a.ProducerID, a.ProducerEpoch, a.LastSequence, a.LastTimestamp = s.ID, int32(s.Epoch), s.LastSequence, s.LastTimestamp
-				a.CoordinatorEpoch, a.CurrentTxnStartOffset = -1, -1
+				a.CoordinatorEpoch, a.CurrentTxnStartOffset = s.CoordinatorEpoch, s.Transaction
 				po.ActiveProducers = append(po.ActiveProducers, a)
 			}
 			out.Partitions = append(out.Partitions, po)

@@ -8,6 +8,7 @@ import (
 	"weir/cluster/config"
 	"weir/cluster/group"
 	"weir/cluster/metadata"
+	"weir/cluster/txn"
 	"weir/log"
 	"weir/partition"
 	"weir/protocol"
@@ -54,7 +55,10 @@ var errorTable = []errorEntry{
 	{typed[*recordbatch.UnsupportedCodecError], protocol.CodeUnsupportedCompressionType},
 	{typed[*partition.SequenceError], protocol.CodeOutOfOrderSequenceNumber},
 	{typed[*partition.ProducerEpochError], protocol.CodeInvalidProducerEpoch},
-	{sentinel(partition.ErrTransactional), protocol.CodeInvalidTxnState},
+	{typed[*partition.TransactionStateError], protocol.CodeInvalidTxnState},
+	{sentinel(partition.ErrTransactionEnded), protocol.CodeInvalidTxnState},
+	{typed[*partition.TransactionLimitError], protocol.CodePolicyViolation},
+	{typed[*partition.CoordinatorEpochError], protocol.CodeTransactionCoordinatorFenced},
 	{sentinel(partition.ErrClosed), protocol.CodeNotLeaderOrFollower}, // retriable: outcome unknown
 	{typed[*partition.NotLeaderError], protocol.CodeNotLeaderOrFollower},
 	{typed[*partition.StorageError], protocol.CodeKafkaStorageError},
@@ -81,6 +85,13 @@ var errorTable = []errorEntry{
 	{sentinel(group.ErrStaleEpoch), protocol.CodeStaleMemberEpoch},
 	{sentinel(group.ErrUnreleasedInstance), protocol.CodeUnreleasedInstanceID},
 	{sentinel(group.ErrUnsupportedAssignor), protocol.CodeUnsupportedAssignor},
+
+	{sentinel(txn.ErrConcurrent), protocol.CodeConcurrentTransactions},
+	{sentinel(txn.ErrFenced), protocol.CodeProducerFenced},
+	{sentinel(txn.ErrUnknownProducer), protocol.CodeInvalidProducerIDMapping},
+	{sentinel(txn.ErrInvalidState), protocol.CodeInvalidTxnState},
+	{sentinel(txn.ErrNotInTransaction), protocol.CodeTransactionAbortable},
+	{sentinel(txn.ErrTooManyPartitions), protocol.CodePolicyViolation},
 
 	{sentinel(cluster.ErrUnknownPartition), protocol.CodeUnknownTopicOrPartition},
 	{typed[*cluster.OfflineError], protocol.CodeKafkaStorageError},

@@ -10,6 +10,7 @@ import (
 	"weir/cluster/config"
 	"weir/cluster/group"
 	"weir/cluster/metadata"
+	"weir/cluster/txn"
 	"weir/log"
 	"weir/partition"
 	"weir/protocol"
@@ -32,7 +33,16 @@ func TestErrorCodes(t *testing.T) {
 		{&recordbatch.UnsupportedCodecError{}, protocol.CodeUnsupportedCompressionType},
 		{&partition.SequenceError{}, protocol.CodeOutOfOrderSequenceNumber},
 		{&partition.ProducerEpochError{}, protocol.CodeInvalidProducerEpoch},
-		{partition.ErrTransactional, protocol.CodeInvalidTxnState},
+		{&partition.TransactionStateError{}, protocol.CodeInvalidTxnState},
+		{&partition.TransactionLimitError{}, protocol.CodePolicyViolation},
+		{&partition.CoordinatorEpochError{}, protocol.CodeTransactionCoordinatorFenced},
+		{partition.ErrTransactionEnded, protocol.CodeInvalidTxnState},
+		{txn.ErrConcurrent, protocol.CodeConcurrentTransactions},
+		{txn.ErrFenced, protocol.CodeProducerFenced},
+		{txn.ErrUnknownProducer, protocol.CodeInvalidProducerIDMapping},
+		{txn.ErrInvalidState, protocol.CodeInvalidTxnState},
+		{txn.ErrNotInTransaction, protocol.CodeTransactionAbortable},
+		{txn.ErrTooManyPartitions, protocol.CodePolicyViolation},
 		{partition.ErrClosed, protocol.CodeNotLeaderOrFollower},
 		{&partition.NotLeaderError{}, protocol.CodeNotLeaderOrFollower},
 		{&partition.LostError{}, protocol.CodeKafkaStorageError},

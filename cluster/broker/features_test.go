@@ -8,6 +8,7 @@ import (
 
 	"weir/cluster/broker"
 	"weir/cluster/broker/brokertest"
+	"weir/cluster/metadata"
 	"weir/protocol"
 )
 
@@ -60,7 +61,7 @@ func TestUpdateFeatures(t *testing.T) {
 	dir := t.TempDir()
 	b := brokertest.StartIn(t, dir, nil)
 	c := dial(t, b.Addr())
-	for version, want := range map[int16]int{3: 0, 4: 1} {
+	for version, want := range map[int16]int{3: 0, 4: len(metadata.Features())} {
 		if level, supported, epoch := features(c, version); level != 1 || supported != want || epoch < 0 {
 			t.Errorf("v%d: finalized at %d, epoch %d, %d supported", version, level, epoch, supported)
 		}
@@ -112,7 +113,7 @@ func TestUpdateFeatures(t *testing.T) {
 	b = brokertest.StartIn(t, dir, nil)
 	defer stop(t, b)
 	c = dial(t, b.Addr())
-	if level, supported, after := features(c, 4); level != 0 || supported != 1 || after <= before {
+	if level, supported, after := features(c, 4); level != 0 || supported != len(metadata.Features()) || after <= before {
 		t.Errorf("after a restart: level %d, %d supported, epoch %d, which was %d", level, supported, after, before)
 	}
 }

@@ -17,8 +17,10 @@ package broker
 // a follower does not have yet is OFFSET_NOT_AVAILABLE.
 // A request parks for 30 s at most and names 10,000 partitions at most,
 // INVALID_REQUEST.
-// Left out: serving followers (replication is not over Fetch), aborted
-// transactions (there are none), throttling.
+// A reader at read_committed is given what lies below the last stable offset, of the
+// replica that it reads from, and the aborted transactions that overlap it by their
+// first offset, which is the order in which clients look them up.
+// Left out: serving followers (replication is not over Fetch), throttling.
 
 import (
 	"context"
@@ -60,6 +62,7 @@ type fetchResult struct {
 	divEnd    int64
 	preferred int32     // the broker to read from instead; noPreferred: this one
 	records   log.Range // empty without records
+	aborted   []partition.AbortedTransaction
 }
 
 // noPreferred is the id of no broker.
@@ -162,7 +165,8 @@ func (f *fetching) readPartition(p *partition.Partition, part *fetchPart, res *f
 	if _, leading := p.Leading(); !leading && part.offset > p.LogEndOffset() {
 		return protocol.CodeOffsetNotAvailable // the leader has it, or says that nobody does
 	}
-	res.high, res.stable, res.start = p.HighWatermark(), p.LastStableOffset(), p.LogStartOffset()
+	res.stable = p.LastStableOffset() // before the high watermark, so as not to be above it
+	res.high, res.start = p.HighWatermark(), p.LogStartOffset()
 	if part.lastEpoch >= 0 {
 		epoch, end := p.EndOffsetFor(part.lastEpoch)
 		if end < 0 {
@@ -183,16 +187,20 @@ func (f *fetching) readPartition(p *partition.Partition, part *fetchPart, res *f
 	if part.offset >= p.Limit(iso) && part.offset <= p.LogEndOffset() {
 		return nil // at the end, or above what is committed: nothing yet
 	}
-	records, err := p.Read(part.offset, min(int(part.maxBytes), maxBytes), minOne, iso)
+	var err error
+	if maxBytes = min(int(part.maxBytes), maxBytes); iso == partition.ReadCommitted {
+		res.records, res.aborted, err = p.ReadStable(part.offset, maxBytes, minOne)
+	} else {
+		res.records, err = p.Read(part.offset, maxBytes, minOne)
+	}
 	if err != nil {
 		return err
 	}
-	if f.req.Version < 10 && records.Bytes > 0 {
-		if err := refuseZstd(p, records); err != nil {
-			return errors.Join(err, records.Release())
+	if f.req.Version < 10 && res.records.Bytes > 0 {
+		if err := refuseZstd(p, res.records); err != nil {
+			return errors.Join(err, res.records.Release())
 		}
 	}
-	res.records = records
 	return nil
 }
 

@@ -3,6 +3,7 @@ package broker
 import (
 	"sync"
 
+	"weir/partition"
 	"weir/protocol"
 	"weir/protocol/wire"
 )
@@ -61,8 +62,11 @@ func (f *fetching) describe(i int, hints *leaderHints) protocol.FetchPartition {
 			}
 		}
 	}
-	if f.req.IsolationLevel == 1 {
-		out.Aborted = []protocol.AbortedTransaction{} // there are no transactions yet; null is for the other level
+	if partition.Isolation(f.req.IsolationLevel) == partition.ReadCommitted {
+		out.Aborted = make([]protocol.AbortedTransaction, len(res.aborted)) // null is for the other level
+		for i, t := range res.aborted {
+			out.Aborted[i] = protocol.AbortedTransaction{ProducerID: t.ProducerID, FirstOffset: t.FirstOffset}
+		}
 	}
 	return out
 }

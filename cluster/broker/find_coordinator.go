@@ -1,20 +1,22 @@
 package broker
 
-// FindCoordinator (key 10), versions 0-6: where a group's offsets are kept: on the
-// leader of its partition of the offsets topic; here, as long as there is no such topic.
+// FindCoordinator (key 10), versions 0-6: who coordinates a group, or a transactional id: the
+// leader of its partition of the offsets topic, or of __transaction_state; this broker, as long as there is no such topic.
 // Added by version: 1 key type, 4 many keys (KIP-699).
-// Left out: transaction (type 1) and share (type 2) coordinators, INVALID_REQUEST.
+// Left out: share coordinators (type 2), INVALID_REQUEST.
 
 import (
 	"context"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/metadata"
 	"weir/protocol"
 	"weir/protocol/wire"
 )
 
-const coordinatorGroup = 0
+// coordinatorTopics are the topics that coordinators keep their state in, by the type of the key.
+var coordinatorTopics = [...]string{0: offsetsTopic, 1: metadata.TransactionsTopic}
 
 func (b *Broker) findCoordinator(_ context.Context, c *call, req *kmsg.FindCoordinatorRequest) (*kmsg.FindCoordinatorResponse, error) {
 	resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
@@ -24,18 +26,15 @@ func (b *Broker) findCoordinator(_ context.Context, c *call, req *kmsg.FindCoord
 	}
 	for _, key := range keys {
 		out := kmsg.NewFindCoordinatorResponseCoordinator()
-		out.Key = key
-		if e, ok := b.coordinator(c.Conn, key); ok {
+		out.Key, out.NodeID, out.Host, out.Port = key, -1, "", -1
+		if req.CoordinatorType < 0 || int(req.CoordinatorType) >= len(coordinatorTopics) { // version 0 has none, which is 0
+			out.ErrorCode = int16(protocol.CodeInvalidRequest)
+			out.ErrorMessage = kmsg.StringPtr("only coordinators of groups and transactions are served, not of share groups")
+		} else if e, ok := b.coordinator(c.Conn, coordinatorTopics[req.CoordinatorType], key); ok {
 			out.NodeID, out.Host, out.Port = e.id, e.host, e.port
 		} else {
-			out.NodeID, out.Host, out.Port = -1, "", -1
 			out.ErrorCode = int16(protocol.CodeCoordinatorNotAvailable)
-			out.ErrorMessage = kmsg.StringPtr("the group's partition of the offsets topic has no leader")
-		}
-		if req.Version >= 1 && req.CoordinatorType != coordinatorGroup {
-			out.NodeID, out.Host, out.Port = -1, "", -1
-			out.ErrorCode = int16(protocol.CodeInvalidRequest)
-			out.ErrorMessage = kmsg.StringPtr("only group coordinators are served: no transactions, no share groups")
+			out.ErrorMessage = kmsg.StringPtr("its partition of " + coordinatorTopics[req.CoordinatorType] + " has no leader")
 		}
 		resp.Coordinators = append(resp.Coordinators, out)
 	}
@@ -48,12 +47,12 @@ func (b *Broker) findCoordinator(_ context.Context, c *call, req *kmsg.FindCoord
 	return resp, nil
 }
 
-// coordinator is the broker that a group belongs to; false while nobody leads its
-// partition.
-func (b *Broker) coordinator(conn *wire.Conn, name string) (endpoint, bool) {
+// coordinator is the broker that a group or transactional id belongs to; false while nobody leads its
+// partition of the topic.
+func (b *Broker) coordinator(conn *wire.Conn, topic, name string) (endpoint, bool) {
 	id := b.node.ID()
-	if t := b.node.Topic(offsetsTopic); t != nil {
-		id = b.node.Leadership(t, groupPartition(name, t.NumPartitions())).Leader
+	if t := b.node.Topic(topic); t != nil {
+		id = b.node.Leadership(t, coordinatedBy(name, t.NumPartitions())).Leader
 	}
 	for _, e := range b.brokersFor(conn) {
 		if e.id == id {

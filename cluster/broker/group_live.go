@@ -108,7 +108,7 @@ func (c *coordinator) writeGroup(g *liveGroup, w *group.Write) *partition.Append
 		stored(nil)
 		return nil
 	}
-	a, err := c.propose(s, records, func(err error) {
+	a, err := c.propose(s, plainHeader, records, func(err error) {
 		g.writing--
 		if err == nil {
 			apply()

@@ -225,7 +225,7 @@ func TestHostileBatches(t *testing.T) {
 		{"a negative length", lying(t, none, put32(atLength, -1)), protocol.CodeCorruptMessage},
 		{"a base offset", lying(t, none, put32(4, 9)), protocol.CodeInvalidRecord},
 		{"a control batch", lying(t, none, putAttributes(1<<5)), protocol.CodeInvalidRecord},
-		{"a transaction without a producer", lying(t, none, putAttributes(1<<4)), protocol.CodeInvalidTxnState},
+		{"a transaction without a producer", lying(t, none, putAttributes(1<<4)), protocol.CodeInvalidRecord},
 		{"codec 5", lying(t, none, putAttributes(5)), protocol.CodeUnsupportedCompressionType},
 		{"codec 7", lying(t, none, putAttributes(7)), protocol.CodeUnsupportedCompressionType},
 		{"log append time", lying(t, none, putAttributes(1<<3)), protocol.CodeInvalidTimestamp},

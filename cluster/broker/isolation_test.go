@@ -23,6 +23,7 @@ func startInside(t *testing.T) *Broker {
 	t.Helper()
 	cfg, err := config.New(map[string]string{
 		"listeners": "PLAINTEXT://127.0.0.1:0", "log.dirs": t.TempDir(), "offsets.topic.num.partitions": "2",
+		"transaction.state.log.num.partitions": "2",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -44,7 +44,7 @@ func (b *Broker) offsetCommit(ctx context.Context, _ *call, req *kmsg.OffsetComm
 		for _, p := range t.Partitions {
 			code := refused
 			if code == protocol.CodeNone {
-				code = b.checkCommit(topic, p)
+				code = b.checkCommit(topic, p.Partition, p.Metadata)
 			}
 			if code == protocol.CodeNone {
 				commits[group.TopicPartition{Topic: topic.Name, Partition: p.Partition}] = group.Commit{
@@ -65,11 +65,11 @@ func (b *Broker) offsetCommit(ctx context.Context, _ *call, req *kmsg.OffsetComm
 	return resp, nil
 }
 
-func (b *Broker) checkCommit(t *cluster.Topic, p kmsg.OffsetCommitRequestTopicPartition) protocol.ErrorCode {
+func (b *Broker) checkCommit(t *cluster.Topic, index int32, metadata *string) protocol.ErrorCode {
 	switch {
-	case p.Partition < 0 || int(p.Partition) >= t.NumPartitions():
+	case index < 0 || int(index) >= t.NumPartitions():
 		return protocol.CodeUnknownTopicOrPartition
-	case len(orEmpty(p.Metadata)) > min(b.cfg.Groups.OffsetMetadataMaxBytes, maxMetadataBytes):
+	case len(orEmpty(metadata)) > min(b.cfg.Groups.OffsetMetadataMaxBytes, maxMetadataBytes):
 		return protocol.CodeOffsetMetadataTooLarge
 	}
 	return protocol.CodeNone

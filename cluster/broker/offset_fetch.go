@@ -4,9 +4,9 @@ package broker
 // partition has offset -1 and no error. Null topics ask for all. What is named twice is answered once.
 //
 // Added by version: 2 top-level error, 5 leader epoch, 6 flexible, 7 require
-// stable (nothing here is ever unstable), 8 many groups, 9 a member and its epoch (KIP-848), whose group
-// answers UNKNOWN_MEMBER_ID or STALE_MEMBER_EPOCH, 10 topic ids in place of names: UNKNOWN_TOPIC_ID; of all topics
-// those are left out that have been deleted since.
+// stable: UNSTABLE_OFFSET_COMMIT while a transaction has committed an offset and is not ended (KIP-447), 8 many groups, 9 a
+// member and its epoch (KIP-848), whose group answers UNKNOWN_MEMBER_ID or STALE_MEMBER_EPOCH, 10 topic ids in place of
+// names: UNKNOWN_TOPIC_ID; of all topics those are left out that have been deleted since.
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRequest) (*kmsg.OffsetFetchResponse, error) {
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	if req.Version < 8 {
-		topics, err := b.committed(req.Group, noMember, oldTopics(req))
+		topics, err := b.committed(req.Group, noMember, oldTopics(req), req.RequireStable)
 		if resp.ErrorCode = int16(errorCode(err)); err != nil {
 			topics = refused(oldTopics(req), errorCode(err)) // version 1 has no other place for it
 		}
@@ -35,7 +35,7 @@ func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRe
 		out.Group = g.Group
 		err := invalidRequest("group %q is named twice", g.Group) // all that it has, over and over
 		if !named[g.Group] {
-			out.Topics, err = b.committed(g.Group, committer{member: orEmpty(g.MemberID), generation: g.MemberEpoch, version: req.Version}, g.Topics)
+			out.Topics, err = b.committed(g.Group, committer{member: orEmpty(g.MemberID), generation: g.MemberEpoch, version: req.Version}, g.Topics, req.RequireStable)
 		}
 		named[g.Group] = true
 		out.ErrorCode = int16(errorCode(err))
@@ -46,18 +46,18 @@ func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRe
 
 // committed answers for one group in the newer form, which the older one is
 // made from.
-func (b *Broker) committed(name string, by committer, topics []kmsg.OffsetFetchRequestGroupTopic) (out []kmsg.OffsetFetchResponseGroupTopic, err error) {
+func (b *Broker) committed(name string, by committer, topics []kmsg.OffsetFetchRequestGroupTopic, stable bool) (out []kmsg.OffsetFetchResponseGroupTopic, err error) {
 	var refused error
 	err = b.groups.within(name, func(s *shard) {
 		if refused = s.mayFetch(name, by); refused != nil {
 			return
 		}
 		if topics == nil {
-			topics = b.allCommitted(s.offsets, name, by.version)
+			topics = b.allCommitted(s, name, by.version, stable)
 		}
 		told := make(map[group.TopicPartition]bool) // metadata over and over could be gigabytes
 		for _, t := range topics {
-			out = append(out, b.committedTopic(s.offsets, name, by.version, t, told))
+			out = append(out, b.committedTopic(s, name, by.version, t, stable, told))
 		}
 	})
 	if err == nil {
@@ -68,7 +68,7 @@ func (b *Broker) committed(name string, by committer, topics []kmsg.OffsetFetchR
 
 // committedTopic answers for one topic. By its id only what was committed for that very topic counts, not for one
 // that had its name before. Partitions that have been told are left out.
-func (b *Broker) committedTopic(table *group.Offsets, name string, version int16, t kmsg.OffsetFetchRequestGroupTopic, told map[group.TopicPartition]bool) kmsg.OffsetFetchResponseGroupTopic {
+func (b *Broker) committedTopic(s *shard, name string, version int16, t kmsg.OffsetFetchRequestGroupTopic, stable bool, told map[group.TopicPartition]bool) kmsg.OffsetFetchResponseGroupTopic {
 	to := kmsg.NewOffsetFetchResponseGroupTopic()
 	to.Topic, to.TopicID = t.Topic, t.TopicID
 	byID := version >= topicIDVersion
@@ -87,8 +87,11 @@ func (b *Broker) committedTopic(table *group.Offsets, name string, version int16
 		}
 		told[tp] = true
 		po := noOffset(index)
-		c, ok := table.Get(name, tp)
-		if ok && !(byID && isOther(c.TopicID, t.TopicID)) {
+		c, ok := s.offsets.Get(name, tp)
+		switch {
+		case stable && s.pending.Has(name, tp):
+			po.ErrorCode = int16(protocol.CodeUnstableOffsetCommit)
+		case ok && !(byID && isOther(c.TopicID, t.TopicID)):
 			po.Offset, po.LeaderEpoch, po.Metadata = c.Offset, c.LeaderEpoch, kmsg.StringPtr(c.Metadata)
 		}
 		to.Partitions = append(to.Partitions, po)
@@ -127,15 +130,20 @@ func refused(topics []kmsg.OffsetFetchRequestGroupTopic, code protocol.ErrorCode
 	return out
 }
 
-// allCommitted names all that a group has committed; by their ids, which only topics have that are there still.
-func (b *Broker) allCommitted(table *group.Offsets, name string, version int16) []kmsg.OffsetFetchRequestGroupTopic {
+// allCommitted names all that a group has committed, what is pending too if the answer is to tell of that; by their ids,
+// which only topics have that are there still.
+func (b *Broker) allCommitted(s *shard, name string, version int16, pending bool) []kmsg.OffsetFetchRequestGroupTopic {
+	tps := s.offsets.Partitions(name)
+	if pending {
+		tps = s.committed(name)
+	}
 	var topics []kmsg.OffsetFetchRequestGroupTopic
-	for _, tp := range table.Partitions(name) { // sorted by topic
+	for _, tp := range tps { // sorted by topic
 		t := kmsg.NewOffsetFetchRequestGroupTopic()
 		t.Topic = tp.Topic
 		if version >= topicIDVersion {
 			is := b.node.Topic(tp.Topic)
-			if c, _ := table.Get(name, tp); is == nil || isOther(c.TopicID, is.ID) {
+			if c, _ := s.offsets.Get(name, tp); is == nil || isOther(c.TopicID, is.ID) {
 				continue
 			}
 			t.TopicID = is.ID

@@ -54,8 +54,9 @@ func FuzzOffsetsRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		s := newShard(0)
-		_ = s.applyRecord(recordbatch.Record{Key: key, Value: value})
+		s := &shard{}
+		s.clear()
+		_ = s.applyRecord(recordbatch.Header{}, recordbatch.Record{Key: key, Value: value})
 		now := time.Unix(1_700_000_000, 0)
 		for _, stored := range s.stored {
 			snapshot, err := decodeGroup(stored)

@@ -108,8 +108,12 @@ func TestGroupsOfSimpleConsumers(t *testing.T) {
 		t.Errorf("coordinator: %+v", found)
 	}
 	find.CoordinatorType = 1
-	if got := ask[*kmsg.FindCoordinatorResponse](c, find).Coordinators[0]; got.ErrorCode == 0 {
-		t.Error("there is a coordinator for transactions")
+	if got := ask[*kmsg.FindCoordinatorResponse](c, find).Coordinators[0]; got.ErrorCode != 0 || got.NodeID != found.NodeID {
+		t.Errorf("coordinator of transactions: %+v", got)
+	}
+	find.CoordinatorType = 2
+	if got := ask[*kmsg.FindCoordinatorResponse](c, find).Coordinators[0]; protocol.ErrorCode(got.ErrorCode) != protocol.CodeInvalidRequest {
+		t.Errorf("coordinator of share groups: %+v", got)
 	}
 	member := kmsg.NewPtrOffsetCommitRequest()
 	member.Version, member.Group, member.Generation, member.MemberID = 8, "g", 3, "m"

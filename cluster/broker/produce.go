@@ -10,7 +10,11 @@ package broker
 //
 // Added by version: 5 log start offset, 7 zstd, 8 record errors, 9 flexible,
 // 10 leader hints (KIP-951), 13 topic ids.
-// Left out: transactional batches (refused), throttling.
+// The first batch of a transaction in a partition is taken when the transaction's coordinator knows of it
+// (txn_entry.go): it is asked, and from version 12 on told (KIP-890). INVALID_TXN_STATE, from version 11
+// TRANSACTION_ABORTABLE, when it does not; NOT_ENOUGH_REPLICAS while it cannot say;
+// TRANSACTIONAL_ID_AUTHORIZATION_FAILED without a transactional id.
+// Left out: throttling.
 
 import (
 	"context"
@@ -20,6 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster"
+	"weir/cluster/txn"
 	"weir/partition"
 	"weir/protocol"
 	"weir/protocol/recordbatch"
@@ -38,6 +43,7 @@ func (c *call) produce(r kmsg.Request) wire.Reply {
 	acks := partition.Acks(req.Acks)
 	resp := req.ResponseKind().(*kmsg.ProduceResponse)
 	pending := make([]produced, 0, len(req.Topics))
+	var first []firstOfTxn
 	resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
 	for i := range req.Topics {
 		in, out := &req.Topics[i], &resp.Topics[i]
@@ -50,40 +56,103 @@ func (c *call) produce(r kmsg.Request) wire.Reply {
 			*po = kmsg.NewProduceResponseTopicPartition()
 			po.Partition, po.BaseOffset, po.LogAppendTime, po.LogStartOffset = in.Partitions[j].Partition, -1, -1, -1
 			if topic != nil {
-				code = c.produceOne(topic, acks, req.Version, &in.Partitions[j], po, &pending)
+				p := produced{out: po}
+				var entry *txnEntry
+				if entry, code = c.produceOne(topic, acks, req, &in.Partitions[j], &p); p.append != nil {
+					pending = append(pending, p)
+				} else if entry != nil {
+					first = append(first, firstOfTxn{p, entry})
+				}
 			}
 			po.ErrorCode = int16(code)
 		}
 	}
+	pending = append(pending, c.enter(req, acks, first)...)
 	if acks == partition.AcksNone {
 		return c.produceUnanswered(resp, pending)
 	}
 	return c.produceReply(req, resp, pending)
 }
 
-// produceOne brings one partition's batch into its partition's order.
-func (c *call) produceOne(t *cluster.Topic, acks partition.Acks, version int16, in *kmsg.ProduceRequestTopicPartition,
-	out *kmsg.ProduceResponseTopicPartition, pending *[]produced) protocol.ErrorCode {
+// produceOne brings one partition's batch into its partition's order. One that is the first of its transaction there
+// is returned with what its coordinator is to be asked.
+func (c *call) produceOne(t *cluster.Topic, acks partition.Acks, req *kmsg.ProduceRequest, in *kmsg.ProduceRequestTopicPartition,
+	out *produced) (*txnEntry, protocol.ErrorCode) {
 	if acks < partition.AcksAll || acks > partition.AcksLeader {
-		return protocol.CodeInvalidRequiredAcks
+		return nil, protocol.CodeInvalidRequiredAcks
 	}
 	if t.Internal && c.Header.ClientID != adminClientID {
-		return protocol.CodeInvalidTopicException
+		return nil, protocol.CodeInvalidTopicException
 	}
 	p, err := t.Partition(in.Partition)
 	if err != nil {
-		return errorCode(err)
+		return nil, errorCode(err)
 	}
 	if minISR := t.MinInsyncReplicas(); acks == partition.AcksAll && minISR > 1 && len(c.broker.node.Leadership(t, in.Partition).ISR) < minISR {
-		return protocol.CodeNotEnoughReplicas
+		return nil, protocol.CodeNotEnoughReplicas
 	}
-	batch, logAppendTime, err := prepare(t, version, in.Records, c.broker.now())
+	batch, logAppendTime, err := prepare(t, req.Version, in.Records, c.broker.now())
 	if err != nil {
-		describeProduceError(err, out)
-		return errorCode(err)
+		describeProduceError(err, out.out)
+		return nil, errorCode(err)
 	}
-	*pending = append(*pending, produced{out: out, append: p.Propose(batch, acks), logAppendTime: logAppendTime})
-	return protocol.CodeNone
+	out.logAppendTime = logAppendTime
+	if h := batch.Header; h.IsTransactional() {
+		if orEmpty(req.TransactionID) == "" {
+			return nil, protocol.CodeTransactionalIDAuthorizationFailed
+		}
+		if batch.Continues = p.InTransaction(h.ProducerID, h.ProducerEpoch); !batch.Continues {
+			return &txnEntry{
+				partition: txn.Partition{Topic: t.Name, Index: in.Partition}, part: p, batch: batch,
+				producer: txn.Producer{ID: h.ProducerID, Epoch: h.ProducerEpoch}, implicit: req.Version >= implicitVersion,
+			}, protocol.CodeNone
+		}
+	}
+	out.append = p.Propose(batch, acks)
+	return nil, protocol.CodeNone
+}
+
+// Versions of Produce: from the first on clients know TRANSACTION_ABORTABLE, from the second on they leave it to the broker
+// to tell the coordinator of partitions.
+const (
+	abortableVersion = 11
+	implicitVersion  = 12
+)
+
+// firstOfTxn is a batch whose coordinator is to be asked.
+type firstOfTxn struct {
+	produced
+	entry *txnEntry
+}
+
+// enter brings batches into their partitions' order that are the first of a transaction there, as far as its coordinator
+// has it. The next request of the connection waits meanwhile, since its batches may have to come behind.
+func (c *call) enter(req *kmsg.ProduceRequest, acks partition.Acks, all []firstOfTxn) (pending []produced) {
+	entries := make([]*txnEntry, 0, len(all))
+	for _, x := range all {
+		entries = append(entries, x.entry)
+	}
+	c.broker.enterTransaction(context.Background(), orEmpty(req.TransactionID), entries)
+	for _, x := range all {
+		err := x.entry.err
+		if err == nil {
+			err = x.entry.propose(func() error {
+				x.append = x.entry.part.Propose(x.entry.batch, acks)
+				return nil
+			})
+		}
+		x.entry.leave()
+		if err == nil {
+			pending = append(pending, x.produced)
+			continue
+		}
+		code := errorCode(err)
+		if code == protocol.CodeTransactionAbortable && req.Version < abortableVersion {
+			code = protocol.CodeInvalidTxnState
+		}
+		x.out.ErrorCode, x.out.ErrorMessage = int16(code), kmsg.StringPtr(err.Error())
+	}
+	return pending
 }
 
 // prepare checks a batch by its topic's rules and makes of it what is stored.

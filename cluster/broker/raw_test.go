@@ -141,10 +141,12 @@ func produceRequest(version int16, topic string, id [16]byte, partition int32, a
 	return req
 }
 
-// produce sends one batch and returns the answer for its partition.
+// produce sends one batch, for some transactional id, and returns the answer for its partition.
 func (c *rawClient) produce(topic string, partition int32, acks int16, records []byte) kmsg.ProduceResponseTopicPartition {
 	c.t.Helper()
-	return ask[*kmsg.ProduceResponse](c, produceRequest(9, topic, [16]byte{}, partition, acks, records)).Topics[0].Partitions[0]
+	req := produceRequest(9, topic, [16]byte{}, partition, acks, records)
+	req.TransactionID = kmsg.StringPtr("id")
+	return ask[*kmsg.ProduceResponse](c, req).Topics[0].Partitions[0]
 }
 
 func fetchRequest(version int16, topic string, id [16]byte, partition int32, offset int64) *kmsg.FetchRequest {

@@ -141,7 +141,7 @@ func recordBytes(t *testing.T, b *broker.Broker, id [16]byte, end int64) []byte 
 	brokertest.Eventually(t, "a replica has all records", func() bool { return p.HighWatermark() >= end })
 	var all []byte
 	for offset := int64(0); offset < end; {
-		r, err := p.Read(offset, 1<<20, true, 0)
+		r, err := p.Read(offset, 1<<20, true)
 		if err != nil {
 			t.Fatal(err)
 		}

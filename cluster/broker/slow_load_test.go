@@ -19,11 +19,11 @@ func holdLoads(c *coordinator, released <-chan struct{}) {
 		s := c.shard(i)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		c.unload(s)
-	}
-	c.load = func(s *shard, p *partition.Partition, maxDecoded int) error {
-		<-released
-		return c.loadPartition(s, p, maxDecoded)
+		s.unload()
+		s.loads.read = func(ctx context.Context, l *ledger, into book, p *partition.Partition, maxDecoded int) error {
+			<-released
+			return readLedger(ctx, l, into, p, maxDecoded)
+		}
 	}
 }
 

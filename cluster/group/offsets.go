@@ -88,7 +88,7 @@ func (o *Offsets) Groups() []string { return slices.Sorted(maps.Keys(o.groups)) 
 
 // Partitions lists what a group has committed, sorted by topic and partition.
 func (o *Offsets) Partitions(group string) []TopicPartition {
-	return slices.SortedFunc(maps.Keys(o.groups[group]), compare)
+	return slices.SortedFunc(maps.Keys(o.groups[group]), TopicPartition.Compare)
 }
 
 // Select lists the commits that pick picks, by group, sorted.
@@ -100,14 +100,15 @@ func (o *Offsets) Select(pick func(TopicPartition, Commit) bool) map[string][]To
 				found[name] = append(found[name], tp)
 			}
 		}
-		slices.SortFunc(found[name], compare)
+		slices.SortFunc(found[name], TopicPartition.Compare)
 	}
 	return found
 }
 
-func compare(a, b TopicPartition) int {
-	if c := strings.Compare(a.Topic, b.Topic); c != 0 {
+// Compare orders partitions by topic.
+func (tp TopicPartition) Compare(other TopicPartition) int {
+	if c := strings.Compare(tp.Topic, other.Topic); c != 0 {
 		return c
 	}
-	return int(a.Partition) - int(b.Partition)
+	return int(tp.Partition) - int(other.Partition)
 }

@@ -5,6 +5,10 @@ import "fmt"
 // GroupVersion is the feature of the consumer protocol of groups (KIP-848), from level 1 on.
 const GroupVersion = "group.version"
 
+// TransactionVersion is that of transactions: at level 2 clients give each an epoch of its own, and need not announce its
+// partitions (KIP-890). They go by the level, and the broker by the versions of their requests.
+const TransactionVersion = "transaction.version"
+
 // Feature is something that all brokers of a cluster do, or all leave, by a level that is agreed on (KIP-584).
 type Feature struct {
 	Name     string
@@ -15,6 +19,7 @@ type Feature struct {
 // featureTable is the one list of features. Levels that are 0 are off.
 var featureTable = []Feature{
 	{Name: GroupVersion, Max: 1, Default: 1},
+	{Name: TransactionVersion, Max: 2, Default: 2},
 }
 
 // Features are all features that this version of Weir knows. They are shared and must not be changed.

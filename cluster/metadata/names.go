@@ -28,9 +28,15 @@ func nameByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-'
 }
 
+// The topics that brokers keep state in, by Kafka's names.
+const (
+	OffsetsTopic      = "__consumer_offsets"
+	TransactionsTopic = "__transaction_state"
+)
+
 // IsInternal tells the topics that brokers keep their own state in.
 func IsInternal(name string) bool {
-	return name == "__consumer_offsets" || name == "__transaction_state"
+	return name == OffsetsTopic || name == TransactionsTopic
 }
 
 // compareFolded orders names with dots read as underscores: names that compare equal would share

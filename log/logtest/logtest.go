@@ -172,3 +172,18 @@ func Batch(t testing.TB, timestamp int64, n int, value string) []byte {
 	}
 	return b
 }
+
+// Judge is a log.Judge of functions; one that is nil says no.
+type Judge struct {
+	Keep  func(recordbatch.Header) bool
+	Abort func(recordbatch.Header) bool
+}
+
+// Begin implements log.Judge.
+func (Judge) Begin() error { return nil }
+
+// KeepsHeader implements log.Judge.
+func (j Judge) KeepsHeader(h recordbatch.Header) bool { return j.Keep != nil && j.Keep(h) }
+
+// Aborted implements log.Judge.
+func (j Judge) Aborted(h recordbatch.Header) bool { return j.Abort != nil && j.Abort(h) }

@@ -122,6 +122,12 @@ func (h Header) LogAppendTime() bool { return h.Attributes&attributeLogAppendTim
 // IsTransactional reports whether the batch is part of a transaction.
 func (h Header) IsTransactional() bool { return h.Attributes&attributeTransactional != 0 }
 
+// InTransaction is the header of a batch that is part of its producer's transaction.
+func (h Header) InTransaction() Header {
+	h.Attributes |= attributeTransactional
+	return h
+}
+
 // IsControl reports whether the batch holds a marker and no client's records.
 func (h Header) IsControl() bool { return h.Attributes&attributeControl != 0 }
 

@@ -105,6 +105,9 @@ func validateFields(h Header, r Rules) error {
 	if h.IsControl() && !r.AllowControl {
 		return invalidf("clients may not write control batches")
 	}
+	if h.IsTransactional() && h.ProducerID < 0 {
+		return invalidf("a batch of a transaction has no producer id")
+	}
 	if h.ProducerID >= 0 && h.BaseSequence < 0 && !h.IsControl() {
 		return invalidf("producer id %d comes with base sequence %d", h.ProducerID, h.BaseSequence)
 	}

@@ -81,6 +81,7 @@ func TestHeaderRules(t *testing.T) {
 		{"record count above", changed(changed(good, positionLastDelta+3, 3), positionRecordCount+3, 4), Rules{}, &invalid},
 		{"record count below", changed(changed(good, positionLastDelta+3, 1), positionRecordCount+3, 2), Rules{}, &invalid},
 		{"control", changed(good, positionAttributes+1, attributeControl), Rules{}, &invalid},
+		{"a transaction of nobody", changed(good, positionAttributes+1, attributeTransactional), Rules{}, &invalid},
 		{"sequence", changed(good, positionProducerID, 0, 0, 0, 0, 0, 0, 0, 1), Rules{}, &invalid},
 	}
 	for _, c := range cases {

@@ -31,7 +31,8 @@ func StartIn(t testing.TB, dir string, settings map[string]string) *broker.Broke
 	t.Helper()
 	all := map[string]string{
 		"listeners": "PLAINTEXT://127.0.0.1:0", "log.dirs": dir,
-		"offsets.topic.num.partitions": "4", // the default of 50 takes most of a test's time
+		"offsets.topic.num.partitions":         "4", // the default of 50 takes most of a test's time
+		"transaction.state.log.num.partitions": "4",
 	}
 	maps.Copy(all, settings)
 	cfg, err := config.New(all)

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"weir/cluster/fields"
 	"weir/cluster/group"
 )
 
@@ -24,16 +25,16 @@ func Key(groupName string, k group.FactKey) []byte {
 
 // ParseKey reads what Key has made. Keys of other kinds are an error.
 func ParseKey(b []byte) (groupName string, k group.FactKey, err error) {
-	d := decoder{b: b}
-	k.Kind = group.FactKind(d.int16())
+	d := fields.Decoder{B: b}
+	k.Kind = group.FactKind(d.Int16())
 	if !Known(k.Kind) {
 		return "", k, fmt.Errorf("record: no fact has a key of version %d", k.Kind)
 	}
-	groupName = d.string16()
+	groupName = d.Text16()
 	if named(k.Kind) {
-		k.Name = d.string16()
+		k.Name = d.Text16()
 	}
-	return groupName, k, d.end()
+	return groupName, k, d.End()
 }
 
 // Known says whether records with keys of this version are facts.

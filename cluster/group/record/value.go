@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"weir/cluster/fields"
 	"weir/cluster/group"
 	"weir/cluster/group/assignor"
 )
@@ -17,158 +18,158 @@ func Value(fact any) []byte {
 	if fact == nil {
 		return nil
 	}
-	e := encoder{b: []byte{0, valueVersion}}
+	e := fields.Encoder{B: []byte{0, valueVersion}}
 	switch f := fact.(type) {
 	case group.GroupFact:
-		e.int32(f.Epoch)
-		e.tag(0, f.Hash != 0, func(e *encoder) { e.int64(int64(f.Hash)) })
+		e.Int32(f.Epoch)
+		e.Tags(fields.Tag{Number: 0, Is: f.Hash != 0, Field: func(e *fields.Encoder) { e.Int64(int64(f.Hash)) }})
 	case group.MemberFact:
-		e.member(f)
+		appendMember(&e, f)
 	case group.TargetFact:
-		e.int32(f.Epoch)
-		e.noTags()
+		e.Int32(f.Epoch)
+		e.Tags()
 	case assignor.Assignment:
-		e.assignment(f)
-		e.noTags()
+		appendAssignment(&e, f)
+		e.Tags()
 	case group.CurrentFact:
-		e.int32(f.Epoch)
-		e.int32(f.Previous)
-		e.b = append(e.b, byte(f.State))
-		e.assignment(f.Assigned)
-		e.assignment(f.Revoking)
-		e.noTags()
+		e.Int32(f.Epoch)
+		e.Int32(f.Previous)
+		e.B = append(e.B, byte(f.State))
+		appendAssignment(&e, f.Assigned)
+		appendAssignment(&e, f.Revoking)
+		e.Tags()
 	case group.PatternFact:
-		e.strings(f.Topics)
-		e.int64(0) // of the metadata that were matched, by a count that is not kept here
-		e.int64(f.Timestamp)
-		e.noTags()
+		e.Texts(f.Topics)
+		e.Int64(0) // of the metadata that were matched, by a count that is not kept here
+		e.Int64(f.Timestamp)
+		e.Tags()
 	default:
 		panic(fmt.Sprintf("record: %T is no fact", fact))
 	}
-	return e.b
+	return e.B
 }
 
 // ParseValue reads what Value has made for a fact of this kind. What it returns keeps nothing of b, and
 // takes no more than 32 bytes for each of b.
 func ParseValue(k group.FactKind, b []byte) (any, error) {
-	d := decoder{b: b}
-	if v := d.int16(); d.err == nil && v != valueVersion {
+	d := fields.Decoder{B: b}
+	if v := d.Int16(); d.Err == nil && v != valueVersion {
 		return nil, fmt.Errorf("record: a value of version %d, want %d", v, valueVersion)
 	}
 	var fact any
 	switch k {
 	case group.FactGroup:
-		f := group.GroupFact{Epoch: d.int32()}
-		d.tags(func(n uint64, d *decoder) {
+		f := group.GroupFact{Epoch: d.Int32()}
+		d.Tags(func(n uint64, d *fields.Decoder) {
 			if n == 0 {
-				f.Hash = uint64(d.int64())
+				f.Hash = uint64(d.Int64())
 			}
 		})
 		fact = f
 	case group.FactMember:
-		fact = d.member()
+		fact = readMember(&d)
 	case group.FactTarget:
-		fact = group.TargetFact{Epoch: d.int32()}
-		d.tags(nil)
+		fact = group.TargetFact{Epoch: d.Int32()}
+		d.Tags(nil)
 	case group.FactTargetMember:
-		fact = d.assignment()
-		d.tags(nil)
+		fact = readAssignment(&d)
+		d.Tags(nil)
 	case group.FactCurrent:
-		f := group.CurrentFact{Epoch: d.int32(), Previous: d.int32(), State: group.MemberState(d.int8())}
+		f := group.CurrentFact{Epoch: d.Int32(), Previous: d.Int32(), State: group.MemberState(d.Int8())}
 		if f.State < group.MemberStable || f.State > group.MemberUnreleased {
-			d.fail()
+			d.Fail()
 		}
-		f.Assigned, f.Revoking = d.assignment(), d.assignment()
-		d.tags(nil)
+		f.Assigned, f.Revoking = readAssignment(&d), readAssignment(&d)
+		d.Tags(nil)
 		fact = f
 	case group.FactPattern:
-		f := group.PatternFact{Topics: d.strings()}
-		d.int64()
-		f.Timestamp = d.int64()
-		d.tags(nil)
+		f := group.PatternFact{Topics: d.Texts()}
+		d.Int64()
+		f.Timestamp = d.Int64()
+		d.Tags(nil)
 		fact = f
 	default:
 		return nil, fmt.Errorf("record: no fact is of kind %d", k)
 	}
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return nil, err
 	}
 	return fact, nil
 }
 
-func (e *encoder) member(f group.MemberFact) {
-	e.nullable(f.InstanceID)
-	e.nullable(f.Rack)
-	e.string(f.ClientID)
-	e.string(f.ClientHost)
-	e.strings(f.Topics)
-	e.nullable(f.Regex)
-	e.int32(int32(f.Rebalance.Milliseconds()))
-	e.nullable(f.Assignor)
-	e.tag(0, f.Classic != nil, func(e *encoder) {
-		e.b = append(e.b, 1) // it is not null
-		e.int32(int32(f.Classic.Session.Milliseconds()))
-		e.count(len(f.Classic.Protocols))
+func appendMember(e *fields.Encoder, f group.MemberFact) {
+	e.Nullable(f.InstanceID)
+	e.Nullable(f.Rack)
+	e.Text(f.ClientID)
+	e.Text(f.ClientHost)
+	e.Texts(f.Topics)
+	e.Nullable(f.Regex)
+	e.Int32(int32(f.Rebalance.Milliseconds()))
+	e.Nullable(f.Assignor)
+	e.Tags(fields.Tag{Number: 0, Is: f.Classic != nil, Field: func(e *fields.Encoder) {
+		e.B = append(e.B, 1) // it is not null
+		e.Int32(int32(f.Classic.Session.Milliseconds()))
+		e.Count(len(f.Classic.Protocols))
 		for _, p := range f.Classic.Protocols {
-			e.string(p.Name)
-			e.string(string(p.Metadata))
-			e.noTags()
+			e.Text(p.Name)
+			e.Text(string(p.Metadata))
+			e.Tags()
 		}
-		e.noTags()
-	})
+		e.Tags()
+	}})
 }
 
-func (d *decoder) member() group.MemberFact {
+func readMember(d *fields.Decoder) group.MemberFact {
 	f := group.MemberFact{
-		InstanceID: d.string(), Rack: d.string(), ClientID: d.string(), ClientHost: d.string(), Topics: d.strings(), Regex: d.string(),
-		Rebalance: time.Duration(max(d.int32(), 0)) * time.Millisecond, Assignor: d.string(),
+		InstanceID: d.Text(), Rack: d.Text(), ClientID: d.Text(), ClientHost: d.Text(), Topics: d.Texts(), Regex: d.Text(),
+		Rebalance: time.Duration(max(d.Int32(), 0)) * time.Millisecond, Assignor: d.Text(),
 	}
-	d.tags(func(n uint64, d *decoder) {
-		if n == 0 && d.int8() == 1 {
-			f.Classic = d.classic()
+	d.Tags(func(n uint64, d *fields.Decoder) {
+		if n == 0 && d.Int8() == 1 {
+			f.Classic = readClassic(d)
 		}
 	})
 	return f
 }
 
-func (d *decoder) classic() *group.ClassicFact {
-	f := &group.ClassicFact{Session: time.Duration(max(d.int32(), 0)) * time.Millisecond}
-	for range d.count() {
-		f.Protocols = append(f.Protocols, group.Protocol{Name: d.string(), Metadata: []byte(d.string())})
-		if d.tags(nil); d.err != nil {
+func readClassic(d *fields.Decoder) *group.ClassicFact {
+	f := &group.ClassicFact{Session: time.Duration(max(d.Int32(), 0)) * time.Millisecond}
+	for range d.Count() {
+		f.Protocols = append(f.Protocols, group.Protocol{Name: d.Text(), Metadata: []byte(d.Text())})
+		if d.Tags(nil); d.Err != nil {
 			break
 		}
 	}
-	d.tags(nil)
+	d.Tags(nil)
 	return f
 }
 
-func (e *encoder) assignment(a assignor.Assignment) {
-	e.count(len(a))
+func appendAssignment(e *fields.Encoder, a assignor.Assignment) {
+	e.Count(len(a))
 	for _, id := range a.Topics() {
-		e.b = append(e.b, id[:]...)
-		e.count(len(a[id]))
+		e.B = append(e.B, id[:]...)
+		e.Count(len(a[id]))
 		for _, p := range a[id] {
-			e.int32(p)
+			e.Int32(p)
 		}
-		e.noTags()
+		e.Tags()
 	}
 }
 
-func (d *decoder) assignment() assignor.Assignment {
+func readAssignment(d *fields.Decoder) assignor.Assignment {
 	a := make(assignor.Assignment)
-	for range d.count() {
+	for range d.Count() {
 		var id assignor.TopicID
-		copy(id[:], d.bytes(len(id)))
+		copy(id[:], d.Bytes(len(id)))
 		var partitions []int32
-		for range d.count() {
-			p := d.bytes(4)
-			if d.err != nil {
+		for range d.Count() {
+			p := d.Bytes(4)
+			if d.Err != nil {
 				return a
 			}
 			partitions = append(partitions, int32(binary.BigEndian.Uint32(p)))
 		}
-		if d.tags(nil); d.err != nil {
+		if d.Tags(nil); d.Err != nil {
 			return a
 		}
 		a[id] = append(a[id], partitions...)

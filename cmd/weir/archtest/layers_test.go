@@ -39,9 +39,11 @@ var layers = []layer{
 	{"cluster/metadata", nil, nil},
 	{"cluster/group/assignor", nil, nil},
 	{"cluster/group", []string{"cluster/group/assignor"}, nil},
-	{"cluster/group/record", []string{"cluster/group", "cluster/group/assignor"}, nil},
+	{"cluster/fields", nil, nil},
+	{"cluster/group/record", []string{"cluster/fields", "cluster/group", "cluster/group/assignor"}, nil},
 	{"cluster/group/consumer", []string{"cluster/group", "cluster/group/assignor"}, nil},
 	{"cluster/txn", nil, nil},
+	{"cluster/txn/record", []string{"cluster/fields", "cluster/txn"}, nil},
 
 	{"cluster/transport", nil, []string{"github.com/hashicorp/raft"}},
 	{"cluster/boltfile", nil, []string{"go.etcd.io/bbolt"}},
@@ -55,7 +57,7 @@ var layers = []layer{
 		"partition", "log", "segment/vfs", "protocol/recordbatch", "protocol/histogram",
 	}, []string{"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2"}},
 	{"cluster/broker", []string{
-		"cluster", "cluster/config", "cluster/metadata", "cluster/group/...", "cluster/txn",
+		"cluster", "cluster/config", "cluster/metadata", "cluster/group/...", "cluster/txn/...",
 		"partition", "log", "protocol", "protocol/wire", "protocol/recordbatch",
 	}, []string{"github.com/twmb/franz-go/pkg/kmsg", "github.com/twmb/franz-go/pkg/kbin"}},
 

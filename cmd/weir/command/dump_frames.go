@@ -42,8 +42,15 @@ type batchRow struct {
 	BaseSequence  int32             `json:"base_sequence"`
 	Transactional bool              `json:"transactional"`
 	Control       bool              `json:"control"`
+	Marker        *markerRow        `json:"marker"` // what a control batch says, null for others
 	CRC           uint32            `json:"crc32c"`
 	Content       []json.RawMessage `json:"content,omitempty"`
+}
+
+// markerRow is how a transaction ended.
+type markerRow struct {
+	Type             string `json:"type"` // commit, abort
+	CoordinatorEpoch int32  `json:"coordinator_epoch"`
 }
 
 // frameDump prints the frames of segments, and with records what is in them.
@@ -86,6 +93,15 @@ func newFrameDump(s *Streams, format output.Format, records bool) *frameDump {
 				return ""
 			}
 			return number(b.ProducerID) + "/" + number(int64(b.ProducerEpoch)) + "@" + number(int64(b.BaseSequence))
+		})},
+		{Name: "TRANSACTION", Cell: ofBatch(func(b *batchRow) string {
+			switch {
+			case b.Marker != nil:
+				return b.Marker.Type
+			case b.Transactional:
+				return "records"
+			}
+			return ""
 		})},
 	})
 	return d
@@ -140,22 +156,28 @@ func (d *frameDump) close() error {
 
 // batch reads a batch's header, and with d.records what is in it.
 func (d *frameDump) batch(s *openSegment, frame segment.Frame) (*batchRow, []*kgo.Record, error) {
-	n := int64(recordbatch.HeaderBytes)
-	if d.records {
-		n = frame.Bytes
-	}
-	b := make([]byte, n)
-	if _, err := s.file.ReadAt(b, frame.Position); err != nil && !errors.Is(err, io.EOF) {
+	b, err := readFrame(s, frame, recordbatch.HeaderBytes)
+	if err != nil {
 		return nil, nil, err
 	}
 	h, err := recordbatch.ParseHeader(b)
 	if err != nil {
 		return nil, nil, err
 	}
+	if d.records || h.IsControl() {
+		if b, err = readFrame(s, frame, frame.Bytes); err != nil {
+			return nil, nil, err
+		}
+	}
 	row := &batchRow{Records: h.RecordCount, Codec: h.Codec().String(), BaseTimestamp: h.BaseTimestamp, MaxTimestamp: h.MaxTimestamp,
 		LogAppendTime: h.LogAppendTime(), ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch, BaseSequence: h.BaseSequence,
 		Transactional: h.IsTransactional(), Control: h.IsControl(), CRC: h.CRC}
-	if !d.records {
+	if h.IsControl() {
+		if row.Marker, err = marker(b); err != nil {
+			return nil, nil, err
+		}
+	}
+	if !d.records || h.IsControl() {
 		return row, nil, nil
 	}
 	var records []*kgo.Record
@@ -166,6 +188,28 @@ func (d *frameDump) batch(s *openSegment, frame segment.Frame) (*batchRow, []*kg
 		records = append(records, copyRecord(r, s.header))
 	}
 	return row, records, nil
+}
+
+// readFrame reads the first n bytes of a frame.
+func readFrame(s *openSegment, frame segment.Frame, n int64) ([]byte, error) {
+	b := make([]byte, n)
+	if _, err := s.file.ReadAt(b, frame.Position); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return b, nil
+}
+
+// marker reads a control batch.
+func marker(b []byte) (*markerRow, error) {
+	m, err := recordbatch.ParseMarker(b)
+	if err != nil {
+		return nil, err
+	}
+	row := &markerRow{Type: "abort", CoordinatorEpoch: m.CoordinatorEpoch}
+	if m.Commit {
+		row.Type = "commit"
+	}
+	return row, nil
 }
 
 // copyRecord takes a record out of its batch. A segment knows its topic by id only.

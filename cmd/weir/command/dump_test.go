@@ -13,6 +13,8 @@ import (
 
 	"weir/cluster/broker/brokertest"
 	"weir/cmd/weir/fault"
+	"weir/partition"
+	"weir/protocol/recordbatch"
 )
 
 // dumpable leaves a data folder with topic t of two partitions behind: records in 0, none in 1.
@@ -69,12 +71,12 @@ func TestDump(t *testing.T) {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 	for _, want := range []string{
-		`^POSITION +SIZE +KIND +OFFSETS +RAFT-INDEX +EPOCH +RECORDS +CODEC +MAX-TIMESTAMP +PRODUCER\n`,
-		`\n96 +\d+ B +configuration +0\.\.0 +1 +1 +- +- +- +-\n`,
-		`\n\d+ +36 B +noop +0\.\.0 +2 +2 +- +- +- +-\n`,
-		`\n\d+ +36 B +barrier +0\.\.0 +3 +2 +- +- +- +-\n`,
-		`\n\d+ +\d+ B +batch +0\.\.1 +\d+ +2 +1 +none +1970-01-01T00:00:01\.000Z +-\n`,
-		`batch +1\.\.\d+ .* 0/0@0\n`,
+		`^POSITION +SIZE +KIND +OFFSETS +RAFT-INDEX +EPOCH +RECORDS +CODEC +MAX-TIMESTAMP +PRODUCER +TRANSACTION\n`,
+		`\n96 +\d+ B +configuration +0\.\.0 +1 +1 +- +- +- +- +-\n`,
+		`\n\d+ +36 B +noop +0\.\.0 +2 +2 +- +- +- +- +-\n`,
+		`\n\d+ +36 B +barrier +0\.\.0 +3 +2 +- +- +- +- +-\n`,
+		`\n\d+ +\d+ B +batch +0\.\.1 +\d+ +2 +1 +none +1970-01-01T00:00:01\.000Z +- +-\n`,
+		`batch +1\.\.\d+ .* 0/0@0 +-\n`,
 	} {
 		if !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("%s does not match\n%s", want, out)
@@ -129,6 +131,49 @@ func TestDump(t *testing.T) {
 	}
 	if after := fingerprint(t, data); after != before {
 		t.Errorf("dump changed the data:\n%s\nwas\n%s", after, before)
+	}
+}
+
+// TestDumpOfTransactions: what is of a transaction and how it ended is shown.
+func TestDumpOfTransactions(t *testing.T) {
+	data := t.TempDir()
+	b := brokertest.StartIn(t, data, nil)
+	c := &cli{t: t, addr: b.Addr(), broker: b}
+	c.ok("topic", "create", "t")
+	p, err := b.Node().Topic("t").Partition(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := recordbatch.Header{ProducerID: 7, ProducerEpoch: 2, Attributes: 0x10}
+	batch, err := recordbatch.AppendBatch(nil, h, recordbatch.CodecNone, []recordbatch.Record{{Key: []byte("k"), Value: []byte("v")}})
+	if err == nil {
+		h, err = recordbatch.ParseHeader(batch)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Propose(partition.Batch{Header: h, Data: batch}, partition.AcksAll).Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, commit := range []bool{true, false} {
+		if _, err := p.EndTransaction(t.Context(), partition.Marker{ProducerID: 7, ProducerEpoch: 3, CoordinatorEpoch: 5, Commit: commit}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := p.Dir()
+	brokertest.Stop(t, b)
+	out := c.ok("dump", dir)
+	for _, want := range []string{`batch +0\.\.1 .* 7/2@0 +records\n`, `batch +1\.\.2 .* 7/3@-1 +commit\n`, `batch +2\.\.3 .* 7/3@-1 +abort\n`} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("%s does not match\n%s", want, out)
+		}
+	}
+	jsonl := c.ok("dump", "--records", dir, "-o", "jsonl")
+	if !strings.Contains(jsonl, `"control":true,"marker":{"type":"commit","coordinator_epoch":5}`) || !strings.Contains(jsonl, `"control":false,"marker":null`) {
+		t.Errorf("no marker in\n%s", jsonl)
+	}
+	if text := c.ok("dump", "--records", dir); strings.Count(text, "\n") != 1 {
+		t.Errorf("more than the record:\n%s", text)
 	}
 }
 

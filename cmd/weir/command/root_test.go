@@ -34,7 +34,7 @@ func leaves(t *testing.T, f func(path string, c *cobra.Command)) {
 
 // doers are the commands whose purpose is not to show something. All others have to offer JSON.
 var doers = []string{"start", "dev kill", "dev restart", "dev stop", "dev purge", "produce", "completion", "topic create", "topic alter", "topic delete", "topic add-partitions", "topic trim", "group delete", "group alter",
-	"partition move", "partition transfer-leader", "broker drain", "broker undrain", "broker decommission"}
+	"txn abort", "partition move", "partition transfer-leader", "broker drain", "broker undrain", "broker decommission"}
 
 func TestEveryReadCommandOffersJSON(t *testing.T) {
 	leaves(t, func(path string, c *cobra.Command) {
@@ -74,7 +74,7 @@ func TestConnectionFlagsAreTheSameEverywhere(t *testing.T) {
 	})
 }
 
-var destructive = []string{"topic delete", "topic trim", "group delete", "dev purge", "broker decommission"}
+var destructive = []string{"topic delete", "topic trim", "group delete", "txn abort", "dev purge", "broker decommission"}
 
 // A destructive command asks unless -y is given, and can be tried with --dry-run.
 func TestDestructiveCommands(t *testing.T) {

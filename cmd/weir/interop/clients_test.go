@@ -38,6 +38,8 @@ type client struct {
 	notIdempotent bool
 	// emptyIsNull is said of a client that gives null for what is empty.
 	emptyIsNull bool
+	// transactions is said of clients whose program has job.Transform.
+	transactions bool
 	// clock is said of a client that stamps records with the present instead of what it is told.
 	clock bool
 	// cannotSend names cases of cases().
@@ -56,12 +58,12 @@ var everyAdminCall = []string{
 func clients() []*client {
 	return []*client{
 		{
-			name: "java", prepare: prepareJava, murmur2: true, lacks: []string{"replaced"},
+			name: "java", prepare: prepareJava, murmur2: true, transactions: true, lacks: []string{"replaced"},
 			ways:  []string{"range", "cooperative-sticky", consumers},
 			rolls: [][]string{{"range", "cooperative-sticky,range", "cooperative-sticky", consumers}},
 		},
 		{
-			name: "confluent-kafka", prepare: python("confluent_client.py"), lacks: []string{"logDirBytes"},
+			name: "confluent-kafka", prepare: python("confluent_client.py"), transactions: true, lacks: []string{"logDirBytes"},
 			ways: []string{"range", "cooperative-sticky", consumers},
 			// librdkafka refuses to have an eager assignor beside a cooperative one, so there is no way from one to the other.
 			rolls: [][]string{{"range", consumers}, {"cooperative-sticky", consumers}},

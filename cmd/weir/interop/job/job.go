@@ -12,13 +12,14 @@ import (
 	"os"
 )
 
-// Job asks for exactly one of Produce, Consume, Join and Admin.
+// Job asks for exactly one of Produce, Consume, Join, Transform and Admin.
 type Job struct {
-	Brokers string   `json:"brokers"`
-	Produce *Produce `json:"produce,omitempty"`
-	Consume []Read   `json:"consume,omitempty"`
-	Join    *Join    `json:"join,omitempty"`
-	Admin   *Admin   `json:"admin,omitempty"`
+	Brokers   string     `json:"brokers"`
+	Produce   *Produce   `json:"produce,omitempty"`
+	Consume   []Read     `json:"consume,omitempty"`
+	Join      *Join      `json:"join,omitempty"`
+	Transform *Transform `json:"transform,omitempty"`
+	Admin     *Admin     `json:"admin,omitempty"`
 }
 
 // Header is one record header. The order of headers and repeated names matter.
@@ -77,6 +78,17 @@ type Join struct {
 	MetadataMillis  int      `json:"metadataMillis"` // after this the client asks again how many partitions there are
 }
 
+// Transform reads Count records of From as a member of Group, up to ten at a time, and writes for each its partition and
+// offset, as "1@23", to To, in one transaction with the offsets. Every third transaction is aborted, and its records are
+// read again. In the end it begins one more, with a record "left open", and leaves that to the broker.
+type Transform struct {
+	From            string `json:"from"`
+	To              string `json:"to"`
+	Group           string `json:"group"`
+	TransactionalID string `json:"transactionalId"`
+	Count           int    `json:"count"`
+}
+
 // Admin walks through the client's admin calls on Topic, which does not exist yet: create it with 3
 // partitions and Configs, look at it, alter it, add partitions up to 5, put 10 records on partition 0 and
 // delete those below offset 4, delete it, and try what must be refused.
@@ -96,6 +108,7 @@ type Result struct {
 	Client   string       `json:"client"` // name and version of the client library
 	Produced []Position   `json:"produced,omitempty"`
 	Consumed []ReadResult `json:"consumed,omitempty"`
+	Aborted  int          `json:"aborted"` // transactions, by a Transform
 	Admin    *AdminResult `json:"admin,omitempty"`
 }
 

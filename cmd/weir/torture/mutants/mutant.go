@@ -9,14 +9,12 @@ import (
 	"strings"
 )
 
-// Mutant is one planted bug. It has edits and harnesses, or says why it is
-// absent.
+// Mutant is one planted bug.
 type Mutant struct {
 	Name   string
 	Bug    string
 	Edits  []Edit
 	Caught []Harness // each of them has to fail
-	Absent string    // why it cannot be planted
 }
 
 // Edit replaces a text, which stands exactly once in a file of the module.

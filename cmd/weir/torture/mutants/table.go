@@ -106,13 +106,13 @@ var All = []Mutant{
 				`func (g *Group) SetHeartbeatHandler(f func(raft.RPC)) { g.fast.Store(&f) }`,
 			},
 			{"cluster/transport/heartbeat.go",
-				`	if g.confirm(term, version, leader, now, 0) {`,
+				`	if g.confirm(term, version, leader, now, nil) {`,
 				`	if f := g.fast.Load(); f != nil && *f != nil {
 		response = newRPCAnswer(g)
 		(*f)(raft.RPC{Command: heartbeatRequest(term, version, leader), RespChan: response.ch})
 		return false, response, nil
 	}
-	if g.confirm(term, version, leader, now, 0) {`,
+	if g.confirm(term, version, leader, now, nil) {`,
 			},
 		},
 		// The next leader's heartbeat has to reach the old one while it leads by its lease, has heard of
@@ -135,7 +135,16 @@ var All = []Mutant{
 	},
 	{
 		Name: "M9", Bug: "the last stable offset leaves an open transaction out",
-		Absent: "transactions are refused, and so the last stable offset is the high watermark: no edit of it is this bug",
+		Edits: []Edit{{"partition/producers.go",
+			`	if first := t.open.Front(); first != nil {`,
+			`	if first := t.open.Back(); first != nil {`,
+		}},
+		// A test of processes needs a transaction coordinator.
+		Caught: []Harness{
+			inside("partition", "^TestTransactions$", `last stable offset 2 below`),
+			inside("partition", "^TestTransactionsModel$", `last stable offset \d+, seen \d+`),
+			inside("cluster/broker", "^TestTransactionInThePartition$", `latest: 1 for read_committed`),
+		},
 	},
 	{
 		Name: "M10", Bug: "the folder is not synced when a segment begins",
@@ -204,13 +213,13 @@ func (encodedState) Release() {}
 	},
 	{
 		Name: "M12", Bug: "the coordinator of a group goes on answering when it has lost its leadership",
-		Edits: []Edit{{"cluster/broker/coordinator_load.go",
-			`	p, err := t.Partition(s.index)
+		Edits: []Edit{{"cluster/broker/ledger.go",
+			`	p, err := t.Partition(l.index)
 	var elsewhere`,
-			`	if s.epoch != notLoaded {
-		return nil
+			`	if l.epoch != notLoaded {
+		return nil, nil
 	}
-	p, err := t.Partition(s.index)
+	p, err := t.Partition(l.index)
 	var elsewhere`,
 		}},
 		// Consumers that hear of another coordinator ask that one: who asks the old one shows it.

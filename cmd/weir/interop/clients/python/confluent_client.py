@@ -128,6 +128,53 @@ def read_one(consumer, read):
     return {"start": start, "high": high, "records": records}
 
 
+def transform(brokers, job):
+    """Consume, transform, produce: see Transform in job.go. Returns how many transactions it has aborted."""
+    consumer = Consumer({
+        "bootstrap.servers": brokers,
+        "group.id": job["group"],
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+    })
+    consumer.subscribe([job["from"]])
+    producer = Producer({"bootstrap.servers": brokers, "transactional.id": job["transactionalId"]})
+    producer.init_transactions(TIMEOUT)
+    done = aborted = rounds = 0
+    deadline = time.monotonic() + TIMEOUT
+    while done < job["count"]:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"no more records after {done}")
+        messages = consumer.consume(min(10, job["count"] - done), 1.0)
+        for message in messages:
+            if message.error():
+                raise KafkaException(message.error())
+        if not messages:
+            continue
+        producer.begin_transaction()
+        for message in messages:
+            producer.produce(job["to"], value=f"{message.partition()}@{message.offset()}")
+        producer.send_offsets_to_transaction(
+            consumer.position(consumer.assignment()), consumer.consumer_group_metadata(), TIMEOUT)
+        rounds += 1
+        if rounds % 3:
+            producer.commit_transaction(TIMEOUT)
+            done += len(messages)
+            continue
+        producer.abort_transaction(TIMEOUT)
+        aborted += 1
+        first = {}
+        for message in messages:
+            first.setdefault(message.partition(), message.offset())
+        for partition, offset in first.items():
+            consumer.seek(TopicPartition(job["from"], partition, offset))
+    consumer.close()
+    producer.begin_transaction()
+    producer.produce(job["to"], value="left open")
+    producer.flush(TIMEOUT)
+    return aborted
+
+
 def collect(consumer, end, records):
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
@@ -220,4 +267,4 @@ def describe_configs(client, topic):
 
 if __name__ == "__main__":
     version = f"confluent-kafka {confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})"
-    jobio.main(version, produce, consume, join, admin)
+    jobio.main(version, produce, consume, join, admin, transform)

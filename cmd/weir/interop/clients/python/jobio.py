@@ -64,7 +64,7 @@ class Line:
         print(json.dumps(said), flush=True)
 
 
-def main(name, produce, consume, join, admin):
+def main(name, produce, consume, join, admin, transform=None):
     """Runs the one part that the job asks for, by the function of that name."""
     job = json.loads(sys.stdin.readline())
     if job.get("join"):
@@ -79,6 +79,8 @@ def main(name, produce, consume, join, admin):
         ]
     elif job.get("consume"):
         result["consumed"] = consume(job["brokers"], job["consume"])
+    elif job.get("transform"):
+        result["aborted"] = transform(job["brokers"], job["transform"])
     else:
         result["admin"] = admin(job["brokers"], job["admin"])
     json.dump(result, sys.stdout)

@@ -5,7 +5,8 @@ import java.util.List;
 import java.util.Map;
 
 /** What crosses between the driver and this program: the shapes of job/job.go. Jackson reads bytes as base64. */
-record Job(String brokers, Produce produce, List<Read> consume, Join join, Admin admin) {
+record Job(String brokers, Produce produce, List<Read> consume, Join join, Transform transform,
+           Admin admin) {
 
     record Header(String name, byte[] value) {}
 
@@ -20,6 +21,8 @@ record Job(String brokers, Produce produce, List<Read> consume, Join join, Admin
     record Join(String topic, String group, String instance, boolean consumer, List<String> assignors,
                 int sessionMillis, int heartbeatMillis, int metadataMillis) {}
 
+    record Transform(String from, String to, String group, String transactionalId, int count) {}
+
     record Admin(String topic, String illegal, String unknown, Map<String, String> configs,
                  Map<String, String> alter, Map<String, String> replace) {}
 
@@ -28,7 +31,7 @@ record Job(String brokers, Produce produce, List<Read> consume, Join join, Admin
     record ReadResult(long start, long high, List<Rec> records) {}
 
     @JsonInclude(JsonInclude.Include.NON_NULL)
-    record Result(String client, List<Position> produced, List<ReadResult> consumed, Map<String, Object> admin) {}
+    record Result(String client, List<Position> produced, List<ReadResult> consumed, int aborted, Map<String, Object> admin) {}
 
     /** A line that a member of a group writes. */
     @JsonInclude(JsonInclude.Include.NON_DEFAULT)

@@ -35,6 +35,7 @@ public final class Main {
         Job job = mapper.readValue(lines.readLine(), Job.class);
         List<Job.Position> produced = null;
         List<Job.ReadResult> consumed = null;
+        int aborted = 0;
         Map<String, Object> admin = null;
         if (job.produce() != null) {
             produced = produce(job.brokers(), job.produce());
@@ -43,11 +44,13 @@ public final class Main {
         } else if (job.join() != null) {
             new Member(job.brokers(), job.join(), lines, mapper).run();
             return;
+        } else if (job.transform() != null) {
+            aborted = new Transformer(job.brokers(), job.transform()).run();
         } else {
             admin = new AdminWalk(job.brokers(), job.admin()).run();
         }
         String client = "kafka-clients " + AppInfoParser.getVersion();
-        mapper.writeValue(System.out, new Job.Result(client, produced, consumed, admin));
+        mapper.writeValue(System.out, new Job.Result(client, produced, consumed, aborted, admin));
     }
 
     private static List<Job.Position> produce(String brokers, Job.Produce job) throws Exception {

@@ -1,0 +1,318 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/cluster/group"
+	"weir/cluster/metadata"
+	"weir/cluster/txn"
+	"weir/partition"
+	"weir/protocol/recordbatch"
+)
+
+func initRequest(timeout time.Duration) *kmsg.InitProducerIDRequest {
+	req := kmsg.NewPtrInitProducerIDRequest()
+	req.TransactionTimeoutMillis = int32(timeout.Milliseconds())
+	return req
+}
+
+// eventually polls until something has come about.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not in time:", what)
+		}
+	}
+}
+
+// beginInside opens a transaction with a record in t-0.
+func beginInside(t *testing.T, b *Broker, id string, timeout time.Duration) (txn.Producer, *partition.Partition) {
+	t.Helper()
+	ctx := context.Background()
+	p, err := b.transactions.begin(ctx, id, func(x *txn.Transaction, now time.Time, fresh int64) txn.Step {
+		return x.Init(now, txn.InitRequest{Timeout: timeout, Expected: txn.NoProducer, FreshID: fresh})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := txn.Partition{Topic: "t"}
+	if code := b.add(ctx, id, p, clientVersion2, []txn.Partition{in})[in]; code != 0 {
+		t.Fatal(code)
+	}
+	h := recordbatch.Header{ProducerID: p.ID, ProducerEpoch: p.Epoch}.InTransaction()
+	batch, err := newLedgerBatch(h, []recordbatch.Record{{Key: []byte("k"), Value: []byte("v")}}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := b.node.Topic("t").Partition(0)
+	if err == nil {
+		err = part.Propose(batch, partition.AcksAll).Wait(ctx)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, part
+}
+
+// die has the coordinator forget all that it knows, after what is on its way: as the next one, it reads the topic.
+func (c *transactions) die(t *testing.T, id string) {
+	t.Helper()
+	s := c.shard(coordinatedBy(id, c.node.Topic(metadata.TransactionsTopic).NumPartitions()))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.ahead) > 0 {
+		_ = s.ahead[0].append.Wait(context.Background())
+		s.catchUp()
+	}
+	s.unload()
+}
+
+func (c *transactions) snapshot(t *testing.T, id string) (is txn.Snapshot) {
+	t.Helper()
+	if err := c.within(id, func(s *txnShard) {
+		if x := s.ids[id]; x != nil {
+			is = x.Snapshot()
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return is
+}
+
+// TestCoordinatorDies in every state of a transaction: the next one ends it as was decided, or takes the decision.
+func TestCoordinatorDies(t *testing.T) {
+	b := startInside(t)
+	c := b.transactions
+	commit := func(p txn.Producer) func(*txn.Transaction) txn.Step {
+		return func(x *txn.Transaction) txn.Step {
+			return x.End(time.Now(), txn.EndRequest{Producer: p, Commit: true, Version: clientVersion2, FreshID: txn.NoID})
+		}
+	}
+	for name, x := range map[string]struct {
+		timeout time.Duration
+		decide  func(p txn.Producer) func(*txn.Transaction) txn.Step // and dies before any marker
+		end     bool                                                 // the client commits afterwards
+		want    txn.State
+	}{
+		"Ongoing, and committed":      {timeout: time.Minute, end: true, want: txn.CompleteCommit},
+		"Ongoing, and nobody ends it": {timeout: time.Second, want: txn.CompleteAbort},
+		"PrepareCommit":               {timeout: time.Minute, decide: commit, want: txn.CompleteCommit},
+		"PrepareCommit, asked again":  {timeout: time.Minute, decide: commit, end: true, want: txn.CompleteCommit},
+		"PrepareAbort, of another init": {timeout: time.Minute, want: txn.CompleteAbort, decide: func(txn.Producer) func(*txn.Transaction) txn.Step {
+			return func(x *txn.Transaction) txn.Step {
+				return x.Init(time.Now(), txn.InitRequest{Timeout: time.Minute, Expected: txn.NoProducer, FreshID: txn.NoID})
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, part := beginInside(t, b, name, x.timeout)
+			if x.decide != nil {
+				if err := c.within(name, func(s *txnShard) {
+					live := s.ids[name]
+					live.sending = true // it dies before
+					if step := x.decide(p)(live.Transaction); step.Write == nil {
+						t.Error(step.Err)
+					} else if _, err := c.store(s, live, step.Write); err != nil {
+						t.Error(err)
+					}
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.die(t, name)
+			c.followLeadership()
+			if x.end {
+				_, err := c.change(context.Background(), name, func(y *txn.Transaction, _ time.Time, _ int64) txn.Step { return commit(p)(y) })
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			eventually(t, "the transaction ends", func() bool { return strings.HasPrefix(c.snapshot(t, name).State.String(), "Complete") })
+			if is := c.snapshot(t, name); is.State != x.want {
+				t.Errorf("it ended in %v, want %v", is.State, x.want)
+			}
+			if part.LastStableOffset() != part.HighWatermark() {
+				t.Errorf("last stable offset %d below %d", part.LastStableOffset(), part.HighWatermark())
+			}
+			c.die(t, name) // and once more
+			if is := c.snapshot(t, name); is.State != x.want {
+				t.Errorf("the next one has %v, want %v", is.State, x.want)
+			}
+		})
+	}
+}
+
+// TestPartitionOfADeletedTopic: a transaction ends though one of its partitions is gone.
+func TestPartitionOfADeletedTopic(t *testing.T) {
+	b := startInside(t)
+	p, _ := beginInside(t, b, "id", time.Minute)
+	topic := b.node.Topic("t")
+	if _, err := b.node.DeleteTopics(context.Background(), [][16]byte{topic.ID}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.transactions.change(context.Background(), "id", func(x *txn.Transaction, now time.Time, _ int64) txn.Step {
+		return x.End(now, txn.EndRequest{Producer: p, Commit: true, FreshID: txn.NoID})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the transaction ends", func() bool { return b.transactions.snapshot(t, "id").State == txn.CompleteCommit })
+}
+
+// TestForgetTransactions: ids that nobody uses go, also for the next coordinator; what is open stays.
+func TestForgetTransactions(t *testing.T) {
+	b := startInside(t)
+	c := b.transactions
+	beginInside(t, b, "open", time.Minute)
+	if _, err := b.initTransactional(context.Background(), "idle", initRequest(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	c.forget(time.Hour)
+	if c.snapshot(t, "idle").Producer.ID < 0 || c.count.Load() != 2 {
+		t.Error("an id is forgotten before its time")
+	}
+	c.forget(-time.Hour)
+	for _, id := range []string{"open", "idle"} {
+		c.die(t, id)
+		if exists := c.snapshot(t, id).Timeout > 0; exists != (id == "open") {
+			t.Errorf("%s exists: %t", id, exists)
+		}
+	}
+}
+
+// TestRoomForTransactionalIDs: there is room for so many, and so many partitions, and no more.
+func TestRoomForTransactionalIDs(t *testing.T) {
+	b := startInside(t)
+	c := b.transactions
+	c.count.Store(maxTransactionalIDs) // as if others had so many
+	_, err := b.initTransactional(context.Background(), "id", initRequest(time.Minute))
+	if code := errorCode(err); code != 44 {
+		t.Errorf("one more: %v", err)
+	}
+	c.count.Store(0)
+	p, _ := beginInside(t, b, "id", time.Minute)
+	if got := c.partitions.Load(); got != 1 {
+		t.Errorf("%d partitions are counted, want 1", got)
+	}
+	in := txn.Partition{Topic: "t"}
+	c.partitions.Store(maxOpenPartitions)
+	if code := b.add(context.Background(), "id", p, clientVersion2, []txn.Partition{in})[in]; code != 44 {
+		t.Errorf("one more partition: %v", code)
+	}
+	c.die(t, "id")
+	if c.snapshot(t, "id"); c.count.Load() != 1 || c.partitions.Load() != maxOpenPartitions {
+		t.Errorf("another coordinator counts %d ids, %d partitions", c.count.Load(), c.partitions.Load())
+	}
+}
+
+// TestGuard: what a coordinator has answered is void when a marker has come since.
+func TestGuard(t *testing.T) {
+	g := newTxnGuards()
+	e, other := &txnEntry{producer: txn.Producer{ID: 1}}, &txnEntry{producer: txn.Producer{ID: 2}}
+	g.add(e)
+	g.add(other)
+	g.void(nil, 1)
+	nothing := func() error { return nil }
+	if err := e.propose(nothing); errorCode(err) != 19 {
+		t.Errorf("behind a marker: %v", err)
+	}
+	if err := other.propose(nothing); err != nil {
+		t.Errorf("of another producer: %v", err)
+	}
+	if !e.rearm() || e.propose(nothing) != nil {
+		t.Error("it is not asked again")
+	}
+	e.leave()
+	other.leave()
+	if len(g.open) != 0 {
+		t.Errorf("%d are left", len(g.open))
+	}
+}
+
+// TestPendingBeforeItsMarkerIsKnown: a commit of the next transaction, which is in the topic before this broker has taken note
+// of the marker before it, does not count with that.
+func TestPendingBeforeItsMarkerIsKnown(t *testing.T) {
+	b := startInside(t)
+	ctx, tp := context.Background(), group.TopicPartition{Topic: "t"}
+	in := func(offset int64) {
+		t.Helper()
+		e := &txnEntry{producer: txn.Producer{ID: 7}}
+		if err := b.groups.commitPending(ctx, "g", noMember, e, map[group.TopicPartition]group.Commit{tp: {Offset: offset}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in(1)
+	in(2)
+	if err := b.groups.within("g", func(s *shard) { s.endPending(7, s.partition.HighWatermark()-1, true) }); err != nil {
+		t.Fatal(err)
+	}
+	err := b.groups.within("g", func(s *shard) {
+		if got := s.committed("g"); !slices.Equal(got, []group.TopicPartition{tp}) || !s.pending.Has("g", tp) || s.offsets.Has("g") {
+			t.Errorf("committed %v, pending %t", got, s.pending.Has("g", tp))
+		}
+		if s.forgettable("g") || s.mustDrain() {
+			t.Error("a group with something pending is forgotten, or its topic is full")
+		}
+	})
+	if err = errors.Join(err, b.groups.delete(ctx, "g")); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.groups.within("g", func(s *shard) {
+		s.endPending(7, s.partition.HighWatermark(), true)
+		if s.has("g") {
+			t.Error("a deleted group is back")
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRewriteWaitsForTransactions: what a transaction has committed stays where it is in the topic until it ends; when the topic
+// has grown too large, commits of transactions have to wait.
+func TestRewriteWaitsForTransactions(t *testing.T) {
+	b := startInside(t)
+	ctx, tp := context.Background(), group.TopicPartition{Topic: "t"}
+	e := &txnEntry{producer: txn.Producer{ID: 7}}
+	if err := b.groups.commitPending(ctx, "g", noMember, e, map[group.TopicPartition]group.Commit{tp: {Offset: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	padding := group.Commit{Offset: 1, Metadata: strings.Repeat("x", maxMetadataBytes)}
+	for full := false; !full; {
+		if err := b.groups.commit(ctx, "g", noMember, map[group.TopicPartition]group.Commit{{Topic: "t", Partition: 1}: padding}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.groups.within("g", func(of *shard) { full = of.mustDrain() }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if coordinatedBy("g", 2) != coordinatedBy("i", 2) {
+		t.Fatal("the groups are in different partitions")
+	}
+	if err := b.groups.commitPending(ctx, "i", noMember, e, map[group.TopicPartition]group.Commit{tp: {Offset: 1}}); errorCode(err) != 14 {
+		t.Errorf("a commit to a full topic: %v", err)
+	}
+	if err := b.groups.within("g", func(of *shard) { of.endPending(7, of.partition.HighWatermark(), true) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.groups.commit(ctx, "g", noMember, map[group.TopicPartition]group.Commit{{Topic: "t", Partition: 1}: padding}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.groups.within("g", func(of *shard) {
+		if of.partition.SizeBytes() > shrinkBytes || of.partition.LogStartOffset() == 0 {
+			t.Errorf("the partition has %d bytes from offset %d on", of.partition.SizeBytes(), of.partition.LogStartOffset())
+		}
+		if x, ok := of.offsets.Get("g", tp); !ok || x.Offset != 1 {
+			t.Errorf("the offset is %+v", x)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,182 @@
+package broker
+
+// TxnOffsetCommit (key 28), versions 0-5: offsets of a group that count when a transaction is committed, and never if it
+// is aborted (KIP-98). They are in the topic before this is answered, and pending until the transaction's
+// marker is there, too.
+//
+// Added by version: 2 leader epoch, 3 member and generation (KIP-447), checked as in OffsetCommit:
+// UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, FENCED_INSTANCE_ID; 5 the partition of the topic is made part of the
+// transaction (KIP-890), before that it has to be by AddOffsetsToTxn: INVALID_TXN_STATE.
+// A stale epoch of the consumer protocol is ILLEGAL_GENERATION here. A rebalance that is under way keeps nobody from it.
+
+import (
+	"context"
+	"errors"
+	"maps"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/cluster/group"
+	"weir/cluster/txn"
+	"weir/protocol"
+	"weir/protocol/recordbatch"
+)
+
+func (b *Broker) txnOffsetCommit(ctx context.Context, _ *call, req *kmsg.TxnOffsetCommitRequest) (*kmsg.TxnOffsetCommitResponse, error) {
+	resp := req.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
+	now := b.now().UnixMilli()
+	commits := make(map[group.TopicPartition]group.Commit)
+	codes := make(map[group.TopicPartition]protocol.ErrorCode)
+	for _, t := range req.Topics {
+		is := b.node.Topic(t.Topic)
+		for _, p := range t.Partitions {
+			tp := group.TopicPartition{Topic: t.Topic, Partition: p.Partition}
+			if is == nil {
+				codes[tp] = protocol.CodeUnknownTopicOrPartition
+				continue
+			}
+			if codes[tp] = b.checkCommit(is, p.Partition, p.Metadata); codes[tp] == protocol.CodeNone {
+				commits[tp] = group.Commit{
+					Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: orEmpty(p.Metadata), Timestamp: now, TopicID: is.ID,
+				}
+			}
+		}
+	}
+	if len(commits) > 0 {
+		if err := b.commitInTransaction(ctx, req, commits); err != nil {
+			for tp := range commits {
+				codes[tp] = txnCommitCode(req.Version, err)
+			}
+		}
+	}
+	for _, t := range req.Topics {
+		out := kmsg.NewTxnOffsetCommitResponseTopic()
+		out.Topic = t.Topic
+		for _, p := range t.Partitions {
+			po := kmsg.NewTxnOffsetCommitResponseTopicPartition()
+			po.Partition = p.Partition
+			po.ErrorCode = int16(codes[group.TopicPartition{Topic: t.Topic, Partition: p.Partition}])
+			out.Partitions = append(out.Partitions, po)
+		}
+		resp.Topics = append(resp.Topics, out)
+	}
+	return resp, nil
+}
+
+func (b *Broker) commitInTransaction(ctx context.Context, req *kmsg.TxnOffsetCommitRequest, commits map[group.TopicPartition]group.Commit) error {
+	p, err := b.offsetsPartition(ctx, req.Group)
+	if err != nil {
+		return err
+	}
+	producer := txn.Producer{ID: req.ProducerID, Epoch: req.ProducerEpoch}
+	t := b.node.Topic(p.Topic)
+	if t == nil {
+		return protocol.CodeCoordinatorNotAvailable // deleted meanwhile
+	}
+	// Who is not the coordinator must not have a partition added that it does not lead.
+	part, err := t.Partition(p.Index)
+	if err != nil {
+		return err
+	}
+	entry := &txnEntry{partition: p, part: part, producer: producer, implicit: req.Version >= 5}
+	b.enterTransaction(ctx, req.TransactionalID, []*txnEntry{entry})
+	defer entry.leave()
+	if entry.err != nil {
+		return entry.err
+	}
+	by := committer{member: req.MemberID, instance: orEmpty(req.InstanceID), generation: req.Generation, version: req.Version}
+	return b.groups.commitPending(ctx, req.Group, by, entry, commits)
+}
+
+// txnCommitCode words errors for producers: what they have to come again for, and that not to every version in the same words.
+func txnCommitCode(version int16, err error) protocol.ErrorCode {
+	code := commitCode(err)
+	switch code {
+	case protocol.CodeConcurrentTransactions, protocol.CodeNotEnoughReplicas:
+		code = protocol.CodeCoordinatorLoadInProgress
+	case protocol.CodeStaleMemberEpoch:
+		code = protocol.CodeIllegalGeneration
+	case protocol.CodeTransactionAbortable:
+		if version < 5 {
+			code = protocol.CodeInvalidTxnState
+		}
+	case protocol.CodeProducerFenced:
+		code = protocol.CodeInvalidProducerEpoch
+	}
+	if code == protocol.CodeCoordinatorLoadInProgress && version < 2 {
+		return protocol.CodeCoordinatorNotAvailable
+	}
+	return code
+}
+
+// commitPending brings commits of a transaction into the topic. Errors are those of commit.
+func (c *coordinator) commitPending(ctx context.Context, name string, by committer, in *txnEntry, commits map[group.TopicPartition]group.Commit) error {
+	h := recordbatch.Header{ProducerID: in.producer.ID, ProducerEpoch: in.producer.Epoch, BaseSequence: -1}.InTransaction()
+	return c.writeAs(ctx, name, h, in, func(s *shard) ([]recordbatch.Record, func(int64), error) {
+		if err := c.mayCommitPending(s, name, by, commits); err != nil {
+			return nil, nil, err
+		}
+		records, err := c.commitRecords(s, name, by.version, commits)
+		return records, func(position int64) {
+			for tp, x := range commits {
+				s.pending.Set(in.producer.ID, name, tp, x, position)
+			}
+		}, err
+	})
+}
+
+// mayCommitPending is mayCommit for transactions: a client that does not say who it is may, and a rebalance matters to
+// nobody, since the generation has been checked.
+func (c *coordinator) mayCommitPending(s *shard, name string, by committer, commits map[group.TopicPartition]group.Commit) error {
+	if s.mustDrain() {
+		return protocol.CodeCoordinatorLoadInProgress
+	}
+	if by.member == "" && by.instance == "" && by.generation < 0 {
+		return nil
+	}
+	by.version = epochVersion // of OffsetCommit, from which on an epoch is one
+	err := c.mayCommit(s, name, by, maps.Keys(commits))
+	switch {
+	case errors.Is(err, group.ErrRebalanceInProgress):
+		return nil
+	case errors.Is(err, protocol.CodeGroupIDNotFound):
+		return group.ErrIllegalGeneration
+	}
+	return err
+}
+
+// endPending has the commits of a producer's transaction count, or not: its marker is in the topic at an offset.
+func (c *coordinator) endPending(index int32, producerID, marker int64, commit bool) {
+	t := c.node.Topic(offsetsTopic)
+	if t == nil {
+		return
+	}
+	_ = c.on(t, index, func(s *shard) { s.endPending(producerID, marker, commit) }) // else who leads reads it from the topic
+}
+
+func (s *shard) endPending(producerID, marker int64, commit bool) {
+	for _, x := range s.pending.End(producerID, marker) {
+		if commit {
+			s.setCommit(x.Group, x.Partition, x.Commit)
+		}
+	}
+}
+
+// setCommit notes a commit that counts. What is pending for its partition is older.
+func (s *shard) setCommit(name string, tp group.TopicPartition, x group.Commit) {
+	s.offsets.Set(name, tp, x)
+	s.pending.Supersede(name, tp)
+}
+
+// forgetCommit forgets one.
+func (s *shard) forgetCommit(name string, tp group.TopicPartition) {
+	s.offsets.Delete(name, tp)
+	s.pending.Supersede(name, tp)
+}
+
+// mustDrain says that no more commits of transactions are taken for now: the partition is to be rewritten, which
+// waits for those that are pending.
+func (s *shard) mustDrain() bool {
+	size := s.partition.SizeBytes()
+	return !s.pending.Empty() && size > 2*shrinkBytes && size > 2*shrinkFactor*s.live
+}
