@@ -22,10 +22,8 @@ func TestTransactions(t *testing.T) {
 	clients := slices.DeleteFunc(chosenClients(t), func(c *client) bool { return !c.transactions })
 	for _, c := range clients {
 		t.Run(c.name, func(t *testing.T) {
-			g := &sharedTopic{broker: b, topic: "txn-" + c.name}
-			g.create(t)
-			to := &sharedTopic{broker: b, topic: "txn-to-" + c.name}
-			to.create(t)
+			g := newSharedTopic(t, b, "txn-"+c.name, longSession)
+			to := newSharedTopic(t, b, "txn-to-"+c.name, longSession)
 			for range 2 {
 				g.append(t, 20)
 				result := c.run(t, job.Job{Brokers: b.address, Transform: &job.Transform{
@@ -43,7 +41,7 @@ func TestTransactions(t *testing.T) {
 			for _, p := range g.written {
 				want = append(want, fmt.Sprintf("%d@%d", p.Partition, p.Offset))
 			}
-			got := to.committed(t, len(want))
+			got := to.readCommitted(t, len(want))
 			slices.Sort(got)
 			if slices.Sort(want); !slices.Equal(got, want) {
 				t.Errorf("committed are %d records, want %d:\ngot  %v\nwant %v", len(got), len(want), got, want)
@@ -53,8 +51,8 @@ func TestTransactions(t *testing.T) {
 	}
 }
 
-// committed reads so many records that are committed, and those that are with the last of them.
-func (g *sharedTopic) committed(t *testing.T, count int) (values []string) {
+// readCommitted reads so many records that are committed, and those that are with the last of them.
+func (g *sharedTopic) readCommitted(t *testing.T, count int) (values []string) {
 	t.Helper()
 	kafka := g.client(t, kgo.ConsumeTopics(g.topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
