@@ -3,6 +3,8 @@ package partition
 import (
 	"sync"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // Elections bounds how many of a node's replicas stand for election at the same time: beyond that each one
@@ -17,8 +19,10 @@ type candidacy struct {
 	all *Elections // nil: nothing is bounded
 
 	asking sync.Mutex // held while a turn is waited for
-	mu     sync.Mutex // guards hold
+	mu     sync.Mutex // guards the rest
 	hold   *time.Timer
+	round  *raft.RequestPreVoteRequest // which all other voters are asked with
+	no     int                         // of them, who have refused or cannot be reached
 }
 
 // begin waits for a turn, unless the replica has one, which it has then until end or for some time. It
@@ -53,6 +57,20 @@ func (c *candidacy) holds() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.hold != nil
+}
+
+// refused ends a turn in which a majority can no longer be had of all voters: others voters, and this one.
+func (c *candidacy) refused(round *raft.RequestPreVoteRequest, others int) {
+	c.mu.Lock()
+	if c.round != round {
+		c.round, c.no = round, 0
+	}
+	c.no++
+	lost := others-c.no+1 < (others+1)/2+1
+	c.mu.Unlock()
+	if lost {
+		c.end()
+	}
 }
 
 // end is for a replica that leads, and may serve, or does not stand any more.

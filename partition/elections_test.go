@@ -3,6 +3,8 @@ package partition
 import (
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // A node's replicas stand in turns, and a turn that was not given back ends by itself.
@@ -29,6 +31,19 @@ func TestElections(t *testing.T) {
 	b.end() // has none
 	if b.begin(time.Millisecond, time.Hour, closing) {
 		t.Fatal("one gave back the turn of another")
+	}
+	first, second := &raft.RequestPreVoteRequest{}, &raft.RequestPreVoteRequest{}
+	a.refused(first, 2)
+	if a.refused(second, 2); b.begin(time.Millisecond, time.Hour, closing) {
+		t.Fatal("a turn was lost by one refusal of two in each of two rounds")
+	}
+	a.refused(second, 2)
+	if !b.begin(patience, time.Hour, closing) {
+		t.Fatal("who cannot be elected keeps the turn")
+	}
+	b.end()
+	if !a.begin(patience, time.Hour, closing) {
+		t.Fatal("no turn")
 	}
 	close(closing)
 	if b.begin(patience, time.Hour, closing) {

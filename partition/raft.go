@@ -159,9 +159,9 @@ func (p *Partition) startRaft() error {
 	}
 	p.timeouts.begin(r, p.logger)
 	if t, ok := trans.(interface {
-		SetHeard(func(heard bool, at time.Time))
+		SetHeard(func(heard bool, at time.Time) (enough bool))
 	}); ok {
-		t.SetHeard(p.timeouts.heard)
+		defer t.SetHeard(p.timeouts.heard) // once there is an observer
 	}
 	r.RegisterObserver(raft.NewObserver(nil, false, p.observe))
 	if term := r.CurrentTerm(); r.State() == raft.Leader {

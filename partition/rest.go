@@ -71,6 +71,7 @@ func (r replicator) rest(id raft.ServerID, target raft.ServerAddress, args *raft
 			}
 			number = now
 		case <-news:
+			number, _, _ = r.stands(target, args.Term) // after a rest of any length
 		case <-ended:
 			number, _, _ = r.stands(target, args.Term)
 		case <-r.p.closing:

@@ -14,7 +14,7 @@ import (
 //
 // While the transport hears the leader, and will say when it does not, the library need not be told
 // all the time, nor look whether it has been: it waits heardFactor times as long. And who has asked for
-// votes and found the others too slow to answer in time waits longer the next time, since asking more
+// votes and found the others too slow to answer in time waits twice as long the next time, since asking more
 // often would make them slower.
 type timeouts struct {
 	mu      sync.Mutex // guards the rest, and the order of what the library is told; a leaf lock
@@ -22,16 +22,13 @@ type timeouts struct {
 	logger  *slog.Logger
 	base    raft.ReloadableConfig
 	isHeard bool
-	slow    int         // elections in a row in which somebody who was there did not answer
-	slowAt  time.Time   // the last of them
+	slow    bool        // in an election somebody who was there did not answer in time
 	early   *time.Timer // has the library look whether to stand; nil when nothing has asked for that
 	ended   bool
 }
 
 const (
 	heardFactor = 10
-	// slowest bounds timeouts.slow: so many times the time for votes is doubled.
-	slowest = 2
 	// standSpread is by how much the replicas that a dead leader leaves behind may differ in
 	// when they stand: the one that does first wins.
 	standSpread = 150 * time.Millisecond
@@ -85,9 +82,9 @@ func (t *timeouts) rest(at time.Time) time.Duration {
 	return max(t.base.HeartbeatTimeout-time.Since(at), 0) + rand.N(standSpread)
 }
 
-// heard is told by the transport that it hears the leader from now on, or does so no more, and last
-// did at a time.
-func (t *timeouts) heard(is bool, at time.Time) {
+// heard is told by the transport, again and again, that it hears the leader, or that it does so no more, and last
+// did at a time. It says whether the library goes by that: a candidate's does not.
+func (t *timeouts) heard(is bool, at time.Time) (enough bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -97,6 +94,7 @@ func (t *timeouts) heard(is bool, at time.Time) {
 	case !is && t.isHeard:
 		t.lookAfter(t.rest(at))
 	}
+	return t.isHeard
 }
 
 // changed is told by the library that it is in another state.
@@ -110,7 +108,7 @@ func (t *timeouts) changed() {
 func (t *timeouts) settled() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.set(t.isHeard, 0)
+	t.set(t.isHeard, false)
 }
 
 // asked takes the outcome of asking another replica for its vote.
@@ -124,11 +122,17 @@ func (t *timeouts) asked(err error) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now := time.Now(); t.raft != nil && now.Sub(t.slowAt) >= t.base.ElectionTimeout {
-		t.slowAt = now
-		t.set(t.isHeard, min(t.slow+1, slowest))
+	if t.raft != nil && t.raft.State() == raft.Candidate { // else it was elected by others
+		t.set(t.isHeard, true)
 	}
 	return err
+}
+
+// forVotes is how long the library waits for votes now.
+func (t *timeouts) forVotes() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.config().ElectionTimeout
 }
 
 // lookAfter is called with mu held, as all that follows.
@@ -165,7 +169,7 @@ func (t *timeouts) look() {
 	t.reload(t.config())
 }
 
-func (t *timeouts) set(heard bool, slow int) {
+func (t *timeouts) set(heard, slow bool) {
 	if t.isHeard == heard && t.slow == slow {
 		return
 	}
@@ -175,11 +179,12 @@ func (t *timeouts) set(heard bool, slow int) {
 
 func (t *timeouts) config() raft.ReloadableConfig {
 	c := t.base
-	if t.isHeard {
+	switch {
+	case t.isHeard:
 		c.HeartbeatTimeout *= heardFactor
 		c.ElectionTimeout *= heardFactor
-	} else {
-		c.ElectionTimeout <<= t.slow
+	case t.slow:
+		c.ElectionTimeout *= 2
 	}
 	return c
 }

@@ -32,7 +32,9 @@ func TestHeardTimeouts(t *testing.T) {
 		}
 	}
 	want("at first", heartbeat, election)
-	f.timeouts.heard(true, time.Now())
+	if !f.timeouts.heard(true, time.Now()) || !f.timeouts.heard(true, time.Now()) {
+		t.Error("a follower has to be told by its library all the same")
+	}
 	want("heard", heardFactor*heartbeat, heardFactor*election)
 	f.LeaderLost() // not so
 	f.timeouts.heard(false, time.Now())
@@ -51,8 +53,10 @@ func TestHeardTimeouts(t *testing.T) {
 	f.timeouts.heard(true, time.Now())
 	f.timeouts.changed()
 	want("of another state", heartbeat, election)
-	g.leader().timeouts.heard(true, time.Now())
-	if got, _ := g.leader().waits(); got != heartbeat {
+	f.timeouts.heard(true, time.Now())
+	want("a follower again", heardFactor*heartbeat, heardFactor*election)
+	enough := g.leader().timeouts.heard(true, time.Now())
+	if got, _ := g.leader().waits(); got != heartbeat || enough {
 		t.Errorf("a leader waits %v for itself", got)
 	}
 }
@@ -75,32 +79,38 @@ func TestStandsWhenNotHeard(t *testing.T) {
 	}
 }
 
-// Who finds the others too slow to vote waits longer for them, within bounds, until there is a leader.
+// Who finds the others too slow to vote waits twice as long for them, until there is a leader.
 func TestSlowVotes(t *testing.T) {
-	const election = 100 * time.Millisecond
+	const election = 200 * time.Millisecond
 	g := newGroupTimed(t, 3, 3, testSettings(), Timing{Heartbeat: election, Election: election, Commit: 20 * time.Millisecond})
-	f := g.follower()
-	votes := func() time.Duration { _, d := f.waits(); return d }
-	away := errors.New("unreachable")
-	if err := f.timeouts.asked(away); err != away || votes() != election {
-		t.Errorf("of one that is away: %v, votes are waited for %v", err, votes())
-	}
 	late := error(slowly{errors.New("no answer")})
-	for _, want := range []time.Duration{2 * election, 4 * election, 4 * election} {
-		f.timeouts.mu.Lock()
-		f.timeouts.slowAt = time.Time{} // long ago
-		f.timeouts.mu.Unlock()
-		for range 2 { // two peers of one election
-			if err := f.timeouts.asked(late); err != late {
-				t.Errorf("it gave %v", err)
-			}
-		}
-		if got := votes(); got != want {
-			t.Errorf("votes are waited for %v, want %v", got, want)
+	l := g.leader()
+	if err := l.timeouts.asked(late); err != late || l.timeouts.forVotes() != election {
+		t.Errorf("one that was elected all the same: %v, and waits %v for votes", err, l.timeouts.forVotes())
+	}
+	f := g.follower()
+	for _, m := range g.nodes {
+		if m != f {
+			g.stop(m)
 		}
 	}
-	f.observe(&raft.Observation{Raft: f.raft.Load(), Data: raft.LeaderObservation{LeaderID: g.leader().id}})
-	if got := votes(); got != election {
+	away := errors.New("unreachable")
+	for deadline := time.Now().Add(patience); f.timeouts.forVotes() == election; time.Sleep(time.Millisecond) {
+		if err := f.timeouts.asked(away); err != away || f.timeouts.forVotes() != election {
+			t.Fatalf("of one that is away: %v, votes are waited for %v", err, f.timeouts.forVotes())
+		}
+		if err := f.timeouts.asked(late); err != late {
+			t.Fatalf("it gave %v", err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a candidate does not give the others more time")
+		}
+	}
+	if got := f.timeouts.forVotes(); got != 2*election {
+		t.Errorf("votes are waited for %v", got)
+	}
+	f.observe(&raft.Observation{Raft: f.raft.Load(), Data: raft.LeaderObservation{LeaderID: l.id}})
+	if got := f.timeouts.forVotes(); got != election {
 		t.Errorf("with a leader, votes are waited for %v", got)
 	}
 }

@@ -259,12 +259,16 @@ func (r replicator) RequestVote(id raft.ServerID, target raft.ServerAddress, arg
 
 // RequestPreVote asks whether there would be a vote.
 func (r replicator) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	election := r.p.cfg.Replication.Timing.withDefaults().Election
-	if r.p.standsAside() || !r.p.candidacy.begin(election/2, 2*election, r.p.closing) {
+	p := r.p
+	if wait := p.timeouts.forVotes(); p.standsAside() || !p.candidacy.begin(wait/2, 2*wait, p.closing) {
 		resp.Term = args.Term
 		return nil // as if all had refused
 	}
-	return r.p.timeouts.asked(r.Transport.RequestPreVote(id, target, args, resp))
+	err := p.timeouts.asked(r.Transport.RequestPreVote(id, target, args, resp))
+	if err != nil || !resp.Granted {
+		p.candidacy.refused(args, p.otherVoters())
+	}
+	return err
 }
 
 // unanimous waits for the outcome of a ballot, for as long as it may matter.

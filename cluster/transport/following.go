@@ -29,21 +29,25 @@ type following struct {
 	quiet *time.Timer // runs out with silence
 }
 
-// SetHeard has f hear when the transport begins to hear the group's leader, or another one, and when it does so
-// no more, and at what time it last did. In between, heartbeats reach raft every relayHeard only, instead of every
-// relayInterval. f is called with locks of the transport held: it must not block, nor call the group.
-func (g *Group) SetHeard(f func(heard bool, at time.Time)) {
+// SetHeard has f told with each pulse that the transport hears the group's leader, and when it does so no more, and
+// at what time it last did. While f says that this is enough, heartbeats reach raft every relayHeard only, instead of
+// every relayInterval. f is called with locks of the transport held: it must not block, nor call the group.
+func (g *Group) SetHeard(f func(heard bool, at time.Time) (enough bool)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.tellHeard = f
 }
 
-// hear notes that a leader's heartbeats stand on a connection. It is called with mu held.
-func (g *Group) hear(on *conn, term uint64, at time.Time) {
-	if g.tellHeard != nil && (g.heardOn != on || g.heardIn != term) {
-		g.heardOn, g.heardIn = on, term
-		g.tellHeard(true, at)
+// hear notes that a leader's heartbeats stand on a connection, and returns how often raft is to be told. It is called
+// with mu held.
+func (g *Group) hear(on *conn, at time.Time) (relay time.Duration) {
+	if g.tellHeard == nil {
+		return relayInterval
 	}
+	if g.heardOn = on; g.tellHeard(true, at) {
+		return relayHeard
+	}
+	return relayInterval
 }
 
 // unhear notes that they do so no more.

@@ -38,9 +38,8 @@ type Group struct {
 	queuedAt time.Time             // the heartbeat it is for
 	sockets  map[net.Conn]struct{} // snapshots on their way out
 
-	tellHeard func(heard bool, at time.Time) // see SetHeard; nil: nobody asks
-	heardOn   *conn                          // where the leader's heartbeats stand, nil for nowhere
-	heardIn   uint64                         // that leader's term
+	tellHeard func(heard bool, at time.Time) bool // see SetHeard; nil: nobody asks
+	heardOn   *conn                               // where the leader's heartbeats stand, nil for nowhere
 }
 
 var (
@@ -335,10 +334,7 @@ func (g *Group) confirm(heartbeat uint64, version uint8, leader []byte, now time
 	}
 	var relay time.Duration
 	if stands != nil {
-		if relay = relayInterval; g.tellHeard != nil {
-			relay = relayHeard
-		}
-		g.hear(stands, heartbeat, now)
+		relay = g.hear(stands, now)
 	}
 	if !g.waiting && now.Sub(g.queuedAt) >= relay && len(g.consumer) < cap(g.consumer) {
 		g.consumer <- raft.RPC{Command: heartbeatRequest(heartbeat, version, leader), RespChan: g.relieved}
