@@ -25,31 +25,37 @@ const (
 // Changes to it wait meanwhile. A failure changes nothing that counts, and the
 // next change tries again.
 func (c *coordinator) shrinkIfGrown(ctx context.Context, s *shard) error {
-	p, appends, err := c.rewriteIfGrown(ctx, s)
+	s.mu.Lock()
+	p := s.partition
+	appends, err := c.rewriteIfGrown(ctx, s)
+	s.mu.Unlock()
 	if err != nil || len(appends) == 0 {
 		return err
 	}
+	return dropRewritten(ctx, p, appends)
+}
+
+// dropRewritten waits for a rewrite, and deletes what lies before it.
+func dropRewritten(ctx context.Context, p *partition.Partition, appends []*partition.Append) error {
 	for _, a := range appends {
 		if err := a.Wait(ctx); err != nil {
 			return err
 		}
 	}
-	_, err = p.DeleteRecords(ctx, appends[0].BaseOffset)
+	_, err := p.DeleteRecords(ctx, appends[0].BaseOffset)
 	return err
 }
 
-func (c *coordinator) rewriteIfGrown(ctx context.Context, s *shard) (*partition.Partition, []*partition.Append, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.partition == nil {
-		return nil, nil, nil
+// rewriteIfGrown is called with mu held. It gives nothing when there is nothing to be done.
+func (c *coordinator) rewriteIfGrown(ctx context.Context, s *shard) ([]*partition.Append, error) {
+	if !s.leads() {
+		return nil, nil
 	}
 	size := s.partition.SizeBytes()
 	if size < shrinkBytes || size < shrinkFactor*s.live || !s.pending.Empty() { // what is pending stays where it is
-		return nil, nil, nil
+		return nil, nil
 	}
-	appends, err := c.rewrite(ctx, s)
-	return s.partition, appends, err
+	return c.rewrite(ctx, s)
 }
 
 // rewrite proposes all that counts of a shard. It is called with mu held, which
@@ -62,6 +68,9 @@ func (c *coordinator) rewrite(ctx context.Context, s *shard) ([]*partition.Appen
 			return nil, err
 		}
 		s.catchUp()
+	}
+	if !s.pending.Empty() || !s.leads() {
+		return nil, nil // it was on its way; or another leadership has written since
 	}
 	now := c.now().UnixMilli()
 	var appends []*partition.Append

@@ -40,8 +40,14 @@ func (c *coordinator) writeAs(ctx context.Context, name string, h recordbatch.He
 			failed = err
 			return
 		}
+		batch, err := newLedgerBatch(h, records, c.now().UnixMilli())
+		if err != nil {
+			failed = err
+			return
+		}
+		batch.Continues = in != nil && !in.begins()
 		failed = in.propose(func() (err error) {
-			a, err = c.propose(s, h, records, func(err error) {
+			a, err = s.propose(batch, func(err error) {
 				if err == nil {
 					apply(a.BaseOffset)
 				}

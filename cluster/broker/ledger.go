@@ -70,8 +70,11 @@ const (
 type loads struct {
 	ctx  context.Context // ends them
 	run  func(func())
-	read func(ctx context.Context, l *ledger, into book, p *partition.Partition, maxDecoded int) error // readLedger, but in tests
+	read reader // readLedger, but in tests
 }
+
+// reader enters what is committed from an offset on into a book that nobody else has, and says how far that was.
+type reader func(ctx context.Context, l *ledger, into book, p *partition.Partition, from int64, maxDecoded int) (next int64, err error)
 
 // loading is a load that is under way.
 type loading struct {
@@ -142,7 +145,12 @@ func (l *ledger) ensureLoaded(t *cluster.Topic) (loaded <-chan struct{}, err err
 			return x.done, protocol.CodeCoordinatorLoadInProgress
 		}
 	}
-	l.unload() // what was on its way may have been lost
+	if l.partition == p && err == nil {
+		if l.catchUp(); len(l.ahead) > 0 {
+			return nil, protocol.CodeCoordinatorLoadInProgress // what comes of it has to be in the log, or not, before that is read
+		}
+	}
+	l.unload()
 	if time.Since(l.failed) < loadRetryInterval {
 		return nil, protocol.CodeCoordinatorLoadInProgress
 	}
@@ -160,7 +168,7 @@ func (l *ledger) ensureLoaded(t *cluster.Topic) (loaded <-chan struct{}, err err
 func (l *ledger) finishLoad(t *cluster.Topic, x *loading) {
 	defer close(x.done)
 	read := l.book.blank()
-	err := l.loads.read(l.loads.ctx, l, read, x.partition, t.MaxDecodedBytes())
+	next, err := l.loads.read(l.loads.ctx, l, read, x.partition, x.partition.LogStartOffset(), t.MaxDecodedBytes())
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer l.book.counted()
@@ -168,6 +176,12 @@ func (l *ledger) finishLoad(t *cluster.Topic, x *loading) {
 		return
 	}
 	l.loading = nil
+	if epoch, leading := x.partition.Leading(); !leading || epoch != x.epoch {
+		return
+	}
+	if err == nil { // markers come beside the ledger
+		_, err = readLedger(l.loads.ctx, l, read, x.partition, next, t.MaxDecodedBytes())
+	}
 	if err != nil {
 		l.loadFailed(err)
 		return
@@ -187,27 +201,27 @@ func (l *ledger) unload() {
 	l.partition, l.loading, l.epoch, l.ahead = nil, nil, notLoaded, nil
 }
 
-// readLedger enters all that is committed into a book that nobody else has.
-func readLedger(ctx context.Context, l *ledger, into book, p *partition.Partition, maxDecoded int) error {
+// readLedger is the reader.
+func readLedger(ctx context.Context, l *ledger, into book, p *partition.Partition, from int64, maxDecoded int) (next int64, err error) {
 	var buf []byte
-	for offset := p.LogStartOffset(); offset < p.HighWatermark(); {
+	for next = from; next < p.HighWatermark(); {
 		if err := ctx.Err(); err != nil {
-			return err
+			return next, err
 		}
-		r, err := p.Read(offset, loadChunkBytes, true)
+		r, err := p.Read(next, loadChunkBytes, true)
 		if err != nil {
-			return err
+			return next, err
 		}
 		buf, err = r.AppendTo(buf[:0])
-		offset = r.NextOffset
 		if err = errors.Join(err, r.Release()); err != nil {
-			return err
+			return next, err
 		}
 		if err := l.enter(into, buf, maxDecoded); err != nil {
-			return err
+			return next, err
 		}
+		next = r.NextOffset
 	}
-	return nil
+	return next, nil
 }
 
 func (l *ledger) enter(into book, batches []byte, maxDecoded int) error {
@@ -229,9 +243,22 @@ func (l *ledger) enter(into book, batches []byte, maxDecoded int) error {
 	return nil
 }
 
+// leads says that the tables are those of the leadership that there is now: under another one there may be records
+// that they do not tell of. It is called with mu held.
+func (l *ledger) leads() bool {
+	if l.partition == nil || l.epoch == notLoaded {
+		return false
+	}
+	epoch, leading := l.partition.Leading()
+	return leading && epoch == l.epoch
+}
+
 // propose brings a batch into the partition's order. done hears the outcome, with mu held, when it is
 // known; so does who waits for the append, and then calls settle. It is called with mu held.
 func (l *ledger) propose(batch partition.Batch, done func(error)) (*partition.Append, error) {
+	if !l.leads() {
+		return nil, protocol.CodeNotCoordinator
+	}
 	if len(batch.Data) > l.batchMax {
 		return nil, protocol.CodeUnknownServerError // Kafka's word for what is too large for the topic
 	}

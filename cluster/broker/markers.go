@@ -22,8 +22,8 @@ const markerTimeout = 10 * time.Second
 // markerRetryInterval is after how long markers are sent again that were not taken, unless somebody else leads before.
 const markerRetryInterval = 250 * time.Millisecond
 
-// goneAfter is after how long a partition that is not in the metadata here counts as deleted. Before, it may be that
-// these are behind: nothing else would ever end a transaction in it.
+// goneAfter is after how long it is found out whether a partition that is not in the metadata here is deleted, or these
+// are behind: nothing else would ever end a transaction in it.
 const goneAfter = 3 * time.Second
 
 // markers writes the markers that end transactions, in partitions wherever they are led.
@@ -50,7 +50,8 @@ func (m *markers) write(ctx context.Context, d decision, partitions []txn.Partit
 	defer timer.Stop()
 	for began := time.Now(); ; {
 		changed := m.broker.node.LeadersChanged()
-		if partitions = m.writeOnce(ctx, d, partitions, time.Since(began) > goneAfter); len(partitions) == 0 {
+		current := sync.OnceValue(func() bool { return time.Since(began) > goneAfter && m.broker.node.CatchUp(ctx) == nil })
+		if partitions = m.writeOnce(ctx, d, partitions, current); len(partitions) == 0 {
 			return nil
 		}
 		timer.Reset(markerRetryInterval)
@@ -63,14 +64,14 @@ func (m *markers) write(ctx context.Context, d decision, partitions []txn.Partit
 	}
 }
 
-// writeOnce tells the leaders that are known, side by side, and returns the partitions that are left; current says that
-// those are deleted of which nothing is known.
-func (m *markers) writeOnce(ctx context.Context, d decision, partitions []txn.Partition, current bool) (left []txn.Partition) {
+// writeOnce tells the leaders that are known, side by side, and returns the partitions that are left; current says
+// whether those are deleted of which nothing is known.
+func (m *markers) writeOnce(ctx context.Context, d decision, partitions []txn.Partition, current func() bool) (left []txn.Partition) {
 	byLeader := make(map[int32][]txn.Partition)
 	for _, p := range partitions {
 		t := m.broker.node.Topic(p.Topic)
 		if t == nil || int(p.Index) >= t.NumPartitions() {
-			if !current {
+			if !current() {
 				left = append(left, p)
 			}
 			continue
@@ -178,7 +179,7 @@ func (c *transactions) sendMarkers(s *txnShard, t *liveTransaction) {
 func (c *transactions) complete(ctx context.Context, s *txnShard, t *liveTransaction) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || !s.leads() {
 		return
 	}
 	t.sending = false

@@ -20,9 +20,9 @@ func holdLoads(c *coordinator, released <-chan struct{}) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.unload()
-		s.loads.read = func(ctx context.Context, l *ledger, into book, p *partition.Partition, maxDecoded int) error {
+		s.loads.read = func(ctx context.Context, l *ledger, into book, p *partition.Partition, from int64, maxDecoded int) (int64, error) {
 			<-released
-			return readLedger(ctx, l, into, p, maxDecoded)
+			return readLedger(ctx, l, into, p, from, maxDecoded)
 		}
 	}
 }

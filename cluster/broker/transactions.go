@@ -265,7 +265,9 @@ func (c *transactions) stored(s *txnShard, t *liveTransaction, err error) {
 	s.parts -= len(t.Snapshot().Partitions)
 	t.Stored()
 	s.parts += len(t.Snapshot().Partitions)
-	c.sendMarkers(s, t)
+	if s.epoch != notLoaded { // else the next load does
+		c.sendMarkers(s, t)
+	}
 }
 
 // drop forgets an id of which nothing is stored.
@@ -368,17 +370,17 @@ func (c *transactions) expire() {
 	c.mu.Lock()
 	shards := slices.Collect(maps.Values(c.shards))
 	c.mu.Unlock()
+	topic := c.node.Topic(metadata.TransactionsTopic)
+	if topic == nil {
+		return
+	}
 	for _, s := range shards {
-		c.expireIn(s, c.now())
+		_, _ = s.tryOn(topic, func() { c.expireIn(s, c.now()) }) // has been logged; a load that has failed is tried again
 	}
 }
 
+// expireIn is called with mu held.
 func (c *transactions) expireIn(s *txnShard, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.epoch == notLoaded {
-		return
-	}
 	for _, t := range s.ids {
 		if step := t.Expire(now); step.Write != nil {
 			c.logger.Info("a transaction is aborted that was open for too long", "transactional_id", t.id)

@@ -13,11 +13,13 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster/group"
 	"weir/cluster/txn"
+	"weir/partition"
 	"weir/protocol"
 	"weir/protocol/recordbatch"
 )
@@ -151,27 +153,49 @@ func (c *coordinator) endPending(index int32, producerID, marker int64, commit b
 	if t == nil {
 		return
 	}
-	_ = c.on(t, index, func(s *shard) { s.endPending(producerID, marker, commit) }) // else who leads reads it from the topic
+	var s *shard
+	var appends []*partition.Append
+	err := c.on(t, index, func(shard *shard) {
+		s = shard
+		waited := !s.pending.Empty()
+		if s.endPending(producerID, marker, commit); waited && s.pending.Empty() {
+			// No other commit of a transaction comes between: they may never all be ended again.
+			var err error
+			if appends, err = c.rewriteIfGrown(c.ctx, s); err != nil {
+				c.logger.Warn("the offsets topic is not shrunk", "partition", index, "err", err)
+			}
+		}
+	})
+	if err != nil || len(appends) == 0 {
+		return // who leads reads the marker from the topic
+	}
+	p := s.partition
+	c.running.Go(func() {
+		if err := dropRewritten(c.ctx, p, appends); err != nil && c.ctx.Err() == nil {
+			c.logger.Warn("the offsets topic is not shrunk", "partition", index, "err", err)
+		}
+	})
 }
 
 func (s *shard) endPending(producerID, marker int64, commit bool) {
 	for _, x := range s.pending.End(producerID, marker) {
 		if commit {
-			s.setCommit(x.Group, x.Partition, x.Commit)
+			s.offsets.Set(x.Group, x.Partition, x.Commit)
+			s.pending.Supersede(x.Group, x.Partition, x.Position)
 		}
 	}
 }
 
-// setCommit notes a commit that counts. What is pending for its partition is older.
+// setCommit notes a commit that counts, outside of transactions. What is pending for its partition is older.
 func (s *shard) setCommit(name string, tp group.TopicPartition, x group.Commit) {
 	s.offsets.Set(name, tp, x)
-	s.pending.Supersede(name, tp)
+	s.pending.Supersede(name, tp, math.MaxInt64)
 }
 
 // forgetCommit forgets one.
 func (s *shard) forgetCommit(name string, tp group.TopicPartition) {
 	s.offsets.Delete(name, tp)
-	s.pending.Supersede(name, tp)
+	s.pending.Supersede(name, tp, math.MaxInt64)
 }
 
 // mustDrain says that no more commits of transactions are taken for now: the partition is to be rewritten, which

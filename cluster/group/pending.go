@@ -27,6 +27,7 @@ type PendingCommit struct {
 	Group     string
 	Partition TopicPartition
 	Commit    Commit
+	Position  int64 // offset of its record in the topic
 }
 
 // NewPending returns an empty table.
@@ -54,20 +55,23 @@ func (p *Pending) End(producer, marker int64) (ended []PendingCommit) {
 	for k, x := range p.byProducer[producer] {
 		if x.position < marker {
 			p.remove(producer, k)
-			ended = append(ended, PendingCommit{k.group, k.tp, x.commit})
+			ended = append(ended, PendingCommit{k.group, k.tp, x.commit, x.position})
 		}
 	}
 	return ended
 }
 
-// Supersede forgets what is pending of a partition: it has been committed, or forgotten, since.
-func (p *Pending) Supersede(group string, tp TopicPartition) {
+// Supersede forgets what is pending of a partition and lies below an offset of the topic: it has been committed, or
+// forgotten, there.
+func (p *Pending) Supersede(group string, tp TopicPartition, position int64) {
 	k := pendingKey{group, tp}
 	if p.holders[k] == 0 {
 		return
 	}
-	for producer := range p.byProducer {
-		p.remove(producer, k)
+	for producer, of := range p.byProducer {
+		if x, ok := of[k]; ok && x.position < position {
+			p.remove(producer, k)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -34,12 +35,15 @@ func TestPending(t *testing.T) {
 	if !p.Has("g", tpA) || !p.HasGroup("h") || p.Has("h", tpA) || p.HasGroup("x") {
 		t.Error("what is pending is not known")
 	}
-	p.Supersede("g", tpB)
+	if p.Supersede("g", tpB, 10); !p.Has("g", tpB) {
+		t.Error("what is newer was superseded")
+	}
+	p.Supersede("g", tpB, 11)
 	p.check(t)
 	if ended := p.End(2, 12); len(ended) != 0 {
 		t.Errorf("another producer ends %v", ended)
 	}
-	if ended := p.End(1, 12); len(ended) != 1 || ended[0] != (PendingCommit{"g", tpA, Commit{Offset: 5}}) {
+	if ended := p.End(1, 12); len(ended) != 1 || ended[0] != (PendingCommit{"g", tpA, Commit{Offset: 5}, 10}) {
 		t.Errorf("ended are %v", ended)
 	}
 	p.check(t)
@@ -48,7 +52,7 @@ func TestPending(t *testing.T) {
 	}
 	for name, tps := range p.Select(func(tp TopicPartition) bool { return tp == tpB }) {
 		for _, tp := range tps {
-			p.Supersede(name, tp)
+			p.Supersede(name, tp, math.MaxInt64)
 		}
 	}
 	if p.check(t); !p.Empty() || p.Bytes() != 0 {
@@ -70,7 +74,7 @@ func TestPendingCounts(t *testing.T) {
 		case 2:
 			p.End(producer, r.Int64N(i+1))
 		default:
-			p.Supersede(name, tp)
+			p.Supersede(name, tp, r.Int64N(i+1))
 		}
 		p.check(t)
 	}
