@@ -22,7 +22,7 @@ func TestClusterOfOne(t *testing.T) {
 		t.Errorf("health -w: %q", got)
 	}
 	if got := c.ok("cluster", "info"); !strings.Contains(got, "brokers     1, 1 up\n") || !strings.Contains(got, "partitions  2, 0 leaderless, 0 under-replicated, 0 moving\n") ||
-		!strings.Contains(got, "features    group.version 1 (of 0 to 1)\n") {
+		!strings.Contains(got, "features    group.version 1 (of 0 to 1), transaction.version 2 (of 0 to 2)\n") {
 		t.Errorf("info:\n%s", got)
 	}
 	var rows []brokerRow
