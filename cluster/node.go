@@ -41,7 +41,6 @@ type Node struct {
 	peers       peers
 	controller  atomic.Pointer[controller.Controller] // nil until it is open
 	watchdog    *partition.Watchdog
-	elections   *partition.Elections
 	closing     partition.Watched    // what a stop does beside closing partitions
 	logLimit    *controller.LogLimit // of the Raft library's lines about partitions
 	voting      partition.Watched    // writes of votes
@@ -84,7 +83,7 @@ const raftLinesPerSecond = 10
 // case.
 func openOn(ctx context.Context, fsys vfs.FS, cfg *config.Broker, endpoints []metadata.Endpoint, logger *slog.Logger) (*Node, error) {
 	n := &Node{
-		logger: logger, fs: fsys, static: cfg, fatal: make(chan error, 1), watchdog: partition.NewWatchdog(cfg.WriteTimeout), elections: partition.NewElections(electionsAtOnce),
+		logger: logger, fs: fsys, static: cfg, fatal: make(chan error, 1), watchdog: partition.NewWatchdog(cfg.WriteTimeout),
 		retired: retired{wake: make(chan struct{}, 1), closing: make(map[partitionKey]error)},
 		leaders: newLeaders(), logLimit: controller.NewLogLimit(raftLinesPerSecond), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), throttle: &throttle{now: time.Now}, peers: peers{
 			seeds: make(map[int32]string), lost: make(map[int32]time.Time), there: make(map[int32]bool), news: make(chan struct{}),

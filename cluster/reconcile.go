@@ -160,9 +160,6 @@ func (n *Node) openPartition(t *Topic, index int32, s partition.Settings) (*part
 // a full disk, waits before it stands again.
 var aloneTiming = partition.Timing{Heartbeat: 20 * time.Second, Lease: 20 * time.Second}
 
-// electionsAtOnce is how many of this node's replicas stand for election at the same time.
-const electionsAtOnce = 64
-
 // groupTiming lets idle groups rest: see transport.Group.LetStand. A follower that is told
 // of its leader's death does not wait for it (lost.go).
 var groupTiming = partition.Timing{Heartbeat: transport.LeastTimeout, Lease: transport.LeastLease}
@@ -199,7 +196,7 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 		Dir: n.dir.partition(t.ID, index), FS: n.fs,
 		Topic: t.Name, TopicID: t.ID, Partition: index,
 		Recovery: mode, Damaged: damaged, Syncer: n.syncer, Logger: n.logger, Now: time.Now, Settings: s, Fatal: n.fail,
-		Reopen: func(why error) { n.retired.add(k, why) }, Watchdog: n.watchdog, Elections: n.elections,
+		Reopen: func(why error) { n.retired.add(k, why) }, Watchdog: n.watchdog,
 		Replication: rep,
 	})
 }

@@ -186,7 +186,6 @@ func (p *Partition) serve(epoch int32) {
 	now := p.cfg.Now()
 	p.since.Store(&now)
 	p.epoch.Store(epoch)
-	p.candidacy.end()
 	p.changed()
 }
 

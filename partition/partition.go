@@ -55,8 +55,6 @@ type Config struct {
 	Damaged bool
 	// Watchdog, if not nil, has the replica leave when its disk hangs.
 	Watchdog *Watchdog
-	// Elections, if not nil, is shared by the node's partitions.
-	Elections *Elections
 }
 
 // Settings can be changed while the partition is open.
@@ -100,7 +98,6 @@ type Partition struct {
 	startFailed      atomic.Pointer[error]         // why the log start has not been moved as asked
 	followers        followers
 	timeouts         timeouts
-	candidacy        candidacy
 	waiters          waiters
 	alarm            alarm          // rings when a follower may have to be told something
 	closing          chan struct{}  // closed with the partition
@@ -178,7 +175,6 @@ func Open(cfg Config) (*Partition, error) {
 	}
 	p.logger = cfg.Logger.With("topic", cfg.Topic, "partition", cfg.Partition)
 	p.room.L = &p.mu
-	p.candidacy.all = cfg.Elections
 	p.damaged.Store(cfg.Damaged)
 	p.epoch.Store(-1)
 	p.w.syncDone = make(chan error, 1)
@@ -324,7 +320,6 @@ func (p *Partition) shut() bool {
 	close(p.closing)
 	p.stopFlushTimer()
 	p.timeouts.end()
-	p.candidacy.end()
 	p.epoch.Store(-1)
 	p.mu.Unlock()
 	p.forsake(ErrClosed)

@@ -229,9 +229,6 @@ func (p *Partition) observe(o *raft.Observation) bool {
 	switch change := o.Data.(type) {
 	case raft.RaftState:
 		p.timeouts.changed()
-		if change == raft.Follower {
-			p.candidacy.end()
-		}
 		if change == raft.Leader {
 			p.elected(o.Raft, o.Raft.CurrentTerm())
 		} else {
@@ -239,9 +236,6 @@ func (p *Partition) observe(o *raft.Observation) bool {
 		}
 	case raft.LeaderObservation:
 		p.leader.Store(&change.LeaderID)
-		if change.LeaderID != "" {
-			p.timeouts.settled()
-		}
 		p.changed()
 	}
 	return false

@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -10,19 +9,15 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// timeouts is how long the library waits: for a word of the leader, and for votes.
-//
-// While the transport hears the leader, and will say when it does not, the library need not be told
-// all the time, nor look whether it has been: it waits heardFactor times as long. And who has asked for
-// votes and found the others too slow to answer in time waits twice as long the next time, since asking more
-// often would make them slower.
+// timeouts is how long the library waits: for a word of the leader, and for votes. While the transport hears the
+// leader, and will say when it does not, the library need not be told all the time, nor look whether it has been: it
+// waits heardFactor times as long.
 type timeouts struct {
 	mu      sync.Mutex // guards the rest, and the order of what the library is told; a leaf lock
 	raft    *raft.Raft // nil before it has begun
 	logger  *slog.Logger
 	base    raft.ReloadableConfig
 	isHeard bool
-	slow    bool        // in an election somebody who was there did not answer in time
 	early   *time.Timer // has the library look whether to stand; nil when nothing has asked for that
 	ended   bool
 }
@@ -90,7 +85,7 @@ func (t *timeouts) heard(is bool, at time.Time) (enough bool) {
 	switch {
 	case is && t.raft.State() == raft.Follower:
 		t.forgetEarly()
-		t.set(true, t.slow)
+		t.set(true)
 	case !is && t.isHeard:
 		t.lookAfter(t.rest(at))
 	}
@@ -101,38 +96,7 @@ func (t *timeouts) heard(is bool, at time.Time) (enough bool) {
 func (t *timeouts) changed() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.set(false, t.slow)
-}
-
-// settled is told by the library that there is a leader.
-func (t *timeouts) settled() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.set(t.isHeard, false)
-}
-
-// asked takes the outcome of asking another replica for its vote.
-func (t *timeouts) asked(err error) error {
-	var late interface {
-		error
-		Slow() bool
-	}
-	if !errors.As(err, &late) || !late.Slow() {
-		return err
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.raft != nil && t.raft.State() == raft.Candidate { // else it was elected by others
-		t.set(t.isHeard, true)
-	}
-	return err
-}
-
-// forVotes is how long the library waits for votes now.
-func (t *timeouts) forVotes() time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.config().ElectionTimeout
+	t.set(false)
 }
 
 // lookAfter is called with mu held, as all that follows.
@@ -169,22 +133,18 @@ func (t *timeouts) look() {
 	t.reload(t.config())
 }
 
-func (t *timeouts) set(heard, slow bool) {
-	if t.isHeard == heard && t.slow == slow {
-		return
+func (t *timeouts) set(heard bool) {
+	if t.isHeard != heard {
+		t.isHeard = heard
+		t.reload(t.config())
 	}
-	t.isHeard, t.slow = heard, slow
-	t.reload(t.config())
 }
 
 func (t *timeouts) config() raft.ReloadableConfig {
 	c := t.base
-	switch {
-	case t.isHeard:
+	if t.isHeard {
 		c.HeartbeatTimeout *= heardFactor
 		c.ElectionTimeout *= heardFactor
-	case t.slow:
-		c.ElectionTimeout *= 2
 	}
 	return c
 }

@@ -1,17 +1,9 @@
 package partition
 
 import (
-	"errors"
 	"testing"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
-
-// slowly is what a transport says of a peer that is there, and did not answer in time.
-type slowly struct{ error }
-
-func (slowly) Slow() bool { return true }
 
 // waits is how long a replica's library waits for a word of its leader, and for votes.
 func (m *member) waits() (heartbeat, election time.Duration) {
@@ -78,41 +70,5 @@ func TestStandsWhenNotHeard(t *testing.T) {
 	}
 	if g.leader() == l {
 		t.Error("who was stopped leads")
-	}
-}
-
-// Who finds the others too slow to vote waits twice as long for them, until there is a leader.
-func TestSlowVotes(t *testing.T) {
-	const election = 200 * time.Millisecond
-	g := newGroupTimed(t, 3, 3, testSettings(), Timing{Heartbeat: election, Election: election, Commit: 20 * time.Millisecond})
-	late := error(slowly{errors.New("no answer")})
-	l := g.leader()
-	if err := l.timeouts.asked(late); err != late || l.timeouts.forVotes() != election {
-		t.Errorf("one that was elected all the same: %v, and waits %v for votes", err, l.timeouts.forVotes())
-	}
-	f := g.follower()
-	for _, m := range g.nodes {
-		if m != f {
-			g.stop(m)
-		}
-	}
-	away := errors.New("unreachable")
-	for deadline := time.Now().Add(patience); f.timeouts.forVotes() == election; time.Sleep(time.Millisecond) {
-		if err := f.timeouts.asked(away); err != away || f.timeouts.forVotes() != election {
-			t.Fatalf("of one that is away: %v, votes are waited for %v", err, f.timeouts.forVotes())
-		}
-		if err := f.timeouts.asked(late); err != late {
-			t.Fatalf("it gave %v", err)
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("a candidate does not give the others more time")
-		}
-	}
-	if got := f.timeouts.forVotes(); got != 2*election {
-		t.Errorf("votes are waited for %v", got)
-	}
-	f.observe(&raft.Observation{Raft: f.raft.Load(), Data: raft.LeaderObservation{LeaderID: l.id}})
-	if got := f.timeouts.forVotes(); got != election {
-		t.Errorf("with a leader, votes are waited for %v", got)
 	}
 }

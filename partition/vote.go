@@ -248,7 +248,7 @@ func (r replicator) RequestVote(id raft.ServerID, target raft.ServerAddress, arg
 		return nil // as if all had refused
 	}
 	x := p.ballots.of(args, p.otherVoters())
-	err := p.timeouts.asked(r.Transport.RequestVote(id, target, args, resp))
+	err := r.Transport.RequestVote(id, target, args, resp)
 	granted := err == nil && resp.Granted
 	p.ballots.count(x, granted)
 	if granted && (abstains || bytes.Equal(resp.Peers, provisionalVote)) {
@@ -259,16 +259,11 @@ func (r replicator) RequestVote(id raft.ServerID, target raft.ServerAddress, arg
 
 // RequestPreVote asks whether there would be a vote.
 func (r replicator) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	p := r.p
-	if wait := p.timeouts.forVotes(); p.standsAside() || !p.candidacy.begin(wait/2, 2*wait, p.closing) {
+	if r.p.standsAside() {
 		resp.Term = args.Term
 		return nil // as if all had refused
 	}
-	err := p.timeouts.asked(r.Transport.RequestPreVote(id, target, args, resp))
-	if err != nil || !resp.Granted {
-		p.candidacy.refused(args, p.otherVoters())
-	}
-	return err
+	return r.Transport.RequestPreVote(id, target, args, resp)
 }
 
 // unanimous waits for the outcome of a ballot, for as long as it may matter.

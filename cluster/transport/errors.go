@@ -66,9 +66,6 @@ func (e *TimeoutError) Error() string {
 // Timeout makes it a net.Error's kind of timeout.
 func (e *TimeoutError) Timeout() bool { return true }
 
-// Slow says that the peer was connected: it is there, and has too much to do.
-func (e *TimeoutError) Slow() bool { return e.Stage == "turn" || e.Stage == "answer" }
-
 // IdentityError: who answered, or who called, is not who was expected: another cluster, another node, the
 // node with another data directory (a wiped node under its old name), or no Weir node at all. It comes
 // inside an *UnreachableError.
