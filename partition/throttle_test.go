@@ -78,7 +78,8 @@ func (s *sentTo) to(id raft.ServerID) int {
 
 // throttled is a group whose members share a gate.
 func throttled(t *testing.T, n, voters int, gate *gate) *group {
-	g := newGroup(t, n, 0, testSettings())
+	// A busy machine with one core is not to unseat the leader.
+	g := newGroupTimed(t, n, 0, testSettings(), Timing{Heartbeat: 500 * time.Millisecond, Election: time.Second, Commit: 20 * time.Millisecond})
 	g.throttle, g.sent = gate, new(sentTo)
 	for _, m := range g.nodes[:voters] {
 		g.voters = append(g.voters, m.id)
