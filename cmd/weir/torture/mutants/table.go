@@ -292,11 +292,11 @@ func (encodedState) Release() {}
 	{
 		Name: "M16", Bug: "a start believes a checkpoint that lies above the end of the log",
 		Edits: []Edit{
-			{"partition/checkpoint.go",
+			{"partition/checkpoint_files.go",
 				`	if err := sweepCheckpoints(fsys, dir, p.log.LastRaftIndex()); err != nil {`,
 				`	if err := sweepCheckpoints(fsys, dir, ^uint64(0)); err != nil {`,
 			},
-			{"partition/checkpoint.go",
+			{"partition/checkpoint_files.go",
 				`	e, err := p.log.EntryHead(at.raftIndex)
 	return err == nil`,
 				`	e, err := p.log.EntryHead(at.raftIndex)
