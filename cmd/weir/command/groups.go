@@ -89,16 +89,7 @@ func runGroupList(ctx context.Context, s *Streams, o groupListOptions) error {
 		{Name: "PROTOCOL TYPE", Wide: true, Cell: func(r groupRow) string { return r.Protocol }},
 		{Name: "COORDINATOR", Wide: true, Cell: func(r groupRow) string { return fmt.Sprint(r.Coordinator) }},
 	})
-	if err == nil && missing != nil {
-		err = &fault.Error{What: "the groups of a broker that does not answer are missing", Why: missing.Error(), Exit: fault.PartlyDone, Err: missing}
-	}
-	return err
-}
-
-// partlyListed says that some brokers have answered, and others have not.
-func partlyListed(err error) bool {
-	var shards *kadm.ShardErrors
-	return errors.As(err, &shards) && !shards.AllFailed
+	return partly(err, "groups", missing)
 }
 
 // completeGroups offers the names of groups. It is silent when no broker answers.

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"weir/cmd/weir/connect"
-	"weir/cmd/weir/fault"
 	"weir/cmd/weir/output"
 )
 
@@ -74,10 +73,7 @@ func runTxnList(ctx context.Context, s *Streams, o txnListOptions) error {
 		{Name: "PRODUCER", Cell: func(r txnRow) string { return fmt.Sprint(r.ProducerID) }},
 		{Name: "COORDINATOR", Wide: true, Cell: func(r txnRow) string { return fmt.Sprint(r.Coordinator) }},
 	})
-	if err == nil && missing != nil {
-		err = &fault.Error{What: "the transactional ids of a broker that does not answer are missing", Why: missing.Error(), Exit: fault.PartlyDone, Err: missing}
-	}
-	return err
+	return partly(err, "transactional ids", missing)
 }
 
 // completeTxns offers transactional ids. It is silent when no broker answers.
