@@ -324,19 +324,22 @@ func TestDiscardIsFinished(t *testing.T) {
 	for index := range int32(4) {
 		replica(10 + index)
 	}
-	n.removeReplica(topic, 10)
+	n.removeReplica(topic, n.dir.folder, 10)
 	is("moved", 10, false)
 	n.removeLeft(topic, 11)
 	is("moved while the node was down", 11, false)
 	n.removeLeft(topic, 11)
 	crash := errors.New("a crash")
 	for _, index := range []int32{12, 13} {
+		if err := n.dir.noteMoved(topic.ID, index); err != nil {
+			t.Fatal(err)
+		}
 		if err := n.dir.discardPartition(topic.ID, index, func() error { return crash }); !errors.Is(err, crash) {
 			t.Fatal(err)
 		}
 	}
 	replica(13) // it has come back
-	if err := n.dir.finishDiscards(func(id [16]byte, index int32) error { return n.votes.Forget(groupID(id, index)) }); err != nil {
+	if err := n.finishDiscards(); err != nil {
 		t.Fatal(err)
 	}
 	is("moved, and a crash", 12, false)

@@ -20,7 +20,6 @@ import (
 	"weir/cluster/metadata"
 	"weir/cluster/transport"
 	"weir/cluster/votes"
-	"weir/log"
 	"weir/partition"
 	"weir/segment/vfs"
 )
@@ -36,7 +35,7 @@ type Node struct {
 	static *config.Broker // without the cluster's dynamic values
 	dir    *dataDir
 
-	syncer      *log.Syncer
+	folders     []*folder // the first is dir's
 	votes       *votes.Store
 	peers       peers
 	controller  atomic.Pointer[controller.Controller] // nil until it is open
@@ -121,7 +120,9 @@ func (n *Node) open(ctx context.Context, endpoints []metadata.Endpoint) error {
 	if err := n.noteRecovered(); err != nil {
 		return err
 	}
-	n.dir.sweepOrphans(image)
+	for _, f := range n.inUse() {
+		f.sweepOrphans(image)
+	}
 	n.meta().OnChange(image, func(_, image *metadata.Image) { n.reconcile(image) })
 	n.running.Go(n.maintain)
 	n.running.Go(n.tellLeaders)
@@ -144,8 +145,9 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 	if n.dir, err = lockDataDir(n.fs, n.static, n.logger); err != nil {
 		return err
 	}
-	clusterID := n.static.ClusterID
-	if len(n.static.Peers.Seeds) > 0 && n.dir.isNew() {
+	n.folders = append(n.folders, n.dir.folder)
+	clusterID, first := n.static.ClusterID, n.dir.isNew()
+	if len(n.static.Peers.Seeds) > 0 && first {
 		found, err := n.findCluster(ctx)
 		if err != nil {
 			return err
@@ -159,7 +161,13 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 		return err
 	}
 	n.recallPeers()
-	n.syncer = log.NewSyncer(syncWorkers, n.fail)
+	if err := n.openFolders(first); err != nil {
+		return err
+	}
+	n.openSyncers()
+	if n.dir.fresh, err = n.isFresh(); err != nil {
+		return err
+	}
 	if err := n.dir.checkVotes(); err != nil {
 		return err
 	}
@@ -167,7 +175,7 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 	if n.votes, err = votes.Open(n.dir.votes(), n.logger, &n.voting, n.fail); err != nil {
 		return err
 	}
-	return n.dir.finishDiscards(func(id [16]byte, index int32) error { return n.votes.Forget(groupID(id, index)) })
+	return n.finishDiscards()
 }
 
 // watch has it told when the disk does not come back from writes beside those of partitions.
@@ -301,7 +309,7 @@ func (n *Node) ControllerID() int32 {
 // ClusterID is fixed when the first data directory of a cluster is made.
 func (n *Node) ClusterID() string { return n.dir.meta.ClusterID }
 
-// DataDir is the root of the data directory.
+// DataDir is the first of the data folders.
 func (n *Node) DataDir() string { return n.dir.root }
 
 // DirectoryID names the data directory in DescribeLogDirs and Raft.
@@ -312,9 +320,6 @@ func (n *Node) Config() *config.Broker { return n.config.Load() }
 
 // Image is the newest metadata that this node has put into effect.
 func (n *Node) Image() *metadata.Image { return n.topics.Load().image }
-
-// FreeBytes reports the room on the data directory's file system.
-func (n *Node) FreeBytes() (free, total int64, err error) { return n.fs.FreeBytes(n.dir.root) }
 
 // Propose has the controller apply a command and waits until this node has
 // put the outcome into effect: after CreateTopics the partitions are open.
@@ -372,19 +377,24 @@ func (n *Node) maintain() {
 		if err := n.noteRecovered(); err != nil {
 			n.logger.Error("the data directory is not marked as recovered", "err", err)
 		}
-		n.dir.emptyTrash(now)
+		for _, f := range n.inUse() {
+			f.emptyTrash(now)
+		}
 		for _, t := range n.topics.Load().byName { // last, since it may take long
 			t.compact(n.ctx, now, n.logger)
 		}
 	}
 }
 
-// noteRecovered marks the data as recovered once every partition is open.
-func (n *Node) noteRecovered() error {
-	if n.topics.Load().anyOffline() {
-		return nil
+// noteRecovered marks the data of each folder as recovered once every partition in it is open.
+func (n *Node) noteRecovered() (err error) {
+	offline := n.topics.Load().offlineIn()
+	for _, f := range n.inUse() {
+		if !offline[f] {
+			err = errors.Join(err, f.recovered())
+		}
 	}
-	return n.dir.recovered()
+	return err
 }
 
 func (n *Node) close() error {
@@ -408,7 +418,7 @@ func (n *Node) close() error {
 		err = errors.Join(err, fatal)
 	default:
 	}
-	return errors.Join(err, n.dir.close(err == nil && !set.anyOffline()))
+	return errors.Join(err, n.closeFolders(err == nil))
 }
 
 // closeShared closes what partitions and the controller have used.
@@ -416,8 +426,10 @@ func (n *Node) closeShared() (err error) {
 	if n.peers.transport != nil {
 		err = n.peers.transport.Close()
 	}
-	if n.syncer != nil {
-		n.syncer.Close()
+	for _, f := range n.folders {
+		if f.syncer != nil {
+			f.syncer.Close()
+		}
 	}
 	if n.votes != nil {
 		err = errors.Join(err, n.votes.Close())
@@ -435,8 +447,5 @@ func (n *Node) abort() error {
 		err = errors.Join(err, c.Close())
 	}
 	err = errors.Join(err, n.closeShared())
-	if n.dir != nil {
-		err = errors.Join(err, n.dir.close(false))
-	}
-	return err
+	return errors.Join(err, n.closeFolders(false))
 }

@@ -1,7 +1,7 @@
 package cluster
 
 import (
-	"path/filepath"
+	"errors"
 	"sync"
 	"time"
 
@@ -40,9 +40,10 @@ func (n *Node) reconcile(image *metadata.Image) {
 	n.notePeers(image)
 	old := n.topics.Load()
 	topics := make([]*Topic, 0, len(image.Topics()))
+	crowd := sync.OnceValue(n.crowds)
 	var work []func()
 	for _, mt := range image.Topics() {
-		t, todo := n.topicFor(mt, old.byID[mt.ID], cfg)
+		t, todo := n.topicFor(mt, old.byID[mt.ID], cfg, crowd)
 		topics = append(topics, t)
 		work = append(work, todo...)
 	}
@@ -59,8 +60,8 @@ func (n *Node) reconcile(image *metadata.Image) {
 }
 
 // topicFor returns the topic as image has it, around the partitions that are
-// open, and what is to be done to open the rest.
-func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker) (*Topic, []func()) {
+// open, and what is to be done to open the rest. crowd counts the replicas in each folder.
+func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker, crowd func() map[*folder]int) (*Topic, []func()) {
 	resolved, err := config.ResolveTopic(mt.Configs.Values, cfg)
 	if err != nil {
 		n.logger.Error("topic configuration is not in force, defaults are", "topic", mt.Name, "err", err)
@@ -74,24 +75,26 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker) (*To
 		Name: mt.Name, ID: mt.ID, Internal: metadata.IsInternal(mt.Name), Config: *resolved, Overrides: mt.Configs.Values,
 		meta: mt, settings: s,
 		maxDecodedBytes: cfg.MaxDecompressedBatchBytes,
-		partitions:      make([]*partition.Partition, len(mt.Partitions)), offline: make([]error, len(mt.Partitions)),
+		partitions:      make([]*partition.Partition, len(mt.Partitions)), offline: make([]error, len(mt.Partitions)), folders: make([]*folder, len(mt.Partitions)),
 	}
 	if old != nil {
 		copy(t.partitions, old.partitions)
+		copy(t.folders, old.folders)
 	}
-	missing := 0
+	var missing []int32
 	var todo []func()
 	for i, p := range t.partitions {
 		r, listed := mt.Partitions[i].Replica(n.ID())
 		here := listed && r.Directory == n.DirectoryID() // else this disk has been given up: it may hold what no other does
 		switch {
 		case p != nil && !here:
-			t.partitions[i], t.offline[i] = nil, errElsewhere
-			todo = append(todo, func() { n.dropReplica(t, p, !listed) })
+			f := t.folders[i]
+			t.partitions[i], t.offline[i], t.folders[i] = nil, errElsewhere, nil
+			todo = append(todo, func() { n.dropReplica(t, p, f, !listed) })
 		case p != nil:
 			p.SetSettings(s)
 		case !here:
-			t.offline[i] = errElsewhere
+			t.offline[i], t.folders[i] = errElsewhere, nil
 			if old == nil && !listed {
 				todo = append(todo, func() { n.removeLeft(t, int32(i)) })
 			}
@@ -100,20 +103,13 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker) (*To
 		case n.retired.isLeaving(partitionKey{t.ID, int32(i)}):
 			t.offline[i] = errHung
 		default:
-			missing++
-			todo = append(todo, func() { t.partitions[i], t.offline[i] = n.openPartition(t, int32(i), s) })
+			missing = append(missing, int32(i))
 		}
 	}
-	if missing > 0 {
-		if err := n.makeFolders(t); err != nil {
-			return t, []func(){func() {
-				for i := range t.partitions {
-					if t.partitions[i] == nil && t.offline[i] == nil {
-						t.offline[i] = err
-					}
-				}
-				n.logger.Error("topic is offline", "topic", t.Name, "err", err)
-			}}
+	n.settleAll(t, missing, crowd)
+	for _, i := range missing {
+		if t.offline[i] == nil {
+			todo = append(todo, func() { t.partitions[i], t.offline[i] = n.openPartition(t, i, s) })
 		}
 	}
 	return t, todo
@@ -128,21 +124,33 @@ func (t *Topic) anyOffline() bool {
 	return false
 }
 
-// makeFolders makes the folders of a topic's missing partitions, durably: a
-// record is only as safe as the names that lead to it.
-func (n *Node) makeFolders(t *Topic) error {
-	root := n.dir.topic(t.ID)
-	for i, p := range t.partitions {
-		if p == nil && t.offline[i] != errElsewhere {
-			if err := n.fs.MkdirAll(n.dir.partition(t.ID, int32(i)), 0o755); err != nil {
-				return err
+// settleAll finds the folder of each of a topic's replicas that are not open, and makes theirs in it, durably: a
+// record is only as safe as the names that lead to it. Those that it fails for are offline.
+func (n *Node) settleAll(t *Topic, missing []int32, crowd func() map[*folder]int) {
+	if len(missing) == 0 {
+		return
+	}
+	within := make(map[*folder][]int32)
+	for _, i := range missing {
+		f, err := n.settle(t, i, crowd)
+		if t.folders[i] = f; err != nil {
+			n.setOffline(t, i, err)
+			continue
+		}
+		within[f] = append(within[f], i)
+	}
+	for f, indexes := range within {
+		if err := f.makePartitions(t.ID, indexes); err != nil {
+			for _, i := range indexes {
+				n.setOffline(t, i, err)
 			}
 		}
 	}
-	if err := n.fs.SyncDir(root); err != nil {
-		return err
-	}
-	return n.fs.SyncDir(filepath.Dir(root))
+}
+
+func (n *Node) setOffline(t *Topic, index int32, err error) {
+	t.offline[index] = err
+	n.logger.Error("partition is offline", "topic", t.Name, "partition", index, "err", err)
 }
 
 func (n *Node) openPartition(t *Topic, index int32, s partition.Settings) (*partition.Partition, error) {
@@ -150,7 +158,7 @@ func (n *Node) openPartition(t *Topic, index int32, s partition.Settings) (*part
 	if err == nil {
 		n.retired.opened.LoadOrStore(partitionKey{t.ID, index}, false)
 	} else {
-		n.logger.Error("partition is offline", "topic", t.Name, "partition", index, "err", err)
+		n.logger.Error("partition is offline", "topic", t.Name, "partition", index, "folder", t.folders[index].root, "err", err)
 	}
 	return p, err
 }
@@ -191,11 +199,13 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 		rep.Transport, rep.Throttle = newPatientGroup(group, &n.peers), n.throttle
 	}
 	k := partitionKey{t.ID, index}
-	mode, damaged := n.retired.recovery(k, n.dir.recovery)
+	f := t.folders[index]
+	mode, damaged := n.retired.recovery(k, f.recovery)
 	return partition.Open(partition.Config{
-		Dir: n.dir.partition(t.ID, index), FS: n.fs,
+		Dir: f.partition(t.ID, index), FS: n.fs,
 		Topic: t.Name, TopicID: t.ID, Partition: index,
-		Recovery: mode, Damaged: damaged, Syncer: n.syncer, Logger: n.logger, Now: time.Now, Settings: s, Fatal: n.fail,
+		Recovery: mode, Damaged: damaged, Syncer: f.syncer, Logger: n.logger, Now: time.Now, Settings: s,
+		Fatal:  func(why error) { n.failFolder(f, why) },
 		Reopen: func(why error) { n.retired.add(k, why) }, Watchdog: n.watchdog,
 		Replication: rep,
 	})
@@ -203,7 +213,7 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 
 // dropReplica closes a replica that has moved elsewhere and, if that is what has become of
 // it, removes its data, once nothing of it runs any more.
-func (n *Node) dropReplica(t *Topic, p *partition.Partition, remove bool) {
+func (n *Node) dropReplica(t *Topic, p *partition.Partition, f *folder, remove bool) {
 	if err := p.Abandon(); err != nil {
 		n.logger.Warn("a replica that has moved did not close cleanly", "topic", t.Name, "partition", p.Index(), "err", err)
 	}
@@ -214,7 +224,7 @@ func (n *Node) dropReplica(t *Topic, p *partition.Partition, remove bool) {
 	}
 	select {
 	case <-p.Gone():
-		n.removeReplica(t, p.Index())
+		n.removeReplica(t, f, p.Index())
 		return
 	default: // the disk hangs
 	}
@@ -225,14 +235,17 @@ func (n *Node) dropReplica(t *Topic, p *partition.Partition, remove bool) {
 		case <-n.ctx.Done():
 			return
 		}
-		n.removeReplica(t, p.Index())
+		n.removeReplica(t, f, p.Index())
 		n.retired.leaving.Delete(k)
 		n.reconcile(n.meta().Image()) // it may have come back meanwhile
 	})
 }
 
-func (n *Node) removeReplica(t *Topic, index int32) {
-	err := n.dir.discardPartition(t.ID, index, func() error { return n.votes.Forget(groupID(t.ID, index)) })
+func (n *Node) removeReplica(t *Topic, f *folder, index int32) {
+	err := n.dir.noteMoved(t.ID, index)
+	if err == nil {
+		err = f.discardPartition(t.ID, index, func() error { return n.votes.Forget(groupID(t.ID, index)) })
+	}
 	if err != nil {
 		n.logger.Error("data of a replica that has moved are not removed", "topic", t.Name, "partition", index, "err", err)
 	}
@@ -240,12 +253,20 @@ func (n *Node) removeReplica(t *Topic, index int32) {
 
 // removeLeft removes the data of a replica that moved elsewhere while this node was down.
 func (n *Node) removeLeft(t *Topic, index int32) {
-	switch has, err := n.dir.hasPartition(t.ID, index); {
+	f, _, err := n.home(t.ID, index)
+	if err == nil && (f == nil || f.failed() != nil) {
+		return // it is removed when the folder is back
+	}
+	has := false
+	if err == nil {
+		has, err = f.hasPartition(t.ID, index)
+	}
+	switch {
 	case err != nil:
 		n.logger.Error("it is not known whether there are data of a replica that has moved", "topic", t.Name, "partition", index, "err", err)
 	case has:
 		n.logger.Info("a replica has moved while this broker was down; its data are removed", "topic", t.Name, "partition", index)
-		n.removeReplica(t, index)
+		n.removeReplica(t, f, index)
 	}
 }
 
@@ -259,7 +280,12 @@ func (n *Node) drop(t *Topic) {
 			n.logger.Warn("deleted partition did not close cleanly", "topic", t.Name, "partition", p.Index(), "err", err)
 		}
 	}
-	err := n.dir.discard(t.ID)
+	var err error
+	for _, f := range n.folders {
+		if f.failed() == nil { // else the next start finds an orphan
+			err = errors.Join(err, f.discard(t.ID))
+		}
+	}
 	for i := range t.partitions {
 		n.retired.opened.Delete(partitionKey{t.ID, int32(i)})
 		if err == nil {
@@ -267,7 +293,7 @@ func (n *Node) drop(t *Topic) {
 		}
 	}
 	if err != nil {
-		n.logger.Error("data of a deleted topic are not removed", "topic", t.Name, "folder", n.dir.topic(t.ID), "err", err)
+		n.logger.Error("data of a deleted topic are not removed", "topic", t.Name, "err", err)
 	}
 	n.forgetLeaders(t.ID)
 	n.dropped.add(Dropped{Name: t.Name, ID: t.ID})

@@ -40,6 +40,10 @@ func (r *retired) add(k partitionKey, why error) {
 	r.mu.Lock()
 	r.news = append(r.news, retiredReplica{k, why})
 	r.mu.Unlock()
+	r.notify()
+}
+
+func (r *retired) notify() {
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -70,7 +74,7 @@ func (n *Node) keepReplicas() {
 		case <-n.ctx.Done():
 			return
 		}
-		for _, r := range n.retired.take() {
+		for _, r := range append(n.retired.take(), n.stranded()...) {
 			n.running.Go(func() { n.revive(r) })
 		}
 	}

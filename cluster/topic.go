@@ -48,6 +48,7 @@ type Topic struct {
 	maxDecodedBytes int
 	partitions      []*partition.Partition // the replicas here; nil where there is none, or it is offline
 	offline         []error                // why; errElsewhere where there is to be none
+	folders         []*folder              // that they are in; nil where there is none, or it is not known
 }
 
 // errElsewhere: the partition has no replica here.
@@ -226,8 +227,18 @@ func (n *Node) TopicByID(id [16]byte) *Topic { return n.topics.Load().byID[id] }
 // Topics returns all topics by name. The slice must not be changed.
 func (n *Node) Topics() []*Topic { return n.topics.Load().byName }
 
-// anyOffline says whether a partition could not be opened.
-func (s *topicSet) anyOffline() bool { return slices.ContainsFunc(s.byName, (*Topic).anyOffline) }
+// offlineIn returns the folders that have partitions which could not be opened.
+func (s *topicSet) offlineIn() map[*folder]bool {
+	in := make(map[*folder]bool)
+	for _, t := range s.byName {
+		for i, p := range t.partitions {
+			if p == nil && t.folders[i] != nil {
+				in[t.folders[i]] = true
+			}
+		}
+	}
+	return in
+}
 
 // closeAll closes every partition. Each close waits for the disk, so many go
 // side by side.

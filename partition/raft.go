@@ -94,10 +94,10 @@ func (p *Partition) bootstrap() error {
 	}
 	if p.log.LastRaftIndex() == 0 {
 		switch {
+		case rep.Returned: // it may remember its votes: its folder was replaced
+			return p.giveUpVote()
 		case term > 0:
 			return &LostError{Topic: p.cfg.Topic, Partition: p.cfg.Partition, Reason: "it has voted, and its log is gone"}
-		case rep.Returned:
-			return p.giveUpVote()
 		case len(rep.Voters) == 0:
 			return nil
 		}

@@ -102,10 +102,16 @@ func (s sink) clients(st *wire.Stats) {
 }
 
 func (s sink) disk(n *cluster.Node) {
-	s <- newHistogram(weirSync, n.SyncTimes().Snapshot())
-	if free, total, err := n.FreeBytes(); err == nil {
-		s.gauge(weirDiskFree, float64(free))
-		s.gauge(weirDiskTotal, float64(total))
+	s <- newHistogram(weirSync, n.SyncTimes())
+	for _, f := range n.Folders() {
+		failed := 0.0
+		if f.Err != nil {
+			failed = 1
+		} else {
+			s.gauge(weirDiskFree, float64(f.Free), f.Path)
+			s.gauge(weirDiskTotal, float64(f.Total), f.Path)
+		}
+		s.gauge(weirFolderFailed, failed, f.Path)
 	}
 }
 

@@ -233,7 +233,7 @@ func TestMetricsOfABroker(t *testing.T) {
 		`weir_partition_raft_term{partition="0",topic="orders"}`: float64(p.LeaderEpoch()),
 	})
 	for _, above := range []string{"weir_uptime_seconds", "weir_connections", "weir_connections_accepted_total", "weir_received_bytes_total", "weir_sent_bytes_total",
-		"weir_log_sync_seconds", "weir_disk_free_bytes", "weir_logs_bytes", `weir_request_seconds{api="Produce"}`, "process_start_time_seconds", "go_goroutines", "weir_controller_raft_term"} {
+		"weir_log_sync_seconds", `weir_disk_free_bytes{folder="` + b.Node().DataDir() + `"}`, "weir_logs_bytes", `weir_request_seconds{api="Produce"}`, "process_start_time_seconds", "go_goroutines", "weir_controller_raft_term"} {
 		if got[above] <= 0 {
 			t.Errorf("%s is %v", above, got[above])
 		}

@@ -47,8 +47,10 @@ var (
 
 	// Disk.
 	weirSync      = desc("weir_log_sync_seconds", "Time that a sync of a log took.")
-	weirDiskFree  = desc("weir_disk_free_bytes", "Room on the data directory's file system.")
-	weirDiskTotal = desc("weir_disk_total_bytes", "Size of the data directory's file system.")
+	weirDiskFree  = desc("weir_disk_free_bytes", "Room on a data folder's file system.", "folder")
+	weirDiskTotal = desc("weir_disk_total_bytes", "Size of a data folder's file system.", "folder")
+
+	weirFolderFailed = desc("weir_folder_failed", "1 when a data folder is out of use.", "folder")
 
 	// Replicas on this broker, all together.
 	weirPartitions = desc("weir_partitions", "Replicas on this broker.")

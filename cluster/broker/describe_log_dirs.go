@@ -1,8 +1,8 @@
 package broker
 
 // DescribeLogDirs (key 35), versions 1-5 (KIP-113, KIP-827, KIP-1066): what the
-// partitions take of the one data directory, and the room there is. Null
-// topics ask for all.
+// partitions take of each data folder, and the room there is. Null topics ask
+// for all.
 
 import (
 	"context"
@@ -15,31 +15,29 @@ import (
 
 func (b *Broker) describeLogDirs(_ context.Context, _ *call, req *kmsg.DescribeLogDirsRequest) (*kmsg.DescribeLogDirsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeLogDirsResponse)
-	dir := kmsg.NewDescribeLogDirsResponseDir()
-	dir.Dir, dir.TotalBytes, dir.UsableBytes = b.node.DataDir(), -1, -1
-	if free, total, err := b.node.FreeBytes(); err == nil {
-		dir.TotalBytes, dir.UsableBytes = total, free
-	} else {
-		dir.ErrorCode = int16(protocol.CodeKafkaStorageError)
+	for _, f := range b.node.Folders() {
+		dir := kmsg.NewDescribeLogDirsResponseDir()
+		dir.Dir, dir.TotalBytes, dir.UsableBytes = f.Path, f.Total, f.Free
+		if f.Err != nil {
+			dir.ErrorCode = int16(protocol.CodeKafkaStorageError)
+		}
+		resp.Dirs = append(resp.Dirs, dir)
 	}
 	if req.Topics == nil {
 		for _, t := range b.node.Topics() {
-			dir.Topics = append(dir.Topics, sizes(t, nil))
+			b.addSizes(resp.Dirs, t, nil)
 		}
 	}
 	for _, in := range req.Topics {
 		if t := b.node.Topic(in.Topic); t != nil && len(in.Partitions) > 0 {
-			dir.Topics = append(dir.Topics, sizes(t, in.Partitions))
+			b.addSizes(resp.Dirs, t, in.Partitions)
 		}
 	}
-	resp.Dirs = append(resp.Dirs, dir)
 	return resp, nil
 }
 
-// sizes lists the named partitions of a topic, or all.
-func sizes(t *cluster.Topic, indexes []int32) kmsg.DescribeLogDirsResponseDirTopic {
-	out := kmsg.NewDescribeLogDirsResponseDirTopic()
-	out.Topic = t.Name
+// addSizes lists the named partitions of a topic, or all, each in its folder.
+func (b *Broker) addSizes(dirs []kmsg.DescribeLogDirsResponseDir, t *cluster.Topic, indexes []int32) {
 	if indexes == nil {
 		for i := range t.NumPartitions() {
 			indexes = append(indexes, int32(i))
@@ -52,7 +50,11 @@ func sizes(t *cluster.Topic, indexes []int32) kmsg.DescribeLogDirsResponseDirTop
 		}
 		po := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
 		po.Partition, po.Size = index, p.SizeBytes()
-		out.Partitions = append(out.Partitions, po)
+		dir := &dirs[b.node.Folder(t, index)]
+		if n := len(dir.Topics); n == 0 || dir.Topics[n-1].Topic != t.Name {
+			dir.Topics = append(dir.Topics, kmsg.DescribeLogDirsResponseDirTopic{Topic: t.Name})
+		}
+		in := &dir.Topics[len(dir.Topics)-1]
+		in.Partitions = append(in.Partitions, po)
 	}
-	return out
 }

@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -13,7 +15,9 @@ type Broker struct {
 	NodeID    int32
 	ClusterID string // used when the data directory is new; empty: drawn at random
 	Rack      string
-	DataDir   string
+
+	DataDir      string   // holds who the broker is, the controller's log and the votes, and partitions
+	MoreDataDirs []string // each holds partitions only, and fails alone
 
 	Listeners  []Listener
 	Advertised []Listener // one per listener, in the same order; port 0 means "the port that was bound"
@@ -201,15 +205,7 @@ func build(s settings) (*Broker, error) {
 			b.NodeID = int32((&reader{value: func(*Key) (Setting, bool) { return id, true }}).long("broker.id"))
 		}
 	}
-	dirs := r.list("log.dirs")
-	if len(dirs) == 0 {
-		dirs = r.list("log.dir")
-	}
-	if len(dirs) == 1 {
-		b.DataDir = dirs[0]
-	} else {
-		r.fail("log.dirs", fmt.Sprintf("one data directory expected, got %d (several disks are not served yet: put them under one file system)", len(dirs)))
-	}
+	b.setDataDirs(r)
 	topic, err := resolveTopic(nil, s)
 	if err = errors.Join(r.err, err); err != nil {
 		return nil, err
@@ -261,4 +257,35 @@ func (b *Broker) Validate() error {
 		errs = append(errs, errors.New("listeners: at least one listener is needed"))
 	}
 	return errors.Join(errs...)
+}
+
+// maxDataDirs bounds log.dirs: each has goroutines that sync.
+const maxDataDirs = 64
+
+// setDataDirs reads log.dirs. None may lie within another: what is one's topic would be another's rubbish.
+func (b *Broker) setDataDirs(r *reader) {
+	key := "log.dirs"
+	dirs := r.list(key)
+	if len(dirs) == 0 {
+		key = "log.dir"
+		dirs = r.list(key)
+	}
+	if len(dirs) == 0 || len(dirs) > maxDataDirs {
+		r.fail(key, fmt.Sprintf("1 to %d data directories expected, got %d", maxDataDirs, len(dirs)))
+		return
+	}
+	for i, dir := range dirs {
+		for _, other := range dirs[:i] {
+			if within(dir, other) || within(other, dir) {
+				r.fail(key, fmt.Sprintf("%s and %s lie one within the other", other, dir))
+			}
+		}
+	}
+	b.DataDir, b.MoreDataDirs = dirs[0], dirs[1:]
+}
+
+// within says whether a path is another one or lies below it.
+func within(path, of string) bool {
+	rel, err := filepath.Rel(of, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }

@@ -14,8 +14,8 @@ var brokerKeys = []Key{
 	{Name: "broker.id", Type: TypeInt, Scope: ScopeBroker, Null: true, Valid: between{0, maxInt}, Doc: "Older name of node.id."},
 	{Name: "broker.rack", Type: TypeString, Scope: ScopeBroker, Null: true, Doc: "Rack or zone of this broker; replicas are spread over racks."},
 	{Name: "cluster.id", Type: TypeString, Scope: ScopeBroker, Null: true, Doc: "Weir's own: cluster id used when the data directory is new (also the variable CLUSTER_ID); drawn at random when unset."},
-	{Name: "log.dirs", Type: TypeList, Scope: ScopeBroker, Null: true, Doc: "Data directory. Weir uses one."},
-	{Name: "log.dir", Type: TypeString, Scope: ScopeBroker, Default: "weir-data", Doc: "Data directory when log.dirs is unset. Kafka's default lies in the temporary folder."},
+	{Name: "log.dirs", Type: TypeList, Scope: ScopeBroker, Null: true, Doc: "Data directories, one for each disk. The first holds the votes and the controller's log too, and the broker ends with it; each of the others fails alone."},
+	{Name: "log.dir", Type: TypeString, Scope: ScopeBroker, Default: "weir-data", Doc: "Data directories when log.dirs is unset. Kafka's default lies in the temporary folder."},
 
 	{Name: "listeners", Type: TypeList, Scope: ScopeBroker, Default: "PLAINTEXT://127.0.0.1:9092", Doc: "Addresses to listen on, as NAME://host:port; an empty host means all. Kafka's default is all; here nothing is open to the network unless asked for."},
 	{Name: "advertised.listeners", Type: TypeList, Scope: ScopeBroker, Null: true, Doc: "Addresses told to clients, one per listener; the listener's own when unset."},

@@ -153,12 +153,13 @@ func TestListeners(t *testing.T) {
 
 func TestBrokerMustFitTogether(t *testing.T) {
 	for name, values := range map[string]map[string]string{
-		"consumer timeouts": {"group.consumer.min.session.timeout.ms": "2", "group.consumer.max.session.timeout.ms": "1"},
-		"session timeouts":  {"group.min.session.timeout.ms": "2", "group.max.session.timeout.ms": "1"},
-		"compaction lags":   {"log.cleaner.min.compaction.lag.ms": "2", "log.cleaner.max.compaction.lag.ms": "1"},
-		"message size":      {"message.max.bytes": "2048", "socket.request.max.bytes": "1024"},
-		"two directories":   {"log.dirs": "a,b"},
-		"no directory":      {"log.dirs": "", "log.dir": ""},
+		"consumer timeouts":   {"group.consumer.min.session.timeout.ms": "2", "group.consumer.max.session.timeout.ms": "1"},
+		"session timeouts":    {"group.min.session.timeout.ms": "2", "group.max.session.timeout.ms": "1"},
+		"compaction lags":     {"log.cleaner.min.compaction.lag.ms": "2", "log.cleaner.max.compaction.lag.ms": "1"},
+		"message size":        {"message.max.bytes": "2048", "socket.request.max.bytes": "1024"},
+		"one directory twice": {"log.dirs": "a,./a"},
+		"one within another":  {"log.dirs": "a/b,c,a"},
+		"no directory":        {"log.dirs": "", "log.dir": ""},
 	} {
 		if b, err := New(values); err == nil {
 			t.Errorf("%s: taken as %+v", name, b)

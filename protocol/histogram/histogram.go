@@ -76,6 +76,18 @@ func (h *Histogram) Snapshot() Snapshot {
 	return s
 }
 
+// Add adds what another one has counted.
+func (s *Snapshot) Add(o Snapshot) {
+	if s.Counts == nil {
+		s.Counts = make(map[int]uint64)
+	}
+	for i, n := range o.Counts {
+		s.Counts[i] += n
+	}
+	s.Count += o.Count
+	s.Sum += o.Sum
+}
+
 // AtMost counts what took at most 2^exponent seconds.
 func (s Snapshot) AtMost(exponent int) (n uint64) {
 	for i, count := range s.Counts {

@@ -27,7 +27,7 @@ func (o *startOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.config, "config", "", "settings by Kafka's names, as .properties or .yaml")
 	f.StringArrayVar(&o.sets, "set", nil, "one setting key=value, may be given again")
-	f.StringVar(&o.data, "data", "", "data folder (default weir-data)")
+	f.StringVar(&o.data, "data", "", "data folder, or several with commas between, one for each disk (default weir-data)")
 	f.StringVar(&o.listen, "listen", "", "address to listen on, host:port or NAME://host:port (default 127.0.0.1:9092)")
 	f.StringVar(&o.advertise, "advertise", "", "address that clients are told (default the one listened on)")
 	f.StringVar(&o.admin, "admin-listen", "", "address to serve metrics and health on, host:port (default 127.0.0.1:9644)")
