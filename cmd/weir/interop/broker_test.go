@@ -24,6 +24,7 @@ type broker struct {
 	data    string
 	logFile string
 	sets    []string // settings, key=value
+	args    []string // of start, beside those
 	command *exec.Cmd
 	exited  chan error
 }
@@ -38,6 +39,14 @@ func startBroker(t *testing.T, sets ...string) *broker {
 		b.await(t)
 		return b
 	}
+	b := newBroker(t, sets...)
+	b.start(t)
+	return b
+}
+
+// newBroker is one that is not started yet.
+func newBroker(t *testing.T, sets ...string) *broker {
+	t.Helper()
 	b := &broker{
 		address: freeAddress(t),
 		binary:  cmp.Or(os.Getenv("WEIR_INTEROP_BINARY"), filepath.Join(repository(t), "bin", "weir")),
@@ -45,11 +54,10 @@ func startBroker(t *testing.T, sets ...string) *broker {
 		logFile: filepath.Join(t.TempDir(), "weir.log"),
 		sets:    sets,
 	}
-	b.start(t)
 	t.Cleanup(func() {
 		b.stop(t)
-		if log, err := os.ReadFile(b.logFile); err == nil && t.Failed() {
-			t.Logf("the broker said:\n%s", tail(log, 8000))
+		if t.Failed() {
+			t.Logf("the broker said:\n%s", tail(b.said(), 8000))
 		}
 	})
 	return b
@@ -57,12 +65,20 @@ func startBroker(t *testing.T, sets ...string) *broker {
 
 func (b *broker) start(t *testing.T) {
 	t.Helper()
+	b.launch(t)
+	b.await(t)
+}
+
+// launch starts the process and does not wait for it to answer.
+func (b *broker) launch(t *testing.T) {
+	t.Helper()
 	log, err := os.OpenFile(b.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
 	b.command = exec.Command(b.binary, "start", "--data", b.data, "--listen", b.address, "--admin-listen", "127.0.0.1:0")
+	b.command.Args = append(b.command.Args, b.args...)
 	for _, set := range b.sets {
 		b.command.Args = append(b.command.Args, "--set", set)
 	}
@@ -72,7 +88,6 @@ func (b *broker) start(t *testing.T) {
 	}
 	b.exited = make(chan error, 1)
 	go func(command *exec.Cmd, exited chan<- error) { exited <- command.Wait() }(b.command, b.exited)
-	b.await(t)
 }
 
 // await asks until the broker answers.
@@ -91,8 +106,7 @@ func (b *broker) await(t *testing.T) {
 		}
 		select {
 		case err := <-b.exited:
-			log, _ := os.ReadFile(b.logFile)
-			t.Fatalf("the broker ended: %v\n%s", err, tail(log, 8000))
+			t.Fatalf("the broker ended: %v\n%s", err, tail(b.said(), 8000))
 		case <-ctx.Done():
 			t.Fatalf("no answer from %s", b.address)
 		case <-time.After(20 * time.Millisecond):
@@ -119,6 +133,22 @@ func (b *broker) stop(t *testing.T) {
 		b.command.Process.Kill()
 		<-b.exited
 	}
+	b.command = nil
+}
+
+// said is what the broker has logged.
+func (b *broker) said() []byte {
+	text, _ := os.ReadFile(b.logFile) // nothing yet
+	return text
+}
+
+// kill is kill -9, and waits for the end.
+func (b *broker) kill(t *testing.T) {
+	t.Helper()
+	if err := b.command.Process.Kill(); err != nil {
+		t.Errorf("kill the broker: %v", err)
+	}
+	<-b.exited
 	b.command = nil
 }
 

@@ -40,6 +40,8 @@ type client struct {
 	emptyIsNull bool
 	// transactions is said of clients whose program has job.Transform.
 	transactions bool
+	// floods is said of clients whose program has job.Flood.
+	floods bool
 	// clock is said of a client that stamps records with the present instead of what it is told.
 	clock bool
 	// cannotSend names cases of cases().
@@ -58,12 +60,12 @@ var everyAdminCall = []string{
 func clients() []*client {
 	return []*client{
 		{
-			name: "java", prepare: prepareJava, murmur2: true, transactions: true, lacks: []string{"replaced"},
+			name: "java", prepare: prepareJava, murmur2: true, transactions: true, floods: true, lacks: []string{"replaced"},
 			ways:  []string{"range", "cooperative-sticky", consumers},
 			rolls: [][]string{{"range", "cooperative-sticky,range", "cooperative-sticky", consumers}},
 		},
 		{
-			name: "confluent-kafka", prepare: python("confluent_client.py"), transactions: true, lacks: []string{"logDirBytes"},
+			name: "confluent-kafka", prepare: python("confluent_client.py"), transactions: true, floods: true, lacks: []string{"logDirBytes"},
 			ways: []string{"range", "cooperative-sticky", consumers},
 			// librdkafka refuses to have an eager assignor beside a cooperative one, so there is no way from one to the other.
 			rolls: [][]string{{"range", consumers}, {"cooperative-sticky", consumers}},
@@ -86,7 +88,7 @@ func clients() []*client {
 			cannotStay: map[string]string{"RoundRobinAssigner": "it has no group.instance.id"},
 		},
 		{
-			name: "franz-go", prepare: goProgram("franz"), murmur2: true,
+			name: "franz-go", prepare: goProgram("franz"), murmur2: true, floods: true,
 			ways:  []string{"range", "cooperative-sticky", consumers},
 			rolls: [][]string{{"range", "cooperative-sticky,range", "cooperative-sticky", consumers}},
 			cannotStay: map[string]string{
@@ -143,9 +145,18 @@ func (c *client) command(ctx context.Context, t *testing.T) *exec.Cmd {
 // run hands the job to the client's program and returns its answer.
 func (c *client) run(t *testing.T, j job.Job) job.Result {
 	t.Helper()
-	input, err := json.Marshal(j)
+	result, err := c.answer(t, j)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return result
+}
+
+// answer is run, beside which the test goes on.
+func (c *client) answer(t *testing.T, j job.Job) (result job.Result, err error) {
+	input, err := json.Marshal(j)
+	if err != nil {
+		return result, err
 	}
 	command := c.command(t.Context(), t)
 	command.Stdin = bytes.NewReader(append(input, '\n'))
@@ -153,13 +164,12 @@ func (c *client) run(t *testing.T, j job.Job) job.Result {
 	command.Stderr = &complaints
 	out, err := command.Output()
 	if err != nil {
-		t.Fatalf("%s: %v\n%s", c.name, err, tail(complaints.Bytes(), 4000))
+		return result, fmt.Errorf("%s: %w\n%s", c.name, err, tail(complaints.Bytes(), 4000))
 	}
-	var result job.Result
 	if err := json.Unmarshal(out, &result); err != nil {
-		t.Fatalf("%s answered %.400q: %v", c.name, out, err)
+		return result, fmt.Errorf("%s answered %.400q: %w", c.name, out, err)
 	}
-	return result
+	return result, nil
 }
 
 // goProgram builds a program of this module.

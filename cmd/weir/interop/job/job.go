@@ -12,13 +12,14 @@ import (
 	"os"
 )
 
-// Job asks for exactly one of Produce, Consume, Join, Transform and Admin.
+// Job asks for exactly one of Produce, Consume, Join, Transform, Flood and Admin.
 type Job struct {
-	Brokers   string     `json:"brokers"`
+	Brokers   string     `json:"brokers"` // of a Flood: several, comma separated
 	Produce   *Produce   `json:"produce,omitempty"`
 	Consume   []Read     `json:"consume,omitempty"`
 	Join      *Join      `json:"join,omitempty"`
 	Transform *Transform `json:"transform,omitempty"`
+	Flood     *Flood     `json:"flood,omitempty"`
 	Admin     *Admin     `json:"admin,omitempty"`
 }
 
@@ -105,11 +106,12 @@ type Admin struct {
 
 // Result answers a job.
 type Result struct {
-	Client   string       `json:"client"` // name and version of the client library
-	Produced []Position   `json:"produced,omitempty"`
-	Consumed []ReadResult `json:"consumed,omitempty"`
-	Aborted  int          `json:"aborted"` // transactions, by a Transform
-	Admin    *AdminResult `json:"admin,omitempty"`
+	Client       string       `json:"client"` // name and version of the client library
+	Produced     []Position   `json:"produced,omitempty"`
+	Consumed     []ReadResult `json:"consumed,omitempty"`
+	Aborted      int          `json:"aborted"`      // transactions, by a Transform
+	Acknowledged int          `json:"acknowledged"` // records, by a Flood
+	Admin        *AdminResult `json:"admin,omitempty"`
 }
 
 // Position says where a record went: one for each record of a Produce, in its order over all runs. A
@@ -182,6 +184,8 @@ func run(c Client, in io.Reader, out io.Writer) error {
 		result.Consumed, err = c.Consume(j.Brokers, j.Consume)
 	case j.Join != nil:
 		return c.Join(j.Brokers, j.Join, newLine(lines, out))
+	case j.Flood != nil:
+		result.Acknowledged, err = flood(c, j.Brokers, j.Flood)
 	case j.Admin != nil:
 		result.Admin, err = c.Admin(j.Brokers, j.Admin)
 	default:

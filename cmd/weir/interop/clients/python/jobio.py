@@ -64,7 +64,7 @@ class Line:
         print(json.dumps(said), flush=True)
 
 
-def main(name, produce, consume, join, admin, transform=None):
+def main(name, produce, consume, join, admin, transform=None, flood=None):
     """Runs the one part that the job asks for, by the function of that name."""
     job = json.loads(sys.stdin.readline())
     if job.get("join"):
@@ -81,6 +81,8 @@ def main(name, produce, consume, join, admin, transform=None):
         result["consumed"] = consume(job["brokers"], job["consume"])
     elif job.get("transform"):
         result["aborted"] = transform(job["brokers"], job["transform"])
+    elif job.get("flood"):
+        result["acknowledged"] = flood(job["brokers"], job["flood"])
     else:
         result["admin"] = admin(job["brokers"], job["admin"])
     json.dump(result, sys.stdout)

@@ -6,7 +6,7 @@ import java.util.Map;
 
 /** What crosses between the driver and this program: the shapes of job/job.go. Jackson reads bytes as base64. */
 record Job(String brokers, Produce produce, List<Read> consume, Join join, Transform transform,
-           Admin admin) {
+           Flood flood, Admin admin) {
 
     record Header(String name, byte[] value) {}
 
@@ -23,6 +23,8 @@ record Job(String brokers, Produce produce, List<Read> consume, Join join, Trans
 
     record Transform(String from, String to, String group, String transactionalId, int count) {}
 
+    record Flood(String topic, int partitions, int producers, int records, int valueBytes, int batchBytes) {}
+
     record Admin(String topic, String illegal, String unknown, Map<String, String> configs,
                  Map<String, String> alter, Map<String, String> replace) {}
 
@@ -31,7 +33,8 @@ record Job(String brokers, Produce produce, List<Read> consume, Join join, Trans
     record ReadResult(long start, long high, List<Rec> records) {}
 
     @JsonInclude(JsonInclude.Include.NON_NULL)
-    record Result(String client, List<Position> produced, List<ReadResult> consumed, int aborted, Map<String, Object> admin) {}
+    record Result(String client, List<Position> produced, List<ReadResult> consumed, int aborted, int acknowledged,
+                  Map<String, Object> admin) {}
 
     /** A line that a member of a group writes. */
     @JsonInclude(JsonInclude.Include.NON_DEFAULT)

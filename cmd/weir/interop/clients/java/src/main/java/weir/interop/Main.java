@@ -36,6 +36,7 @@ public final class Main {
         List<Job.Position> produced = null;
         List<Job.ReadResult> consumed = null;
         int aborted = 0;
+        int acknowledged = 0;
         Map<String, Object> admin = null;
         if (job.produce() != null) {
             produced = produce(job.brokers(), job.produce());
@@ -46,11 +47,13 @@ public final class Main {
             return;
         } else if (job.transform() != null) {
             aborted = new Transformer(job.brokers(), job.transform()).run();
+        } else if (job.flood() != null) {
+            acknowledged = new Flooder(job.brokers(), job.flood()).run();
         } else {
             admin = new AdminWalk(job.brokers(), job.admin()).run();
         }
         String client = "kafka-clients " + AppInfoParser.getVersion();
-        mapper.writeValue(System.out, new Job.Result(client, produced, consumed, aborted, admin));
+        mapper.writeValue(System.out, new Job.Result(client, produced, consumed, aborted, acknowledged, admin));
     }
 
     private static List<Job.Position> produce(String brokers, Job.Produce job) throws Exception {
