@@ -25,6 +25,7 @@ const (
 	maxVerifiedKeys  = 16 << 20
 	maxPartitions    = 100_000
 	maxRatePerSecond = 100_000_000
+	maxTransaction   = 5 * time.Minute
 )
 
 // Codec names a compression of record batches as Kafka spells it.
@@ -89,12 +90,16 @@ func ProgressTo(f *os.File) Output {
 type ProduceConfig struct {
 	Target
 	Output
-	Producers    int           `json:"producers"`    // clients, each with its own connections
-	RecordBytes  int           `json:"record_bytes"` // bytes of the record's value
-	BatchBytes   int           `json:"batch_bytes"`  // most bytes of a batch, uncompressed
-	Linger       time.Duration `json:"linger_nanos"`
-	Codec        Codec         `json:"codec"`
-	Acks         Acks          `json:"acks"`
+	Producers   int           `json:"producers"`    // clients, each with its own connections
+	RecordBytes int           `json:"record_bytes"` // bytes of the record's value
+	BatchBytes  int           `json:"batch_bytes"`  // most bytes of a batch, uncompressed
+	Linger      time.Duration `json:"linger_nanos"`
+	Codec       Codec         `json:"codec"`
+	Acks        Acks          `json:"acks"`
+	Idempotent  bool          `json:"idempotent"` // with acks=all: retries are recognised
+	// Transaction is how long each producer writes into one transaction before it commits and begins the
+	// next; 0 is without transactions. It needs Idempotent.
+	Transaction  time.Duration `json:"transaction_nanos,omitempty"`
 	Keys         KeySpec       `json:"keys"`
 	Payload      Payload       `json:"payload"`
 	Rate         float64       `json:"rate_per_second"` // records a second of all producers together; 0 is a closed loop
@@ -139,6 +144,7 @@ func DefaultProduceConfig() ProduceConfig {
 		Linger:      5 * time.Millisecond,
 		Codec:       CodecNone,
 		Acks:        AcksAll,
+		Idempotent:  true,
 		Payload:     PayloadRandom,
 		InFlight:    10_000,
 		Duration:    10 * time.Second,
@@ -182,6 +188,9 @@ func (t Target) validate() error {
 	return nil
 }
 
+// idempotent says whether the broker recognises retries.
+func (c ProduceConfig) idempotent() bool { return c.Acks == AcksAll && c.Idempotent }
+
 func (o Output) validate() error {
 	if o.Progress != nil && o.ProgressEvery < 250*time.Millisecond {
 		return fmt.Errorf("progress interval: got %v, want at least 250ms", o.ProgressEvery)
@@ -207,6 +216,10 @@ func (c ProduceConfig) Validate() error {
 		return fmt.Errorf("batch size: got %d bytes, want %d (one record) to %d", c.BatchBytes, c.RecordBytes+recordOverheadBytes, maxBatchBytes)
 	case c.Linger < 0 || c.Linger > time.Minute:
 		return fmt.Errorf("linger: got %v, want 0 to 1m", c.Linger)
+	case c.Transaction < 0 || c.Transaction > maxTransaction:
+		return fmt.Errorf("transactions: got %v, want 0 (none) to %v", c.Transaction, maxTransaction)
+	case c.Transaction > 0 && (c.Acks != AcksAll || !c.Idempotent):
+		return errors.New("transactions need acks=all and idempotence")
 	case c.InFlight < 1 || c.InFlight > maxInFlight:
 		return fmt.Errorf("records in flight: got %d, want 1 to %d", c.InFlight, maxInFlight)
 	case c.Rate < 0 || c.Rate > maxRatePerSecond:

@@ -43,6 +43,9 @@ func TestProduceConfigRefuses(t *testing.T) {
 		`codec: got "brotli"`:   func(c *ProduceConfig) { c.Codec = "brotli" },
 		`acks: got "2"`:         func(c *ProduceConfig) { c.Acks = "2" },
 		`payload: got "zeroes"`: func(c *ProduceConfig) { c.Payload = "zeroes" },
+		"transactions: got -1s": func(c *ProduceConfig) { c.Transaction = -time.Second },
+		"need acks=all":         func(c *ProduceConfig) { c.Transaction, c.Acks = time.Second, AcksLeader },
+		"and idempotence":       func(c *ProduceConfig) { c.Transaction, c.Idempotent = time.Second, false },
 		"keys: got 0 keys":      func(c *ProduceConfig) { c.Keys = KeySpec{KeysZipf, 0} },
 	} {
 		c := DefaultProduceConfig()

@@ -120,18 +120,12 @@ func RunFloor(ctx context.Context, cfg RawConfig, fc FloorConfig, produce bool) 
 }
 
 func floorReport(broker, floor []*Result) *FloorReport {
-	cpu := func(r *Result) float64 {
-		if r.Broker == nil || r.Broker.CPUSecondsPerGiB == nil {
-			return 0
-		}
-		return *r.Broker.CPUSecondsPerGiB
-	}
 	throughput := func(r *Result) float64 { return r.MiBPerSecond }
 	report := &FloorReport{
 		Rounds:           len(broker),
-		CPUSecondsPerGiB: Median(each(floor, cpu)),
+		CPUSecondsPerGiB: Median(each(floor, brokerCPU)),
 		MiBPerSecond:     Median(each(floor, throughput)),
-		BrokerCPU:        Median(each(broker, cpu)),
+		BrokerCPU:        Median(each(broker, brokerCPU)),
 		BrokerMiB:        Median(each(broker, throughput)),
 	}
 	report.ThroughputRatio = ratio(report.BrokerMiB, report.MiBPerSecond)
@@ -140,11 +134,19 @@ func floorReport(broker, floor []*Result) *FloorReport {
 	}
 	report.CPURatio = ratio(report.BrokerCPU, report.CPUSecondsPerGiB)
 	for i := range broker {
-		if one := ratio(cpu(broker[i]), cpu(floor[i])); one != nil {
+		if one := ratio(brokerCPU(broker[i]), brokerCPU(floor[i])); one != nil {
 			report.CPURatios = append(report.CPURatios, *one)
 		}
 	}
 	return report
+}
+
+// brokerCPU is in seconds per GiB, 0 when it is not known.
+func brokerCPU(r *Result) float64 {
+	if r.Broker == nil || r.Broker.CPUSecondsPerGiB == nil {
+		return 0
+	}
+	return *r.Broker.CPUSecondsPerGiB
 }
 
 func each(runs []*Result, f func(*Result) float64) []float64 {

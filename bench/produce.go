@@ -123,7 +123,7 @@ func (g *generator) connect(ctx context.Context) error {
 	defer cancel()
 	for _, p := range g.producers {
 		err := p.client.Ping(ctx)
-		if err == nil && g.cfg.Acks == AcksAll {
+		if err == nil && g.cfg.idempotent() {
 			_, _, err = p.client.ProducerID(ctx)
 		}
 		if err != nil {
@@ -171,6 +171,9 @@ func (g *generator) errorTexts() []string {
 	for _, p := range g.producers {
 		for _, text := range p.errs.texts {
 			all.add(errors.New(text))
+		}
+		if p.lost != nil {
+			all.add(p.lost)
 		}
 	}
 	return all.texts

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -28,6 +29,7 @@ type producer struct {
 	keys    *keySource
 	values  [][]byte     // unstamped payloads, shared by records
 	free    chan *flight // records not in flight
+	txn     *transaction // nil without
 	made    int          // flights made so far
 	start   time.Time
 	sent    []uint64 // by key number, 1 element without keys; feeding goroutine only until the run ended
@@ -35,6 +37,8 @@ type producer struct {
 	// Written by the client's one callback goroutine, read after the flush.
 	unacknowledged []SequenceName
 	errs           errorSet
+
+	lost error // why a transaction could not be committed; feeding goroutine only until the run ended
 }
 
 // flight is a record on its way, reused from send to send.
@@ -48,7 +52,7 @@ type flight struct {
 }
 
 func newProducer(cfg ProduceConfig, run64 uint64, index int, stamped bool) (*producer, error) {
-	client, err := kgo.NewClient(append(clientOptions(cfg.Target), producerOptions(cfg)...)...)
+	client, err := kgo.NewClient(slices.Concat(clientOptions(cfg.Target), producerOptions(cfg), transactionOptions(cfg, run64, index))...)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +61,9 @@ func newProducer(cfg ProduceConfig, run64 uint64, index int, stamped bool) (*pro
 		rec:  &recorder{latency: newHistogram(), lag: newHistogram()},
 		keys: newKeySource(cfg.Keys, cfg.Seed+uint64(index)),
 		free: make(chan *flight, cfg.InFlight),
+	}
+	if cfg.Transaction > 0 {
+		p.txn = &transaction{client: client, length: cfg.Transaction}
 	}
 	if stamped {
 		p.sent = make([]uint64, max(cfg.Keys.N, 1))
@@ -92,11 +99,24 @@ func producerOptions(cfg ProduceConfig) []kgo.Opt {
 	case AcksNone:
 		opts = append(opts, kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite())
 	}
-	if cfg.Acks != AcksAll && !cfg.Verify {
-		// As many as with acks=all. A verified run keeps to one, because a retry would reorder.
+	if cfg.Acks == AcksAll && !cfg.Idempotent {
+		opts = append(opts, kgo.DisableIdempotentWrite())
+	}
+	if !cfg.idempotent() && !cfg.Verify {
+		// As many as with idempotence. A verified run keeps to one, because a retry would reorder.
 		opts = append(opts, kgo.MaxProduceRequestsInflightPerBroker(5))
 	}
 	return opts
+}
+
+func transactionOptions(cfg ProduceConfig, run64 uint64, index int) []kgo.Opt {
+	if cfg.Transaction == 0 {
+		return nil
+	}
+	return []kgo.Opt{
+		kgo.TransactionalID(transactionalID(run64, index)),
+		kgo.TransactionTimeout(2*cfg.Transaction + deliveryTimeout),
+	}
 }
 
 func compression(c Codec) kgo.CompressionCodec {
@@ -123,7 +143,7 @@ func (p *producer) run(ctx context.Context, start time.Time) {
 	timer.Stop()
 	// Sends go on after ctx ended the load: what was handed over is waited for.
 	sendCtx := context.WithoutCancel(ctx)
-	if !wait(ctx, timer, start, 0) {
+	if !wait(ctx, timer, start, 0) || p.txn != nil && !p.transact(0, p.txn.begin()) {
 		return
 	}
 	for n := int64(p.id); p.cfg.Records == 0 || n < p.cfg.Records; n += int64(p.cfg.Producers) {
@@ -138,6 +158,9 @@ func (p *producer) run(ctx context.Context, start time.Time) {
 		if f == nil {
 			break
 		}
+		if p.txn != nil && !p.transact(p.txn.next(sendCtx)) {
+			break
+		}
 		now := time.Since(start)
 		if p.cfg.Rate > 0 {
 			p.rec.sentLate(now - at)
@@ -145,8 +168,20 @@ func (p *producer) run(ctx context.Context, start time.Time) {
 			at = now
 		}
 		p.load(f, n, at)
+		if p.txn != nil {
+			p.txn.records++
+		}
 		p.client.Produce(sendCtx, &f.record, f.done)
 	}
+}
+
+// transact counts what a step of the transaction has lost, and says whether to go on.
+func (p *producer) transact(failed int64, err error) bool {
+	if err != nil {
+		p.rec.failed(failed)
+		p.lost = err
+	}
+	return err == nil
 }
 
 // flush waits for the answers: as long as deliveries may take, but only stopTimeout once the caller
@@ -159,6 +194,9 @@ func (p *producer) flush(ctx context.Context) {
 	if p.client.Flush(patient) != nil {
 		// With a context that does not end, aborting ends when each record was told.
 		_ = p.client.AbortBufferedRecords(context.WithoutCancel(ctx))
+	}
+	if p.txn != nil && p.lost == nil {
+		p.transact(p.txn.end(patient))
 	}
 }
 

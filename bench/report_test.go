@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -306,5 +307,34 @@ func TestFloorReport(t *testing.T) {
 	}
 	if r := floorReport([]*Result{{MiBPerSecond: 10}}, []*Result{run(1, 20)}); r.CPURatio != nil || *r.ThroughputRatio != 0.5 {
 		t.Errorf("without the broker's process: %+v", r)
+	}
+}
+
+// TestGuaranteesReport compares each guarantee with the plain runs, medians with medians.
+func TestGuaranteesReport(t *testing.T) {
+	run := func(mib float64) *Result { return &Result{MiBPerSecond: mib} }
+	runs := [guaranteeKinds][]*Result{
+		plain:         {run(100), run(10), run(200)},
+		idempotent:    {run(98), run(11), run(400)},
+		transactional: {run(90), run(9), run(100)},
+	}
+	g := guaranteesReport(runs)
+	if g.PlainMiB != 100 || *g.Idempotent.ThroughputRatio != 0.98 || *g.Transactions.ThroughputRatio != 0.9 || g.Idempotent.CPURatio != nil {
+		t.Errorf("got %+v", g)
+	}
+	if want := []float64{0.9, 0.9, 0.5}; !slices.Equal(g.Transactions.Ratios, want) {
+		t.Errorf("each round: %v, want %v", g.Transactions.Ratios, want)
+	}
+	for i, cpu := range []float64{1, 2, 3} {
+		for _, r := range runs[i] {
+			r.Broker = &ProcessUse{CPUSecondsPerGiB: &cpu}
+		}
+	}
+	var b strings.Builder
+	g = guaranteesReport(runs)
+	g.Transaction = 100 * time.Millisecond
+	g.writeText(&b)
+	if want := "transactions of 100ms 90.00 MiB/s, 0.900 × plain (0.90 0.90 0.50); 3.000 CPU-s per GiB, 3.00 × plain\n"; !strings.HasSuffix(b.String(), want) {
+		t.Errorf("got  %swant %s", b.String(), want)
 	}
 }

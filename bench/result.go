@@ -27,14 +27,15 @@ type Result struct {
 	// near the latency, the machine that made the load was the limit.
 	SendLag *Micros `json:"send_lag_micros,omitempty"`
 
-	Intervals   []Interval    `json:"intervals"`
-	ErrorTexts  []string      `json:"error_texts,omitempty"` // the first few distinct ones
-	Verify      *VerifyReport `json:"verify,omitempty"`
-	Broker      *ProcessUse   `json:"broker,omitempty"`
-	Client      ProcessUse    `json:"client"`
-	Floor       *FloorReport  `json:"floor,omitempty"`
-	Environment Environment   `json:"environment"`
-	NotProven   []string      `json:"not_proven"`
+	Intervals   []Interval        `json:"intervals"`
+	ErrorTexts  []string          `json:"error_texts,omitempty"` // the first few distinct ones
+	Verify      *VerifyReport     `json:"verify,omitempty"`
+	Broker      *ProcessUse       `json:"broker,omitempty"`
+	Client      ProcessUse        `json:"client"`
+	Floor       *FloorReport      `json:"floor,omitempty"`
+	Guarantees  *GuaranteesReport `json:"guarantees,omitempty"`
+	Environment Environment       `json:"environment"`
+	NotProven   []string          `json:"not_proven"`
 }
 
 // OK reports whether the run had no errors and, when verified, no violations.

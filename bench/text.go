@@ -33,6 +33,9 @@ func (r *Result) WriteText(w io.Writer) error {
 	if r.Floor != nil {
 		r.Floor.writeText(&b)
 	}
+	if r.Guarantees != nil {
+		r.Guarantees.writeText(&b)
+	}
 	r.Environment.writeText(&b)
 	if len(r.NotProven) > 0 {
 		fmt.Fprintf(&b, "not proven by this run:\n")

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"math"
+	"strconv"
 	"testing"
 	"time"
 
@@ -38,5 +39,16 @@ func TestSettings(t *testing.T) {
 	}
 	if got := limitedMillis(math.MaxInt64 / int64(time.Millisecond)); got <= 0 {
 		t.Errorf("the longest time that fits: got %v", got)
+	}
+}
+
+// TestMostProducers: as many producers of a partition may be configured as a checkpoint bears, and no more.
+func TestMostProducers(t *testing.T) {
+	for more, good := range map[int]bool{0: true, 1: false} {
+		value := strconv.Itoa(partition.MaxProducersLimit + more)
+		_, err := config.New(map[string]string{"max.producer.ids.per.partition": value})
+		if (err == nil) != good {
+			t.Errorf("%s producers: %v", value, err)
+		}
 	}
 }

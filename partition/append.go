@@ -22,6 +22,9 @@ type Batch struct {
 	Data   []byte
 	// Continues says that the batch is of a transaction that is open: it is not to begin one.
 	Continues bool
+	// LeaderEpoch, unless it is 0, is the leadership for which the batch was found good: under a later one of the same
+	// replica it is refused with *NotLeaderError, since others may have led, and ended its transaction, in between.
+	LeaderEpoch int32
 }
 
 // Acks says which event answers a producer.
@@ -199,7 +202,7 @@ func (p *Partition) check(b Batch, m *Marker, acks Acks) (x *proposal, cached bo
 		return nil, false, &Append{err: p.storageError(err)} // a retry, too: nobody knows what is left of the original
 	}
 	epoch, leading := p.Leading()
-	if !leading || p.handingOver == epoch {
+	if !leading || p.handingOver == epoch || b.LeaderEpoch != 0 && b.LeaderEpoch != epoch {
 		return nil, false, &Append{err: p.notLeader()}
 	}
 	x = &proposal{kind: log.KindBatch, epoch: epoch, header: b.Header, data: b.Data, marker: m}

@@ -43,6 +43,9 @@ const (
 	checkpointMinBytes = 4 + 8 + 4 + 8 + 4 + 4 + 4
 	maxCheckpointBytes = 64 << 20
 
+	// MaxProducersLimit is for how many producers a checkpoint has room, beside as many transactions as there may be.
+	MaxProducersLimit = 200_000
+
 	configurationMinBytes = 8 + 4
 	producerMinBytes      = 8 + 2 + 8 + 1
 	producerTxnBytes      = 4 + 8 // since version 2

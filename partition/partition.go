@@ -73,7 +73,7 @@ type Settings struct {
 	Compaction log.Compaction
 
 	// MaxProducers is how many idempotent producers are remembered; the
-	// least recently seen one makes room.
+	// least recently seen one makes room. At most MaxProducersLimit.
 	MaxProducers int
 	// ProducerExpiry is how long a silent producer without an open transaction is remembered.
 	ProducerExpiry time.Duration

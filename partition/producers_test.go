@@ -113,3 +113,54 @@ func TestProducersLimitAndExpiry(t *testing.T) {
 		t.Errorf("after expiry: %d producers, want only the one seen last", len(table.byID))
 	}
 }
+
+// TestMillionProducers: who comes with ever new producer ids has a partition forget the most silent ones, and nobody who
+// has a transaction; what a checkpoint takes stays within what the limit allows.
+func TestMillionProducers(t *testing.T) {
+	const limit = 10_000
+	s := &state{at: applied{raftIndex: 1}, producers: newProducers(limit)}
+	now := time.Unix(1, 0)
+	first := header(0, 0, 0, 1)
+	first.Attributes = transactionalBit
+	s.producers.add(first, 0, now)
+	for id := range int64(1_000_000) {
+		s.producers.add(header(id+1, 0, 0, 1), id+1, now)
+	}
+	if have := len(s.producers.byID); have != limit || s.producers.lru.Len() != limit-1 {
+		t.Fatalf("%d producers are known, %d of them may be forgotten", have, s.producers.lru.Len())
+	}
+	for id, want := range map[int64]bool{0: true, 1: false, 1_000_000 - limit + 1: false, 1_000_000 - limit + 2: true, 1_000_000: true} {
+		if known := s.producers.byID[id] != nil; known != want {
+			t.Errorf("producer %d is known: %v", id, known)
+		}
+	}
+	if stable := s.producers.stable(1_000_001); stable != 0 {
+		t.Errorf("last stable offset %d: the transaction of the oldest is open", stable)
+	}
+	if size, most := len(s.encode()), checkpointMinBytes+8+4+limit*(producerMinBytes+producerTxnBytes+cachedBatches*batchRefBytes); size > most {
+		t.Errorf("a checkpoint of %d bytes, more than %d", size, most)
+	}
+	// Who was forgotten and comes back goes on: nothing says that a batch of it is missing.
+	if _, err := check(s.producers, header(1, 0, 1, 1), false); err != nil {
+		t.Errorf("a forgotten producer: %v", err)
+	}
+}
+
+// TestLargestCheckpoint: there is room for as many producers as may be configured, each with all its batches, and as many
+// transactions as there may be.
+func TestLargestCheckpoint(t *testing.T) {
+	size := func(producers, aborted int) int {
+		s := &state{producers: newProducers(MaxProducersLimit), aborted: make(abortedIndex, aborted)}
+		for id := range int64(producers) {
+			s.producers.insert(id).n = cachedBatches
+		}
+		return len(s.encode())
+	}
+	none := size(0, 0)
+	// Those with a transaction are kept above the limit.
+	most := none + (MaxProducersLimit+maxOpenTransactions)*(size(1, 0)-none) + maxAbortedTransactions*(size(0, 1)-none)
+	const left = 1 << 20 // for memberships
+	if most > maxCheckpointBytes-left {
+		t.Errorf("%d bytes, of at most %d", most, maxCheckpointBytes)
+	}
+}

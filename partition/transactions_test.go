@@ -363,3 +363,18 @@ func TestReaderWokenByMarker(t *testing.T) {
 	}
 	s.stable(2, 2)
 }
+
+// TestBatchOfOneLeadership: what was found good under one leadership is not taken under another.
+func TestBatchOfOneLeadership(t *testing.T) {
+	s := newScript(t)
+	epoch, _ := s.Leading()
+	b := transactional(t, s.rng, identity{id: 1}, 1)
+	for _, other := range []int32{epoch + 1, -1} {
+		b.LeaderEpoch = other
+		if err := await(t, s.Propose(b, AcksAll)); !errors.As(err, new(*NotLeaderError)) {
+			t.Errorf("of leadership %d, under %d: %v", other, epoch, err)
+		}
+	}
+	b.LeaderEpoch = epoch
+	s.ok(await(t, s.Propose(b, AcksAll)))
+}

@@ -84,8 +84,7 @@ const (
 )
 
 // apiTable is the one list of what is served, by key. A new API also needs its
-// shape in shapes; a test fails without it. What holds a ceiling below Kafka's:
-// TxnOffsetCommit 6 names topics by their ids.
+// shape in shapes; a test fails without it.
 var apiTable = []API{
 	{KeyProduce, "Produce", 0, 13, 3, maxProduceBytes},
 	{KeyFetch, "Fetch", 4, 18, 4, maxRequestBytes},
@@ -110,7 +109,7 @@ var apiTable = []API{
 	{KeyAddOffsetsToTxn, "AddOffsetsToTxn", 0, 4, 0, maxRequestBytes},
 	{KeyEndTxn, "EndTxn", 0, 5, 0, maxRequestBytes},
 	{KeyWriteTxnMarkers, "WriteTxnMarkers", 1, 2, 1, maxRequestBytes},
-	{KeyTxnOffsetCommit, "TxnOffsetCommit", 0, 5, 0, maxRequestBytes},
+	{KeyTxnOffsetCommit, "TxnOffsetCommit", 0, 6, 0, maxRequestBytes},
 	{KeyDescribeConfigs, "DescribeConfigs", 1, 4, 1, maxRequestBytes},
 	{KeyAlterConfigs, "AlterConfigs", 0, 2, 0, maxRequestBytes},
 	{KeyDescribeLogDirs, "DescribeLogDirs", 1, 5, 1, maxRequestBytes},

@@ -45,7 +45,7 @@ func (c *coordinator) writeAs(ctx context.Context, name string, h recordbatch.He
 			failed = err
 			return
 		}
-		batch.Continues = in != nil && !in.begins()
+		in.mark(&batch)
 		failed = in.propose(func() (err error) {
 			a, err = s.propose(batch, func(err error) {
 				if err == nil {

@@ -136,6 +136,7 @@ func (c *call) enter(req *kmsg.ProduceRequest, acks partition.Acks, all []firstO
 	for _, x := range all {
 		err := x.entry.err
 		if err == nil {
+			x.entry.mark(&x.entry.batch)
 			err = x.entry.propose(func() error {
 				x.append = x.entry.part.Propose(x.entry.batch, acks)
 				return nil

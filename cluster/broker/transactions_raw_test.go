@@ -196,6 +196,16 @@ func TestTransactionTimeout(t *testing.T) {
 	}
 }
 
+func (c txnClient) topicID(name string) [16]byte {
+	c.t.Helper()
+	req := kmsg.NewPtrMetadataRequest()
+	req.Version = 12
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = &name
+	req.Topics = append(req.Topics, topic)
+	return ask[*kmsg.MetadataResponse](c.rawClient, req).Topics[0].TopicID
+}
+
 // commitIn commits an offset of t-0 in a transaction.
 func (c txnClient) commitIn(version int16, id string, p txn.Producer, name string, offset int64, member string, generation int32) protocol.ErrorCode {
 	c.t.Helper()
@@ -203,7 +213,7 @@ func (c txnClient) commitIn(version int16, id string, p txn.Producer, name strin
 	req.Version, req.TransactionalID, req.ProducerID, req.ProducerEpoch = version, id, p.ID, p.Epoch
 	req.Group, req.MemberID, req.Generation = name, member, generation
 	topic := kmsg.NewTxnOffsetCommitRequestTopic()
-	topic.Topic = "t"
+	topic.Topic, topic.TopicID = "t", c.topicID("t")
 	part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
 	part.Offset = offset
 	topic.Partitions = append(topic.Partitions, part)
@@ -260,7 +270,7 @@ func TestTxnOffsetCommit(t *testing.T) {
 	p = c.finished(5, "id", p, true)
 	c.wantOffset("g", true, 5, 0)
 
-	want(t, "a commit", c.commitIn(5, "id", p, "g", 6, "", -1), 0)
+	want(t, "a commit by topic id", c.commitIn(6, "id", p, "g", 6, "", -1), 0)
 	c.wantOffset("g", true, -1, protocol.CodeUnstableOffsetCommit)
 	p = c.finished(5, "id", p, false)
 	c.wantOffset("g", true, 5, 0)
@@ -327,5 +337,46 @@ func TestListTransactions(t *testing.T) {
 		if got := list(x.change); got != x.want {
 			t.Errorf("listed are %q, want %q", got, x.want)
 		}
+	}
+}
+
+// TestTxnOffsetCommitByTopicID: an id that no topic has is refused by itself, and named again.
+func TestTxnOffsetCommitByTopicID(t *testing.T) {
+	c := newTxnRaw(t, nil)
+	p := c.begun("id")
+	req := kmsg.NewPtrTxnOffsetCommitRequest()
+	req.Version, req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = 6, "id", p.ID, p.Epoch, "g"
+	for _, id := range [][16]byte{{1}, c.topicID("t")} {
+		topic := kmsg.NewTxnOffsetCommitRequestTopic()
+		topic.TopicID = id
+		part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+		part.Offset = 7
+		topic.Partitions = append(topic.Partitions, part)
+		req.Topics = append(req.Topics, topic)
+	}
+	got := ask[*kmsg.TxnOffsetCommitResponse](c.rawClient, req).Topics
+	for i, code := range []protocol.ErrorCode{protocol.CodeUnknownTopicID, 0} {
+		if got[i].TopicID != req.Topics[i].TopicID {
+			t.Errorf("answer %d is of topic %x", i, got[i].TopicID)
+		}
+		want(t, "by id", protocol.ErrorCode(got[i].Partitions[0].ErrorCode), code)
+	}
+	c.finished(5, "id", p, true)
+	c.wantOffset("g", true, 7, 0)
+}
+
+// TestManyProducerIDs: ids come in blocks, of which only the next one is remembered, so asking for them costs nothing
+// that stays; each is given once.
+func TestManyProducerIDs(t *testing.T) {
+	c := newTxnRaw(t, nil)
+	last := int64(-1)
+	for range 5000 {
+		req := kmsg.NewPtrInitProducerIDRequest()
+		req.Version = 4
+		resp := ask[*kmsg.InitProducerIDResponse](c.rawClient, req)
+		if resp.ErrorCode != 0 || resp.ProducerID <= last {
+			t.Fatalf("error %d, producer %d after %d", resp.ErrorCode, resp.ProducerID, last)
+		}
+		last = resp.ProducerID
 	}
 }

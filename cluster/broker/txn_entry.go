@@ -24,9 +24,10 @@ type txnEntry struct {
 	implicit  bool            // the partition is made part of the transaction; else it has to be one
 	err       error           // the coordinator's answer
 
-	guards *txnGuards // that it is registered with; nil when the transaction was open here already
-	mu     sync.Mutex // guards broken, and is held while what enters is proposed
-	broken bool       // a marker has come since
+	leaderEpoch int32      // under which the coordinator was asked
+	guards      *txnGuards // that it is registered with; nil when the transaction was open here already
+	mu          sync.Mutex // guards broken, and is held while what enters is proposed
+	broken      bool       // a marker has come since
 }
 
 // txnGuards are the entries whose coordinator is being asked, or has been a moment ago: a marker that is written
@@ -83,6 +84,16 @@ func (g *txnGuards) void(p *partition.Partition, producerID int64) {
 // begins says that the entry is the first of its transaction in its partition, as far as was known here.
 func (e *txnEntry) begins() bool { return e != nil && e.guards != nil }
 
+// mark says in a batch under what its partition may take it. e may be nil: the batch is of no transaction.
+func (e *txnEntry) mark(b *partition.Batch) {
+	switch {
+	case e.begins():
+		b.LeaderEpoch = e.leaderEpoch
+	case e != nil:
+		b.Continues = true
+	}
+}
+
 // propose runs f, which proposes what enters. Errors: NOT_ENOUGH_REPLICAS, which has clients come again, when a marker
 // has come between. e may be nil: nothing is of a transaction.
 func (e *txnEntry) propose(f func() error) error {
@@ -113,6 +124,7 @@ func (b *Broker) enterTransaction(ctx context.Context, id string, entries []*txn
 	var first []*txnEntry
 	for _, e := range entries {
 		if !e.part.InTransaction(e.producer.ID, e.producer.Epoch) {
+			e.leaderEpoch, _ = e.part.Leading()
 			b.txnGuards.add(e)
 			first = append(first, e)
 		}

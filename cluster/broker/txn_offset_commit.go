@@ -1,12 +1,13 @@
 package broker
 
-// TxnOffsetCommit (key 28), versions 0-5: offsets of a group that count when a transaction is committed, and never if it
+// TxnOffsetCommit (key 28), versions 0-6: offsets of a group that count when a transaction is committed, and never if it
 // is aborted (KIP-98). They are in the topic before this is answered, and pending until the transaction's
 // marker is there, too.
 //
 // Added by version: 2 leader epoch, 3 member and generation (KIP-447), checked as in OffsetCommit:
 // UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, FENCED_INSTANCE_ID; 5 the partition of the topic is made part of the
-// transaction (KIP-890), before that it has to be by AddOffsetsToTxn: INVALID_TXN_STATE.
+// transaction (KIP-890), before that it has to be by AddOffsetsToTxn: INVALID_TXN_STATE; 6 topic ids in place of names
+// (KIP-1319): UNKNOWN_TOPIC_ID.
 // A stale epoch of the consumer protocol is ILLEGAL_GENERATION here. A rebalance that is under way keeps nobody from it.
 
 import (
@@ -24,45 +25,51 @@ import (
 	"weir/protocol/recordbatch"
 )
 
+// txnTopicIDVersion is the first version that names topics by their ids.
+const txnTopicIDVersion = 6
+
 func (b *Broker) txnOffsetCommit(ctx context.Context, _ *call, req *kmsg.TxnOffsetCommitRequest) (*kmsg.TxnOffsetCommitResponse, error) {
 	resp := req.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
 	now := b.now().UnixMilli()
 	commits := make(map[group.TopicPartition]group.Commit)
-	codes := make(map[group.TopicPartition]protocol.ErrorCode)
-	for _, t := range req.Topics {
-		is := b.node.Topic(t.Topic)
-		for _, p := range t.Partitions {
-			tp := group.TopicPartition{Topic: t.Topic, Partition: p.Partition}
-			if is == nil {
-				codes[tp] = protocol.CodeUnknownTopicOrPartition
-				continue
-			}
-			if codes[tp] = b.checkCommit(is, p.Partition, p.Metadata); codes[tp] == protocol.CodeNone {
-				commits[tp] = group.Commit{
-					Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: orEmpty(p.Metadata), Timestamp: now, TopicID: is.ID,
-				}
-			}
-		}
-	}
-	if len(commits) > 0 {
-		if err := b.commitInTransaction(ctx, req, commits); err != nil {
-			for tp := range commits {
-				codes[tp] = txnCommitCode(req.Version, err)
-			}
-		}
-	}
 	for _, t := range req.Topics {
 		out := kmsg.NewTxnOffsetCommitResponseTopic()
-		out.Topic = t.Topic
+		out.Topic, out.TopicID = t.Topic, t.TopicID
+		topic, refused := b.topicOf(req.Version >= txnTopicIDVersion, t.Topic, t.TopicID)
 		for _, p := range t.Partitions {
+			code := refused
+			if code == protocol.CodeNone {
+				code = b.checkCommit(topic, p.Partition, p.Metadata)
+			}
+			if code == protocol.CodeNone {
+				commits[group.TopicPartition{Topic: topic.Name, Partition: p.Partition}] = group.Commit{
+					Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: orEmpty(p.Metadata), Timestamp: now, TopicID: topic.ID,
+				}
+			}
 			po := kmsg.NewTxnOffsetCommitResponseTopicPartition()
-			po.Partition = p.Partition
-			po.ErrorCode = int16(codes[group.TopicPartition{Topic: t.Topic, Partition: p.Partition}])
+			po.Partition, po.ErrorCode = p.Partition, int16(code)
 			out.Partitions = append(out.Partitions, po)
 		}
 		resp.Topics = append(resp.Topics, out)
 	}
+	if len(commits) == 0 {
+		return resp, nil
+	}
+	if err := b.commitInTransaction(ctx, req, commits); err != nil {
+		refusePending(resp, txnCommitCode(req.Version, err))
+	}
 	return resp, nil
+}
+
+// refusePending is refuseAll for commits in a transaction.
+func refusePending(resp *kmsg.TxnOffsetCommitResponse, code protocol.ErrorCode) {
+	for _, t := range resp.Topics {
+		for i := range t.Partitions {
+			if p := &t.Partitions[i]; p.ErrorCode == 0 {
+				p.ErrorCode = int16(code)
+			}
+		}
+	}
 }
 
 func (b *Broker) commitInTransaction(ctx context.Context, req *kmsg.TxnOffsetCommitRequest, commits map[group.TopicPartition]group.Commit) error {

@@ -76,7 +76,7 @@ var brokerKeys = []Key{
 	{Name: "log.segment.delete.delay.ms", Type: TypeLong, Scope: ScopeBroker, Default: "60000", Valid: atLeast(0), Dynamic: true, Doc: "Default of file.delete.delay.ms, in milliseconds."},
 
 	{Name: "producer.id.expiration.ms", Type: TypeInt, Scope: ScopeBroker, Default: "86400000", Valid: between{1, maxInt}, Dynamic: true, Doc: "Milliseconds after which an idle producer's sequence state is forgotten."},
-	{Name: "max.producer.ids.per.partition", Type: TypeInt, Scope: ScopeBroker, Default: "10000", Valid: between{1, maxInt}, Doc: "Weir's own: producers whose sequence state a partition keeps; the one idle longest goes first."},
+	{Name: "max.producer.ids.per.partition", Type: TypeInt, Scope: ScopeBroker, Default: "10000", Valid: between{1, 200_000}, Doc: "Weir's own: producers whose sequence state a partition keeps; the one idle longest goes first."},
 	{Name: "offset.metadata.max.bytes", Type: TypeInt, Scope: ScopeBroker, Default: "4096", Valid: between{0, maxInt}, Doc: "Largest metadata in bytes beside a committed offset."},
 	{Name: "offsets.retention.minutes", Type: TypeInt, Scope: ScopeBroker, Default: "10080", Valid: between{1, maxInt}, Doc: "Minutes the offsets of an empty group are kept."},
 	{Name: "offsets.topic.num.partitions", Type: TypeInt, Scope: ScopeBroker, Default: "50", Valid: between{1, 1000}, Doc: "Partitions of __consumer_offsets."},

@@ -140,7 +140,7 @@ func (o *rawOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.raw, "raw", false, "send prebuilt batches over plain connections, so that the client costs little")
 	f.StringVar(&o.dir, "floor", "", "also run the least that a server can do, with its files in this folder, and compare (with --raw)")
 	f.BoolVar(&o.sync, "floor-sync", true, "the floor answers after fdatasync, as acks=all promises here")
-	f.IntVar(&o.rounds, "rounds", o.rounds, "with --floor: pairs of runs, of which the medians count")
+	f.IntVar(&o.rounds, "rounds", o.rounds, "with --floor or --guarantees: how often each runs; medians count")
 	f.Var(&o.total, "total", "with --raw: bytes to move")
 }
 

@@ -16,6 +16,10 @@ type benchProduceOptions struct {
 	benchOptions
 	load loadOptions
 	raw  rawOptions
+
+	idempotent bool
+	txn        time.Duration
+	guarantees bool
 }
 
 // loadOptions shape what producers send; produce and e2e share them.
@@ -89,7 +93,8 @@ func newBenchProduce(s *Streams) *cobra.Command {
 
   weir bench produce
   weir bench produce --rate 20k/s --size 1KiB --keys zipf:10000 -z lz4
-  weir bench produce --raw --floor ./floor-files --pid 4711`,
+  weir bench produce --raw --floor ./floor-files --pid 4711
+  weir bench produce --guarantees --rounds 9 -d 2s`,
 		Args: between(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.records > 0 && !cmd.Flags().Changed("duration") {
@@ -101,6 +106,10 @@ func newBenchProduce(s *Streams) *cobra.Command {
 	o.benchOptions.addFlags(cmd)
 	o.load.addFlags(cmd.Flags(), d)
 	o.raw.addFlags(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&o.idempotent, "idempotent", d.Idempotent, "with acks=all: the broker recognises what is sent again")
+	f.DurationVar(&o.txn, "txn", 0, "write in transactions, committed after so long, such as 100ms")
+	f.BoolVar(&o.guarantees, "guarantees", false, "run --rounds times plain, idempotent and in transactions (of 100ms, or --txn) in turn, and compare")
 	withConnection(s, cmd, &o.conn)
 	return cmd
 }
@@ -110,9 +119,10 @@ func runBenchProduce(ctx context.Context, s *Streams, o benchProduceOptions) err
 	if err != nil {
 		return err
 	}
-	if o.raw.dir != "" && !o.raw.raw {
-		return fault.Usage("--floor compares with prebuilt batches: add --raw")
+	if err := o.checkModes(); err != nil {
+		return err
 	}
+	cfg.Idempotent, cfg.Transaction = o.idempotent, o.txn
 	target, err := o.target(ctx, s)
 	if err != nil {
 		return err
@@ -132,6 +142,26 @@ func runBenchProduce(ctx context.Context, s *Streams, o benchProduceOptions) err
 	if err := cfg.Validate(); err != nil {
 		return fault.Usage("%v", err)
 	}
+	if o.guarantees {
+		r, err := bench.CompareGuarantees(ctx, cfg, o.raw.rounds)
+		return o.report(ctx, s, r, err)
+	}
 	r, err := bench.Produce(ctx, cfg)
 	return o.report(ctx, s, r, err)
+}
+
+// checkModes refuses what makes no sense together, and fills in the length of the transactions to compare with.
+func (o *benchProduceOptions) checkModes() error {
+	switch {
+	case o.raw.dir != "" && !o.raw.raw:
+		return fault.Usage("--floor compares with prebuilt batches: add --raw")
+	case o.raw.raw && (o.guarantees || o.txn != 0):
+		return fault.Usage("--raw sends batches without producer ids: leave out --txn and --guarantees")
+	case o.guarantees && (o.verify || o.manifest != "" || o.hdrLog != ""):
+		return fault.Usage("--guarantees makes many runs: --verify, --manifest and --hdr-log are about one")
+	}
+	if o.guarantees && o.txn == 0 {
+		o.txn = 100 * time.Millisecond
+	}
+	return nil
 }

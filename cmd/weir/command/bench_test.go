@@ -83,10 +83,43 @@ func TestBenchBesideTheFloor(t *testing.T) {
 	}
 }
 
+// TestBenchGuarantees: what is written in transactions is committed, all of it, and the three kinds of run are compared.
+func TestBenchGuarantees(t *testing.T) {
+	c := newCLI(t)
+	if out := c.ok("bench", "produce", "-n", "300", "--size", "100", "-t", "plain", "-p", "1", "--idempotent=false", "--verify"); !strings.Contains(out, "300 records") {
+		t.Errorf("got\n%s", out)
+	}
+	c.ok("bench", "produce", "-n", "300", "--size", "100", "-t", "txn", "-p", "1", "--txn", "5ms", "--rate", "5k/s")
+	if got := c.ok("consume", "txn", "--from", "start", "-e", "--read-committed", "-f", "."); got != strings.Repeat(".", 300) {
+		t.Errorf("%d records are committed", len(got))
+	}
+	if got := c.ok("topic", "offsets", "txn"); strings.Contains(got, " 300 ") {
+		t.Errorf("one transaction at most:\n%s", got)
+	}
+	var r bench.Result
+	if err := json.Unmarshal([]byte(c.ok("bench", "produce", "--guarantees", "--rounds", "3", "-n", "100", "-t", "compared", "-o", "json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if g := r.Guarantees; g == nil || g.Rounds != 3 || len(g.Idempotent.Ratios) != 3 || g.Transactions.ThroughputRatio == nil || !r.OK() {
+		t.Errorf("%+v", g)
+	}
+	if got := c.ok("topic", "describe", "compared"); !strings.HasPrefix(got, "compared: 4 partitions, 9") {
+		t.Errorf("not nine runs of 100:\n%s", got)
+	}
+}
+
 func TestBenchRefuses(t *testing.T) {
 	c := newCLI(t)
+	for line, want := range map[string]string{
+		"bench produce --raw --guarantees":    "without producer ids",
+		"bench produce --guarantees --verify": "about one",
+		"bench produce --txn 1s --acks 1":     "transactions need",
+	} {
+		c.fails(fault.WrongUsage, strings.Fields(line), want)
+	}
 	for _, line := range []string{"bench produce --size 0", "bench produce --raw --size 0", "bench consume --consumers 0", "bench consume --raw --fetch 0", "bench e2e --producers 0"} {
 		c.fails(fault.WrongUsage, strings.Fields(line), "got 0")
 	}
+	c.fails(fault.Failed, []string{"bench", "produce", "--guarantees", "--rounds", "0"}, "ounds: got 0, want 1 to 99")
 	c.fails(fault.Failed, []string{"bench", "consume", "-t", "nothing"}, "the load could not run")
 }

@@ -37,9 +37,10 @@ type produceOptions struct {
 	timestamp   string
 	quiet       bool
 	repartition bool
+	txn         txnOptions
 }
 
-func (o *produceOptions) addFlags(cmd *cobra.Command) {
+func (o *produceOptions) addFlags(s *Streams, cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.key, "key", "k", "", "key of the records that bring none")
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "header name:value, may be given again")
@@ -54,6 +55,7 @@ func (o *produceOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.timestamp, "timestamp", "", "time of the records that bring none, such as 2026-11-23T09:00:00Z or -1h (default now)")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "do not print where each record went")
 	f.BoolVar(&o.repartition, "repartition", false, "choose partitions anew, even for JSONL records that name theirs")
+	o.txn.addFlags(s, cmd, &o.conn)
 	completeWords(cmd, "compression", false, connect.Codecs...)
 	completeWords(cmd, "acks", false, "all", "1", "0")
 	completeWords(cmd, "input", false, words(record.InputFormats)...)
@@ -72,9 +74,14 @@ Where each record went is printed as topic[partition]@offset, with its timestamp
   weir produce orders -H source:web < lines.txt
   weir produce orders -f '%k=%v\n' < pairs.txt
   weir consume orders --from start -e -o jsonl | weir produce copy -i jsonl
+  weir produce orders --txn import-7 --file orders.txt
 
 JSONL records go to the partition that they name, with their key, headers and timestamp, byte for byte.
-A topic that does not exist is created if the broker allows it, and that is said.`,
+A topic that does not exist is created if the broker allows it, and that is said.
+
+With --txn all records come to be seen together by consumers that read committed, or not at all: bad input and Ctrl-C
+abort. --txn-records and --txn-interval commit on the way; then what was committed stays. What is printed is
+committed. The next run with the same id aborts what one before has left, and ends one that still runs.`,
 		Args:              needs(1),
 		ValidArgsFunction: completeTopics(s, &o.conn, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -83,7 +90,7 @@ A topic that does not exist is created if the broker allows it, and that is said
 			return runProduce(cmd.Context(), s, o)
 		},
 	}
-	o.addFlags(cmd)
+	o.addFlags(s, cmd)
 	withConnection(s, cmd, &o.conn)
 	return cmd
 }
@@ -93,7 +100,7 @@ func runProduce(ctx context.Context, s *Streams, o produceOptions) error {
 	if err != nil {
 		return err
 	}
-	next, closeInput, err := o.source(s)
+	next, closeInput, err := o.source(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -101,7 +108,7 @@ func runProduce(ctx context.Context, s *Streams, o produceOptions) error {
 	if err := o.setProperties(); err != nil {
 		return err
 	}
-	cl, err := s.open(ctx, &o.conn, produceOpts()...)
+	cl, err := s.open(ctx, &o.conn, o.clientOpts()...)
 	if err != nil {
 		return err
 	}
@@ -118,15 +125,12 @@ func runProduce(ctx context.Context, s *Streams, o produceOptions) error {
 	to := newSender(cl)
 	defer to.close()
 	out := newReceipts(s, to, o.topic, o.quiet)
-	pace := pacer{rate: o.rate}
+	read := form.source(next, o.rate)
+	if o.txn.id != "" {
+		return produceInTransactions(ctx, s, out, o.txn, read)
+	}
 	for to.stalled() == nil {
-		r, given, err := next(ctx)
-		if err == nil {
-			err = form.complete(r, given)
-		}
-		if err == nil {
-			err = pace.wait(ctx)
-		}
+		r, err := read(ctx)
 		if err == io.EOF {
 			return out.finish(ctx, nil)
 		}
@@ -136,6 +140,13 @@ func runProduce(ctx context.Context, s *Streams, o produceOptions) error {
 		to.send(r, out.promise)
 	}
 	return out.finish(ctx, nil)
+}
+
+func (o *produceOptions) clientOpts() []kgo.Opt {
+	if o.txn.id != "" {
+		return o.txn.clientOpts()
+	}
+	return produceOpts()
 }
 
 // setProperties checks the flags that are about the client and hands them to it.
@@ -160,6 +171,9 @@ func (o *produceOptions) defaults(now time.Time) (*form, error) {
 	f := &form{topic: o.topic, partition: o.partition, repartition: o.repartition}
 	if o.partition < -1 {
 		return nil, fault.Usage("-p %d: partitions are counted from 0", o.partition)
+	}
+	if err := o.txn.check(o.acks); err != nil {
+		return nil, err
 	}
 	if o.hasKey {
 		f.key = []byte(o.key)
@@ -191,7 +205,7 @@ func (o *produceOptions) defaults(now time.Time) (*form, error) {
 }
 
 // source returns where the records come from.
-func (o *produceOptions) source(s *Streams) (next nextRecord, closeInput func(), err error) {
+func (o *produceOptions) source(ctx context.Context, s *Streams) (next nextRecord, closeInput func(), err error) {
 	closeInput = func() {}
 	if o.tombstone {
 		return fromList([]*kgo.Record{{}}), closeInput, nil
@@ -211,14 +225,21 @@ func (o *produceOptions) source(s *Streams) (next nextRecord, closeInput func(),
 		}
 		in, closeInput = f, func() { f.Close() }
 	} else if s.InTerminal {
-		s.note("Type records, one a line. Ctrl-D ends.")
+		s.note("Type records, one a line. %s", o.howToEnd())
 	}
 	r, err := record.NewReader(in, o.input, o.template)
 	if err != nil {
 		closeInput()
 		return nil, nil, fault.Usage("-f %s: %v", o.template, err)
 	}
-	return fromReader(r), closeInput, nil
+	return fromReader(ctx, r), closeInput, nil
+}
+
+func (o *produceOptions) howToEnd() string {
+	if o.txn.id != "" {
+		return "Ctrl-D commits, Ctrl-C aborts what is not committed."
+	}
+	return "Ctrl-D ends."
 }
 
 // form fills in what the command line says about every record.
@@ -230,6 +251,24 @@ type form struct {
 	timestamp   time.Time
 	repartition bool
 	partitions  int32 // how many the topic has
+}
+
+// recordSource returns records that are ready to be sent, then io.EOF. It ends early with ctx.
+type recordSource func(ctx context.Context) (*kgo.Record, error)
+
+// source completes what next returns, at a rate.
+func (f *form) source(next nextRecord, rate rateValue) recordSource {
+	pace := pacer{rate: rate}
+	return func(ctx context.Context) (*kgo.Record, error) {
+		r, given, err := next(ctx)
+		if err == nil {
+			err = f.complete(r, given)
+		}
+		if err == nil {
+			err = pace.wait(ctx)
+		}
+		return r, err
+	}
 }
 
 func (f *form) complete(r *kgo.Record, given jsonl.Given) error {

@@ -22,14 +22,18 @@ import (
 // anyPartition in a record leaves the choice to its key, or to chance.
 const anyPartition = -1
 
-// produceOpts are what a client needs to be written to: idempotent, acks from all, keys hashed as the
-// Java client does, and what has no key kept together (KIP-794), so that lines of a pipe stay in order
-// over long stretches.
+// produceOpts are what a client needs to be written to: idempotent, acks from all, partitioned.
 func produceOpts() []kgo.Opt {
 	return []kgo.Opt{
-		kgo.RecordPartitioner(partitioner{kgo.UniformBytesPartitioner(64<<10, true, true, nil)}),
+		partitioned(),
 		kgo.AllowIdempotentProduceCancellation(), // what is cancelled is the end of the client, see sender
 	}
+}
+
+// partitioned has keys hashed as the Java client does, and what has no key kept together (KIP-794), so that
+// lines of a pipe stay in order over long stretches.
+func partitioned() kgo.Opt {
+	return kgo.RecordPartitioner(partitioner{kgo.UniformBytesPartitioner(64<<10, true, true, nil)})
 }
 
 // partitioner takes the record's own partition unless that is anyPartition. The partitioner within
@@ -142,15 +146,15 @@ func fromList(list []*kgo.Record) nextRecord {
 }
 
 // fromReader reads in a goroutine of its own, so that an interrupt is not kept waiting by a read from a
-// terminal. That goroutine ends with the input, or with the process.
-func fromReader(r *record.Reader) nextRecord {
+// terminal. That goroutine ends with the input, with ctx, or with the process.
+func fromReader(ctx context.Context, r *record.Reader) nextRecord {
 	type item struct {
 		r     *kgo.Record
 		given jsonl.Given
 		err   error
 	}
 	var items chan item
-	return func(ctx context.Context) (*kgo.Record, jsonl.Given, error) {
+	return func(now context.Context) (*kgo.Record, jsonl.Given, error) {
 		if items == nil {
 			items = make(chan item, 256)
 			go func() {
@@ -171,8 +175,8 @@ func fromReader(r *record.Reader) nextRecord {
 		select {
 		case i := <-items:
 			return i.r, i.given, i.err
-		case <-ctx.Done():
-			return nil, jsonl.Given{}, ctx.Err()
+		case <-now.Done():
+			return nil, jsonl.Given{}, now.Err()
 		}
 	}
 }

@@ -93,7 +93,7 @@ type receipts struct {
 
 	lock         sync.Mutex // guards what follows; promises run on the client's goroutines
 	out          *bufio.Writer
-	line         []byte
+	text         []byte
 	done, failed int
 	first        error // of those that failed
 	cannotPrint  error
@@ -114,17 +114,31 @@ func (p *receipts) promise(r *kgo.Record, err error) {
 		return
 	}
 	p.done++
+	p.line(r)
+	if p.cannotPrint == nil && (p.eager || p.cl.BufferedProduceRecords() <= 1) {
+		p.cannotPrint = p.out.Flush() // somebody looks, or no other receipt is under way
+	}
+}
+
+// line tells where a record went, unless nobody wants to know. It is called with lock held, or when no promise is out.
+func (p *receipts) line(r *kgo.Record) {
 	if p.quiet || p.cannotPrint != nil {
 		return
 	}
 	if p.cl.OptValue(kgo.RequiredAcks) == kgo.NoAck() {
-		p.line = fmt.Appendf(p.line[:0], "%s[%d]  %s  not acknowledged\n", r.Topic, r.Partition, output.Time(r.Timestamp))
+		p.text = fmt.Appendf(p.text[:0], "%s[%d]  %s  not acknowledged\n", r.Topic, r.Partition, output.Time(r.Timestamp))
 	} else {
-		p.line = fmt.Appendf(p.line[:0], "%s  %s\n", record.Place(r), output.Time(r.Timestamp))
+		p.text = fmt.Appendf(p.text[:0], "%s  %s\n", record.Place(r), output.Time(r.Timestamp))
 	}
-	if _, p.cannotPrint = p.out.Write(p.line); p.cannotPrint == nil && (p.eager || p.cl.BufferedProduceRecords() <= 1) {
-		p.cannotPrint = p.out.Flush() // somebody looks, or no other receipt is under way
+	_, p.cannotPrint = p.out.Write(p.text)
+}
+
+// print has all receipts leave, and returns why they cannot.
+func (p *receipts) print() error {
+	if p.cannotPrint == nil {
+		p.cannotPrint = p.out.Flush()
 	}
+	return p.cannotPrint
 }
 
 // finish waits for what is under way, also after an interrupt, and tells what came of all. cause is why
@@ -133,9 +147,7 @@ func (p *receipts) finish(ctx context.Context, cause error) error {
 	stalled := p.flush()
 	p.lock.Lock()
 	defer p.lock.Unlock()
-	if p.cannotPrint == nil {
-		p.cannotPrint = p.out.Flush()
-	}
+	cannotPrint := p.print()
 	var failure error
 	switch {
 	case stalled != nil:
@@ -151,7 +163,7 @@ func (p *receipts) finish(ctx context.Context, cause error) error {
 	case cause != nil:
 		failure = fault.Explain(fmt.Sprintf("cannot go on after %s", output.Plural(int64(p.done), "record")), cause)
 	default:
-		return p.cannotPrint
+		return cannotPrint
 	}
 	if p.done > 0 {
 		failure = fault.Partial(failure)

@@ -88,7 +88,7 @@ func TestPropertiesReachTheClient(t *testing.T) {
 		"isolation.level=read_committed", "queue.buffering.max.ms=9", "security.protocol=plaintext", "compression.codec=zstd:3",
 		"enable.idempotence=true", "retries=4", "client.rack=r", "metadata.max.age.ms=60000", "request.timeout.ms=5000",
 		"connections.max.idle.ms=30000", "fetch.max.wait.ms=100", "max.partition.fetch.bytes=900",
-		"socket.connection.setup.timeout.ms=1000"})
+		"socket.connection.setup.timeout.ms=1000", "transaction.timeout.ms=5000"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,6 +73,7 @@ var table = []Property{
 		return nil, nil
 	}},
 	{"socket.connection.setup.timeout.ms", nil, "how long connecting may take", millis(func(d time.Duration) kgo.Opt { return kgo.DialTimeout(d) })},
+	{"transaction.timeout.ms", nil, "when the broker aborts a transaction that is still open", millis(func(d time.Duration) kgo.Opt { return kgo.TransactionTimeout(d) })},
 }
 
 // properties are values by the first name of the property.
