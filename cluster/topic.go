@@ -112,12 +112,8 @@ func (t *Topic) maintain(now time.Time, logger *slog.Logger) {
 		if p == nil {
 			continue
 		}
-		segments, err := p.Maintain(now)
-		if err != nil && !errors.Is(err, partition.ErrClosed) {
+		if err := p.Maintain(now); err != nil && !errors.Is(err, partition.ErrClosed) {
 			logger.Error("retention failed", "topic", t.Name, "partition", p.Index(), "err", err)
-		} else if segments > 0 {
-			logger.Info("retention removed segments", "topic", t.Name, "partition", p.Index(),
-				"segments", segments, "start", p.LogStartOffset())
 		}
 	}
 }

@@ -98,7 +98,7 @@ func checkState(t *testing.T, state vfs.CrashState, m *model, set Settings) {
 	if start < end && first != wantFirst || len(got) > len(want) || string(got) != string(want[:len(got)]) {
 		fail("what is read is not what was written")
 	}
-	if _, err := r.Maintain(time.Now()); err != nil { // ends deletions that were cut short
+	if err := r.Maintain(time.Now()); err != nil { // ends deletions that were cut short
 		fail("%v", err)
 	}
 	if err := r.log.Verify(); err != nil {
