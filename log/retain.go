@@ -49,7 +49,8 @@ func (l *Log) advanceStart(to int64) error {
 // DeleteSegments removes the segments that lie wholly below the log start and
 // says how many. The active one stays, so does the one that holds the last entry
 // while the active one is empty, and all that SetRetainFloor keeps. Readers that
-// hold a range go on.
+// hold a range go on. A power loss meanwhile may leave holes below the log start: it is to
+// be called again after the open.
 func (l *Log) DeleteSegments() (deleted int, err error) {
 	l.mu.Lock()
 	if err := l.writable(); err != nil {

@@ -366,7 +366,7 @@ func (g *group) same() []byte {
 			g.t.Fatalf("nodes %d and %d differ: %d bytes from %d and %d from %d", of.node, m.node,
 				len(want), of.LogStartOffset(), len(got), m.LogStartOffset())
 		}
-		if err := m.log.Verify(); err != nil {
+		if err := verify(m.Partition); err != nil {
 			g.t.Fatalf("node %d: %v", m.node, err)
 		}
 		select {

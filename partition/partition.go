@@ -225,6 +225,7 @@ func (p *Partition) start() error {
 	p.setHighWatermark(max(at.nextOffset, p.log.LogStartOffset()))
 	p.log.SetAppliedFloor(at.raftIndex)
 	p.log.SetRetainFloor(at.raftIndex)
+	p.deleteSegments() // the library is to find no holes
 	if err := p.startRaft(); err != nil {
 		return err
 	}

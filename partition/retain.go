@@ -129,11 +129,14 @@ func (p *Partition) deleteSegmentsLater() {
 	if p.closed.Load() {
 		return // they are deleted after the next open
 	}
-	p.background.Go(func() {
-		deleted, err := p.log.DeleteSegments()
-		p.tellDeleted(deleted)
-		p.tellDeleting(err)
-	})
+	p.background.Go(p.deleteSegments)
+}
+
+// deleteSegments ends at an open what a crash has cut short, too.
+func (p *Partition) deleteSegments() {
+	deleted, err := p.log.DeleteSegments()
+	p.tellDeleted(deleted)
+	p.tellDeleting(err)
 }
 
 func (p *Partition) tellDeleted(segments int) {
