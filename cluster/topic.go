@@ -141,7 +141,8 @@ func settings(c config.Topic, b *config.Broker, compacts bool) partition.Setting
 		Log: log.Settings{
 			SegmentBytes:       c.SegmentBytes,
 			SegmentAge:         limitedMillis(c.SegmentMillis),
-			IndexIntervalBytes: c.IndexIntervalBytes,
+			SegmentJitter:      limitedMillis(c.SegmentJitterMillis),
+			IndexIntervalBytes: max(c.IndexIntervalBytes, 1), // 0 asks for an entry for each batch
 			RetentionBytes:     c.RetentionBytes,
 			RetentionAge:       limitedMillis(c.RetentionMillis),
 			DeleteByRetention:  c.Delete,
