@@ -267,6 +267,13 @@ func isDrained(im *metadata.Image, id int32) bool {
 	return ok && b.Draining
 }
 
+// PerBrokerError says that a key is of single brokers, and cannot be set for all. The words are Kafka's.
+type PerBrokerError struct{ Key string }
+
+func (e *PerBrokerError) Error() string {
+	return "Cannot update these configs at default cluster level, broker id must be specified: [" + e.Key + "]"
+}
+
 // AlterBrokerConfigs is AlterTopicConfigs for the dynamic values of one broker
 // or, with metadata.AllBrokers, of all.
 func (n *Node) AlterBrokerConfigs(ctx context.Context, broker int32, validateOnly bool, change func(old map[string]string) (map[string]string, error)) error {
@@ -285,7 +292,10 @@ func (n *Node) AlterBrokerConfigs(ctx context.Context, broker int32, validateOnl
 		}
 		value, given := values[config.BrokerDrained]
 		if given && broker == metadata.AllBrokers {
-			return &config.NotAllowedError{Key: config.BrokerDrained, Reason: "it is of one broker, and this is for all"}
+			return &PerBrokerError{Key: config.BrokerDrained}
+		}
+		if err := n.fits(im, broker, values); err != nil {
+			return err
 		}
 		values = maps.Clone(values)
 		delete(values, config.BrokerDrained)
@@ -297,6 +307,22 @@ func (n *Node) AlterBrokerConfigs(ctx context.Context, broker int32, validateOnl
 			return err
 		}
 	}
+}
+
+// fits says whether new dynamic values go with what this broker was started with. What others were started with is not
+// known here: what does not go with that is not in force there, and they say so.
+func (n *Node) fits(im *metadata.Image, broker int32, values map[string]string) error {
+	all, own := im.ClusterConfigs().Values, brokerValues(im, n.ID())
+	switch broker {
+	case metadata.AllBrokers:
+		all = values
+	case n.ID():
+		own = values
+	default:
+		return nil
+	}
+	_, err := n.static.With(all, own)
+	return err
 }
 
 // AlterGroupConfigs is AlterTopicConfigs for the values of a consumer group, which need not exist.

@@ -23,6 +23,8 @@ func TestSettings(t *testing.T) {
 		{"retention.ms", "1500", func(s partition.Settings) bool { return s.Log.RetentionAge == 1500*time.Millisecond }},
 		{"retention.bytes", "-1", func(s partition.Settings) bool { return s.Log.RetentionBytes <= 0 }},
 		{"retention.bytes", "0", func(s partition.Settings) bool { return s.Log.RetentionBytes == 1 }},
+		{"index.interval.bytes", "0", func(s partition.Settings) bool { return s.Log.IndexIntervalBytes == 1 }},
+		{"segment.jitter.ms", "250", func(s partition.Settings) bool { return s.Log.SegmentJitter == 250*time.Millisecond }},
 		{"flush.ms", "0", func(s partition.Settings) bool { return s.FlushRecords == 1 }},
 		{"flush.ms", "9223372036854775807", func(s partition.Settings) bool { return s.FlushInterval == 0 && s.FlushRecords == 0 }},
 		{"flush.messages", "7", func(s partition.Settings) bool { return s.FlushRecords == 7 }},

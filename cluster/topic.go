@@ -113,12 +113,8 @@ func (t *Topic) maintain(now time.Time, logger *slog.Logger) {
 		if p == nil {
 			continue
 		}
-		segments, err := p.Maintain(now)
-		if err != nil && !errors.Is(err, partition.ErrClosed) {
+		if err := p.Maintain(now); err != nil && !errors.Is(err, partition.ErrClosed) {
 			logger.Error("retention failed", "topic", t.Name, "partition", p.Index(), "err", err)
-		} else if segments > 0 {
-			logger.Info("retention removed segments", "topic", t.Name, "partition", p.Index(),
-				"segments", segments, "start", p.LogStartOffset())
 		}
 	}
 }
@@ -146,7 +142,8 @@ func settings(c config.Topic, b *config.Broker, compacts bool) partition.Setting
 		Log: log.Settings{
 			SegmentBytes:       c.SegmentBytes,
 			SegmentAge:         limitedMillis(c.SegmentMillis),
-			IndexIntervalBytes: c.IndexIntervalBytes,
+			SegmentJitter:      limitedMillis(c.SegmentJitterMillis),
+			IndexIntervalBytes: max(c.IndexIntervalBytes, 1), // 0 asks for an entry for each batch
 			RetentionBytes:     c.RetentionBytes,
 			RetentionAge:       limitedMillis(c.RetentionMillis),
 			DeleteByRetention:  c.Delete,

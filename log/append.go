@@ -3,6 +3,8 @@ package log
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"time"
 
 	"weir/protocol/recordbatch"
 	"weir/segment"
@@ -275,12 +277,13 @@ func (l *Log) aged(s *Settings) bool {
 	if s.SegmentAge <= 0 {
 		return false
 	}
+	age := s.SegmentAge - time.Duration(l.w.jitter*float64(max(min(s.SegmentJitter, s.SegmentAge), 0)))
 	for _, f := range l.w.frames {
 		if f.Kind == KindBatch && f.MaxTimestamp >= 0 && l.w.firstTimestamp >= 0 {
-			return f.MaxTimestamp-l.w.firstTimestamp > s.SegmentAge.Milliseconds()
+			return f.MaxTimestamp-l.w.firstTimestamp > age.Milliseconds()
 		}
 	}
-	return l.cfg.Now().UnixMilli()-l.active().CreatedMillis() > s.SegmentAge.Milliseconds()
+	return l.cfg.Now().UnixMilli()-l.active().CreatedMillis() > age.Milliseconds()
 }
 
 // Roll seals the active segment, if it holds a batch, and begins a new one.
@@ -329,7 +332,7 @@ func (l *Log) addSegment() error {
 	}
 	list := append(append([]*segment.Segment(nil), l.list()...), s)
 	l.segments.Store(&list)
-	l.w.firstTimestamp = -1
+	l.w.firstTimestamp, l.w.jitter = -1, rand.Float64()
 	end, err := s.End()
 	if err != nil {
 		return err

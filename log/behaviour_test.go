@@ -42,6 +42,35 @@ func TestRollByAge(t *testing.T) {
 	step(91_000, 100_000, 3) // far ahead
 }
 
+// TestRollEarly: with jitter some segments are rolled before their age, each by a share of its own, and none after it.
+func TestRollEarly(t *testing.T) {
+	const age = 100_000
+	early, late := 0, 0
+	for _, jitter := range []time.Duration{0, age * time.Millisecond, 10 * age * time.Millisecond} { // more is as much as the age
+		l := logtest.Open(t, log.Config{Now: at(0), Settings: log.Settings{SegmentAge: age * time.Millisecond, SegmentJitter: jitter}})
+		for range 60 {
+			if err := l.Roll(); err != nil {
+				t.Fatal(err)
+			}
+			n := l.Segments()
+			appendBatch(t, l, 1, logtest.Batch(t, 1000, 1, "x"))
+			appendBatch(t, l, 1, logtest.Batch(t, 1000+age/2, 1, "x"))
+			if l.Segments() == n {
+				late++
+			} else if early++; jitter == 0 {
+				t.Fatal("rolled early without jitter")
+			}
+			n = l.Segments()
+			if appendBatch(t, l, 1, logtest.Batch(t, 1000+2*age, 1, "x")); l.Segments() == n {
+				t.Fatal("not rolled although it is old")
+			}
+		}
+	}
+	if late -= 60; early == 0 || late == 0 {
+		t.Errorf("of 120 segments %d were rolled early, %d were not", early, late)
+	}
+}
+
 func TestRollBySizeAndHook(t *testing.T) {
 	var bases []int64
 	var l *log.Log

@@ -38,6 +38,7 @@ type Config struct {
 type Settings struct {
 	SegmentBytes       int64         // a segment is sealed before it grows past this; 0: 1 GiB
 	SegmentAge         time.Duration // or when it has become this old; ≤ 0: never
+	SegmentJitter      time.Duration // of which at most this much is left out, at random for each segment
 	IndexIntervalBytes int           // log bytes between index entries, of new segments; 0: 4096
 	RetentionBytes     int64         // size to which Retain cuts; ≤ 0: no limit
 	RetentionAge       time.Duration // age past which Retain deletes; ≤ 0: no limit
@@ -128,6 +129,7 @@ type writerState struct {
 	bufs           [][]byte        // reused
 	scratch        []byte          // raft frames being written
 	firstTimestamp int64           // of the active segment, -1 while it has none
+	jitter         float64         // share of SegmentJitter that the active segment is rolled early by
 	changed        bool            // something is not as the last Close or Open left it
 	cuts           int             // suffixes cut off
 }

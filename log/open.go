@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"weir/segment"
@@ -262,6 +263,7 @@ func (l *Log) settle(end segment.State) error {
 	l.logEnd.Store(end.NextOffset)
 	l.nextRaft.Store(end.NextRaftIndex)
 	l.setSynced(active, at)
+	l.w.jitter = rand.Float64()
 	if l.w.firstTimestamp, err = active.FirstTimestamp(); err != nil {
 		return err
 	}

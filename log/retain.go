@@ -49,7 +49,8 @@ func (l *Log) advanceStart(to int64) error {
 // DeleteSegments removes the segments that lie wholly below the log start and
 // says how many. The active one stays, so does the one that holds the last entry
 // while the active one is empty, and all that SetRetainFloor keeps. Readers that
-// hold a range go on.
+// hold a range go on. A power loss meanwhile may leave holes below the log start: it is to
+// be called again after the open.
 func (l *Log) DeleteSegments() (deleted int, err error) {
 	l.mu.Lock()
 	if err := l.writable(); err != nil {
@@ -128,23 +129,43 @@ func (l *Log) unlink(names []string) error {
 	return err
 }
 
-// Retain applies retention by age and size as Kafka does and says how many
-// segments it deleted: oldest first, whole ones only, none that reaches past
-// highWatermark, and none but those below the log start unless
-// DeleteByRetention is set. When all of the active segment has expired it is
-// sealed first, and goes after the next append; until then it holds the last entry.
-// What SetRetainFloor keeps stays on disk, below the log start. It also moves the recovery point and closes idle
-// files, so it is to be called from time to time in any case.
+// Retain moves the log start to RetentionStart, and is Tidy then; it says how many segments it deleted.
+// When all of the active segment goes it is sealed first, and goes after the next append; until then
+// it holds the last entry.
 func (l *Log) Retain(now time.Time, highWatermark int64) (deleted int, err error) {
 	l.mu.Lock()
-	if err := l.writable(); err != nil {
-		l.mu.Unlock()
-		return 0, err
+	to, err := l.retentionStart(now, highWatermark)
+	if err == nil && to == l.logEnd.Load() && to > l.active().BaseOffset() {
+		to, err = l.replaceExpired(to)
 	}
-	to, err := l.retainFrom(now, highWatermark)
 	if err == nil {
 		err = l.advanceStart(to)
 	}
+	return l.tidyAndUnlock(err)
+}
+
+// replaceExpired rolls the active segment, so that the log start may move to its end, and gives
+// where else it may.
+func (l *Log) replaceExpired(to int64) (int64, error) {
+	active := l.active()
+	err := l.roll()
+	if sync := (*segment.SyncError)(nil); err == nil || errors.As(err, &sync) {
+		return to, err
+	}
+	// Perhaps for want of the room that the older ones take.
+	l.logger.Warn("expired segment not replaced by an empty one; it stays", "path", active.Path(), "err", err)
+	return max(active.BaseOffset(), l.logStart.Load()), nil
+}
+
+// Tidy is to be called from time to time: it removes what DeleteSegments removes, says how many those
+// are, moves the recovery point and closes idle files.
+func (l *Log) Tidy() (deleted int, err error) {
+	l.mu.Lock()
+	return l.tidyAndUnlock(l.writable())
+}
+
+// tidyAndUnlock is Tidy, unless err is an error already. It gives mu back.
+func (l *Log) tidyAndUnlock(err error) (deleted int, _ error) {
 	var unlink []string
 	if err == nil {
 		deleted, unlink, err = l.dropBelowStart()
@@ -171,12 +192,21 @@ func (l *Log) tidy() error {
 	return l.CloseIdle()
 }
 
-// retainFrom is the log start that age and size ask for.
-func (l *Log) retainFrom(now time.Time, highWatermark int64) (int64, error) {
+// RetentionStart is where age and size want the log start, as in Kafka: after the oldest segments that
+// are too old or too much, whole ones, none of which reaches past highWatermark, and the active one only when it is
+// too old. It is the log start as it is when nothing has to go, or DeleteByRetention is not set. Nothing changes.
+// Errors: ErrClosed, ErrReadOnly, *FailedError, those of reading.
+func (l *Log) RetentionStart(now time.Time, highWatermark int64) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.retentionStart(now, highWatermark)
+}
+
+func (l *Log) retentionStart(now time.Time, highWatermark int64) (int64, error) {
 	start := l.logStart.Load()
 	s := l.settings.Load()
-	if !s.DeleteByRetention {
-		return start, nil
+	if err := l.writable(); err != nil || !s.DeleteByRetention {
+		return start, err
 	}
 	excess := int64(0)
 	if s.RetentionBytes > 0 {
@@ -184,11 +214,11 @@ func (l *Log) retainFrom(now time.Time, highWatermark int64) (int64, error) {
 	}
 	list := l.list()
 	for i, seg := range list {
-		next := l.logEnd.Load()
-		if i+1 < len(list) {
+		active, next := i == len(list)-1, l.logEnd.Load()
+		if !active {
 			next = list[i+1].BaseOffset()
 		}
-		if next > highWatermark {
+		if next > highWatermark || active && seg.BaseOffset() == next {
 			break
 		}
 		expired, err := l.expired(seg, s.RetentionAge, now)
@@ -196,23 +226,9 @@ func (l *Log) retainFrom(now time.Time, highWatermark int64) (int64, error) {
 			return start, err
 		}
 		size := seg.SizeBytes()
-		tooMuch := s.RetentionBytes > 0 && excess >= size
+		tooMuch := s.RetentionBytes > 0 && excess >= size && !active
 		if !expired && !tooMuch {
 			break
-		}
-		if i == len(list)-1 {
-			// The active one: only when it has expired, and holds anything.
-			if !expired || seg.BaseOffset() == next {
-				break
-			}
-			if err := l.roll(); err != nil {
-				if sync := (*segment.SyncError)(nil); errors.As(err, &sync) {
-					return start, err
-				}
-				// Perhaps for want of the room that the older ones take.
-				l.logger.Warn("expired segment not replaced by an empty one; it stays", "path", seg.Path(), "err", err)
-				break
-			}
 		}
 		excess -= size
 		start = max(start, next)

@@ -38,8 +38,7 @@ func (p *Partition) DeleteRecords(ctx context.Context, offset int64) (start int6
 	case offset <= start:
 		return start, nil
 	}
-	command := binary.BigEndian.AppendUint64([]byte{commandAdvanceStart}, uint64(offset))
-	if err := p.propose(command).Wait(ctx); err != nil {
+	if err := p.propose(advanceStartTo(offset)).Wait(ctx); err != nil {
 		return p.LogStartOffset(), err
 	}
 	if start = p.LogStartOffset(); start >= offset {
@@ -69,52 +68,28 @@ func (p *Partition) propose(command []byte) *Append {
 	return a
 }
 
+func advanceStartTo(offset int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{commandAdvanceStart}, uint64(offset))
+}
+
+// startIn is where a command wants the log start; false when that is not what it asks for.
+func startIn(command []byte) (offset int64, ok bool) {
+	if len(command) != 9 || command[0] != commandAdvanceStart {
+		return 0, false
+	}
+	return int64(binary.BigEndian.Uint64(command[1:])), true
+}
+
 // applyCommand notes what a committed command asks for; a leadership's first entry asks
 // for nothing. It is called with mu held.
 func (p *Partition) applyCommand(command []byte) error {
-	switch {
-	case len(command) == 0:
-	case command[0] == commandAdvanceStart && len(command) == 9:
-		p.startAsked = max(p.startAsked, int64(binary.BigEndian.Uint64(command[1:])))
-	default:
+	if len(command) == 0 {
+		return nil
+	}
+	offset, ok := startIn(command)
+	if !ok {
 		return errUnknownCommand
 	}
+	p.startAsked, p.startOrdered = max(p.startAsked, offset), max(p.startOrdered, offset)
 	return nil
-}
-
-// advanceStart moves the log start and lets go of what lies below. Of that nothing else
-// tells: the checkpoint comes first. What the disk refuses is tried again by Maintain.
-func (p *Partition) advanceStart(offset int64) {
-	// A checkpoint above what a power loss leaves of the log would count for nothing.
-	err := p.log.Sync()
-	if err == nil {
-		p.saveCheckpoint()
-		p.log.SetRetainFloor(p.checkpointOnDisk.Load())
-		err = p.log.AdvanceStart(min(offset, p.log.LogEndOffset()))
-	}
-	if err == nil {
-		p.startFailed.Store(nil)
-		p.waiters.wakeAll()
-		_, err = p.log.DeleteSegments()
-	} else {
-		failed := p.storageError(err)
-		p.startFailed.Store(&failed)
-		p.mu.Lock()
-		p.startAsked = max(p.startAsked, offset)
-		p.mu.Unlock()
-	}
-	if err != nil && !errors.Is(err, log.ErrClosed) {
-		p.logger.Error("records are not deleted yet", "below", offset, "err", err)
-	}
-}
-
-// retryStart is for Maintain.
-func (p *Partition) retryStart() {
-	p.mu.Lock()
-	asked := p.startAsked
-	p.startAsked = 0
-	p.mu.Unlock()
-	if asked > p.log.LogStartOffset() {
-		p.advanceStart(asked)
-	}
 }

@@ -165,7 +165,7 @@ func (w *world) deleteRecords() {
 
 func (w *world) maintain() {
 	w.t.Helper()
-	if _, err := w.r.Maintain(time.Now()); err != nil {
+	if err := w.r.Maintain(time.Now()); err != nil {
 		w.t.Fatal(err)
 	}
 }

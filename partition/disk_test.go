@@ -138,9 +138,7 @@ func TestSnapshotBelowADivergentTail(t *testing.T) {
 	}
 	const start = 100
 	g.do(func(l *member) error { _, err := l.DeleteRecords(context.Background(), start); return err })
-	if first := g.leader().log.FirstRaftIndex(); first < 20 {
-		t.Fatalf("entry %d is there: the test shows nothing", first)
-	}
+	g.forgets(g.leader(), 20)
 	for offset := range acked {
 		if offset < start {
 			delete(acked, offset)

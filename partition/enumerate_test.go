@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
 
@@ -18,14 +19,16 @@ type promise struct {
 }
 
 // TestPowerLossEverywhere takes a short life of a partition (rolls, records
-// deleted, an orderly stop and a start) apart into the states that a power
-// loss at any step could leave: what had been acknowledged by then is there.
+// deleted, retention, an orderly stop and a start) apart into the states that a power
+// loss at any step could leave: what had been acknowledged by then is there, and
+// what had been deleted is not.
 func TestPowerLossEverywhere(t *testing.T) {
 	const states = 1500
 	mem := vfs.NewMem()
 	recording := mem.Record()
 	rng := rand.New(rand.NewPCG(1, 2))
 	m, set := newModel(), testSettings()
+	set.Log.SegmentBytes = 1 << 10 // so that several go at a time
 	var now promise
 	put := func(r *rig, who identity) {
 		b := makeBatch(t, rng, who, 3)
@@ -53,6 +56,11 @@ func TestPowerLossEverywhere(t *testing.T) {
 				now.start, m.start = to, to
 				mem.Mark(now)
 			}
+			if i%10 == 4 {
+				now.start = retained(t, r, set)
+				m.start = now.start
+				mem.Mark(now)
+			}
 		}
 		if err := r.stop(); err != nil {
 			t.Fatal(err)
@@ -67,6 +75,25 @@ func TestPowerLossEverywhere(t *testing.T) {
 	if n < states {
 		t.Errorf("only %d states were visited, want %d", n, states)
 	}
+}
+
+// retained has retention by size run to its end and returns the log start.
+func retained(t *testing.T, r *rig, set Settings) (start int64) {
+	t.Helper()
+	set.Log.DeleteByRetention, set.Log.RetentionBytes = true, 4<<10
+	r.SetSettings(set)
+	to, err := r.log.RetentionStart(time.Now(), r.HighWatermark())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); r.LogStartOffset() < to; runtime.Gosched() {
+		if err := r.Maintain(time.Now()); err != nil || time.Now().After(deadline) {
+			t.Fatalf("the log start stays at %d: %v", r.LogStartOffset(), err)
+		}
+	}
+	set.Log.DeleteByRetention = false
+	r.SetSettings(set)
+	return r.LogStartOffset()
 }
 
 // checkState opens what a power loss left and holds it against the promises.
@@ -98,10 +125,7 @@ func checkState(t *testing.T, state vfs.CrashState, m *model, set Settings) {
 	if start < end && first != wantFirst || len(got) > len(want) || string(got) != string(want[:len(got)]) {
 		fail("what is read is not what was written")
 	}
-	if _, err := r.Maintain(time.Now()); err != nil { // ends deletions that were cut short
-		fail("%v", err)
-	}
-	if err := r.log.Verify(); err != nil {
+	if err := verify(r.Partition); err != nil {
 		fail("%v", err)
 	}
 	producersHold(t, r, m, fail)

@@ -102,7 +102,7 @@ type Partition struct {
 	alarm            alarm          // rings when a follower may have to be told something
 	closing          chan struct{}  // closed with the partition
 	gone             chan struct{}  // closed when nothing of the partition runs any more
-	background       sync.WaitGroup // writers of checkpoints, and those that insist on an entry
+	background       sync.WaitGroup // writers of checkpoints, those that delete segments, and those that insist on an entry
 
 	left      atomic.Pointer[error] // why the replica has left its group, nil while it takes part
 	disk      activities
@@ -132,14 +132,16 @@ type Partition struct {
 	ahead            map[int64][]*proposal // of idempotent producers, by id: those of queue and stored, in order
 	beginning        int                   // how many of ahead begin a transaction
 	uncommittedBytes int
-	startAsked       int64 // by commands applied and not carried out yet, 0 for none
-	sole             bool  // of this leadership: no other replica has a vote
-	handingOver      int32 // epoch of the leadership of which a transfer is under way, 0 for none
-	transferred      int32 // epoch of the leadership that was last to be handed over
-	syncing          bool  // a flush is under way; its end looks for more
-	syncAgain        bool  // one was asked for since it began
-	unflushed        int64 // records written since the last sync was asked for
-	unflushedBytes   int   // and bytes
+	startAsked       int64   // by commands applied and not carried out yet, 0 for none
+	startOrdered     int64   // the largest that a command applied since the open has asked for
+	starting         *Append // the newest command by which retention has asked for one; nil: none
+	sole             bool    // of this leadership: no other replica has a vote
+	handingOver      int32   // epoch of the leadership of which a transfer is under way, 0 for none
+	transferred      int32   // epoch of the leadership that was last to be handed over
+	syncing          bool    // a flush is under way; its end looks for more
+	syncAgain        bool    // one was asked for since it began
+	unflushed        int64   // records written since the last sync was asked for
+	unflushedBytes   int     // and bytes
 	flushTime        *time.Timer
 	checkpoint       uint64             // raft index of the newest checkpoint, written or being written
 	checkpointOffset int64              // its next offset
@@ -223,6 +225,7 @@ func (p *Partition) start() error {
 	p.setHighWatermark(max(at.nextOffset, p.log.LogStartOffset()))
 	p.log.SetAppliedFloor(at.raftIndex)
 	p.log.SetRetainFloor(at.raftIndex)
+	p.deleteSegments() // the library is to find no holes
 	if err := p.startRaft(); err != nil {
 		return err
 	}
@@ -354,33 +357,7 @@ func (p *Partition) SetSettings(s Settings) {
 	}
 }
 
-// Maintain does what time asks for: retention, and forgetting producers. It
-// returns how many segments it deleted.
-func (p *Partition) Maintain(now time.Time) (segments int, err error) {
-	if p.left.Load() != nil {
-		return 0, nil // its log may be held by what hangs
-	}
-	p.mu.Lock()
-	if p.closed.Load() {
-		p.mu.Unlock()
-		return 0, ErrClosed
-	}
-	p.state.producers.expire(now.Add(-p.settings.ProducerExpiry))
-	p.state.configurations.keepFrom(p.log.FirstRaftIndex())
-	p.mu.Unlock()
-	start := p.log.LogStartOffset()
-	p.retryStart()
-	p.log.SetRetainFloor(p.checkpointOnDisk.Load())
-	segments, err = p.log.Retain(now, p.highWatermark.Load())
-	p.checkLog()
-	p.forgetAborted(p.log.LogStartOffset())
-	if p.log.LogStartOffset() > start { // perhaps without a segment to delete: the last entry stays
-		p.waiters.wakeAll() // parked reads below the new start must hear of it
-	}
-	return segments, err
-}
-
-// rolled runs on the writer's goroutine, from within Append or Retain, when a segment
+// rolled runs on the writer's goroutine, from within Append, Roll or Retain, when a segment
 // begins at base. A checkpoint per segment bounds what a start reads again; it is due
 // when what lies before the segment has been applied.
 func (p *Partition) rolled(base int64) { p.rolledAt.Store(base) }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"weir/log"
 	"weir/protocol/recordbatch"
+	"weir/segment"
 	"weir/segment/vfs"
 )
 
@@ -242,4 +244,14 @@ func readAll(t testing.TB, p *Partition, from int64) (first int64, all []byte) {
 		}
 	}
 	return first, all
+}
+
+// verify checks the whole log, once the segments are gone that are being deleted.
+func verify(p *Partition) error {
+	for {
+		if err := p.log.Verify(); !errors.Is(err, segment.ErrDropped) {
+			return err
+		}
+		runtime.Gosched()
+	}
 }

@@ -94,6 +94,7 @@ func (p *Partition) storeAll(entries []*raft.Log) error {
 		return p.fail(err)
 	}
 	w := &p.w
+	p.rollForStart(w.entries[0])
 	at, err := w.append(p.log)
 	if vfs.IsNoSpace(err) {
 		p.foundFull(err)

@@ -230,7 +230,7 @@ func (w *txnWorld) deleteRecords() {
 
 func (w *txnWorld) maintain() {
 	w.t.Helper()
-	if _, err := w.r.Maintain(fixedTime()); err != nil {
+	if err := w.r.Maintain(fixedTime()); err != nil {
 		w.t.Fatal(err)
 	}
 	if _, err := w.r.Compact(context.Background(), fixedTime()); err != nil {

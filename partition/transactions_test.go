@@ -293,7 +293,7 @@ func TestTransactionLimits(t *testing.T) {
 	}
 	// Neither are they forgotten, though there are more than producers are remembered.
 	s.ok(s.in(0, 0, 1))
-	if _, err := s.Maintain(time.Now().Add(2 * testSettings().ProducerExpiry)); err != nil {
+	if err := s.Maintain(time.Now().Add(2 * testSettings().ProducerExpiry)); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(s.Producers()); n != maxOpenTransactions {
@@ -327,7 +327,7 @@ func TestAbortedForgotten(t *testing.T) {
 		if _, err := s.DeleteRecords(context.Background(), c.start); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Maintain(time.Now()); err != nil {
+		if err := s.Maintain(time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		if got := len(*s.aborted.Load()); got != c.want {

@@ -5,10 +5,12 @@ package broker
 // appends and subtracts. Both serve topics, brokers ("" is the cluster's
 // default) and consumer groups, which need not exist, and validate_only. Any broker takes values for any other, since the
 // controller keeps them: one that is down can be drained, or not be any more
-// (broker.drained).
+// (broker.drained). A value that a broker does not take is INVALID_REQUEST where one
+// that a topic does not take is INVALID_CONFIG, as in Kafka (KAFKA-13609).
 
 import (
 	"context"
+	"errors"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -118,7 +120,7 @@ func (b *Broker) alter(ctx context.Context, r configResource, twice, validateOnl
 		if _, registered := b.node.Image().Broker(target); !registered && target != metadata.AllBrokers {
 			return invalidRequest("broker %d is not registered", target)
 		}
-		return b.node.AlterBrokerConfigs(ctx, target, validateOnly, change)
+		return refusedByBroker(b.node.AlterBrokerConfigs(ctx, target, validateOnly, change))
 	case kmsg.ConfigResourceTypeGroupConfig:
 		if err := checkGroupResource(r.name); err != nil {
 			return err
@@ -126,4 +128,13 @@ func (b *Broker) alter(ctx context.Context, r configResource, twice, validateOnl
 		return b.node.AlterGroupConfigs(ctx, r.name, validateOnly, change)
 	}
 	return invalidRequest("resource type %d is not served", r.kind)
+}
+
+// refusedByBroker has values that brokers do not take refused with Kafka's code.
+func refusedByBroker(err error) error {
+	var invalid *config.InvalidValueError
+	if errors.As(err, &invalid) {
+		return invalidRequest("%v", err)
+	}
+	return err
 }

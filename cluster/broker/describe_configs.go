@@ -57,12 +57,10 @@ func (b *Broker) describeResource(in kmsg.DescribeConfigsRequestResource) ([]con
 		if err != nil {
 			return nil, err
 		}
-		described := b.node.Config().Describe()
-		if target == metadata.AllBrokers { // only what has been set for all
-			set := b.node.Image().ClusterConfigs().Values
-			described = slices.DeleteFunc(described, func(d config.Description) bool { _, ok := set[d.Name]; return !ok })
+		if target == metadata.AllBrokers {
+			return config.DescribeCluster(b.node.Image().ClusterConfigs().Values), nil
 		}
-		return described, nil
+		return b.node.Config().Describe(), nil
 	case kmsg.ConfigResourceTypeGroupConfig:
 		if err := checkGroupResource(in.ResourceName); err != nil {
 			return nil, err

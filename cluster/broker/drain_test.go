@@ -144,10 +144,10 @@ func TestDrainRefused(t *testing.T) {
 		name, value string
 		want        protocol.ErrorCode
 	}{
-		{"", "true", protocol.CodeInvalidConfig},
+		{"", "true", protocol.CodeInvalidRequest},
 		{"7", "true", protocol.CodeInvalidRequest},
 		{"-1", "true", protocol.CodeInvalidRequest},
-		{"1", "perhaps", protocol.CodeInvalidConfig},
+		{"1", "perhaps", protocol.CodeInvalidRequest},
 	} {
 		if got := incremental(c, kmsg.ConfigResourceTypeBroker, x.name, "broker.drained", set, x.value); got != x.want {
 			t.Errorf("%q to %s: got %v, want %v", x.name, x.value, got, x.want)

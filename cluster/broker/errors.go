@@ -101,6 +101,7 @@ var errorTable = []errorEntry{
 	{typed[*config.UnknownKeyError], protocol.CodeInvalidConfig},
 	{typed[*config.InvalidValueError], protocol.CodeInvalidConfig},
 	{typed[*config.NotAllowedError], protocol.CodeInvalidConfig},
+	{typed[*config.ReadOnlyError], protocol.CodeInvalidRequest},
 	{typed[*metadata.InvalidConfigError], protocol.CodeInvalidConfig},
 	{typed[*metadata.InvalidNameError], protocol.CodeInvalidTopicException},
 	{typed[*metadata.NameCollisionError], protocol.CodeInvalidTopicException},
@@ -118,6 +119,7 @@ var errorTable = []errorEntry{
 	{typed[*metadata.UnknownBrokerError], protocol.CodeBrokerIDNotRegistered},
 	{typed[*metadata.BrokerInUseError], protocol.CodeInvalidRequest},
 	{typed[*cluster.LastBrokerError], protocol.CodeInvalidRequest},
+	{typed[*cluster.PerBrokerError], protocol.CodeInvalidRequest},
 	{typed[*metadata.InvalidBrokerError], protocol.CodeInvalidRegistration},
 	{typed[*metadata.BrokerIDTakenError], protocol.CodeDuplicateBrokerRegistration},
 	{func(err error) bool {

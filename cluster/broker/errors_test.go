@@ -74,6 +74,8 @@ func TestErrorCodes(t *testing.T) {
 		{&config.UnknownKeyError{}, protocol.CodeInvalidConfig},
 		{&config.InvalidValueError{}, protocol.CodeInvalidConfig},
 		{&config.NotAllowedError{}, protocol.CodeInvalidConfig},
+		{&config.ReadOnlyError{}, protocol.CodeInvalidRequest},
+		{&cluster.PerBrokerError{}, protocol.CodeInvalidRequest},
 		{&metadata.InvalidConfigError{}, protocol.CodeInvalidConfig},
 		{&metadata.InvalidNameError{}, protocol.CodeInvalidTopicException},
 		{&metadata.NameCollisionError{}, protocol.CodeInvalidTopicException},

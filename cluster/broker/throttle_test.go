@@ -109,7 +109,7 @@ func TestThrottleConfigs(t *testing.T) {
 		{kmsg.ConfigResourceTypeBroker, "1", "follower.replication.throttled.rate", "10000000", protocol.CodeNone},
 		{kmsg.ConfigResourceTypeTopic, "t", "leader.replication.throttled.replicas", "0:1,0:2", protocol.CodeNone},
 		{kmsg.ConfigResourceTypeTopic, "t", "follower.replication.throttled.replicas", "*", protocol.CodeNone},
-		{kmsg.ConfigResourceTypeBroker, "1", "leader.replication.throttled.rate", "0", protocol.CodeInvalidConfig},
+		{kmsg.ConfigResourceTypeBroker, "1", "leader.replication.throttled.rate", "0", protocol.CodeInvalidRequest},
 		{kmsg.ConfigResourceTypeTopic, "t", "leader.replication.throttled.replicas", "1", protocol.CodeInvalidConfig},
 	} {
 		if got := incremental(c, x.kind, x.name, x.key, set, x.value); got != x.want {

@@ -52,22 +52,26 @@ func AlterBroker(dynamic map[string]string, ops []Op, b *Broker) (map[string]str
 	return out, ValidateBroker(out)
 }
 
-// ValidateBroker checks dynamic values for brokers: every key known, not read-only, every value
-// allowed.
+// ValidateBroker checks dynamic values for brokers: every key known (else UnknownKeyError), none that takes effect at
+// start only (else ReadOnlyError), every value allowed (else InvalidValueError). All errors are joined.
 func ValidateBroker(dynamic map[string]string) error {
 	var errs []error
+	var readOnly []string
 	for _, name := range sortedNames(dynamic) {
 		k, ok := brokerKey(name)
 		switch {
 		case !ok:
-			errs = append(errs, unknownBrokerKey(Entry{Name: name}))
+			errs = append(errs, unknownKey(name, ScopeBroker))
 		case !k.Dynamic && k.Status == Supported:
-			errs = append(errs, &NotAllowedError{Key: name, Reason: "it takes effect only at start: set it in the file, the environment or by --set"})
+			readOnly = append(readOnly, name)
 		default:
 			if err := k.check(dynamic[name]); err != nil {
 				errs = append(errs, err)
 			}
 		}
+	}
+	if len(readOnly) > 0 {
+		errs = append(errs, &ReadOnlyError{Keys: readOnly})
 	}
 	return errors.Join(errs...)
 }
@@ -85,7 +89,7 @@ func alter(values map[string]string, ops []Op, scope Scope, inherited func(*Key)
 		seen[op.Name] = true
 		k, ok := keyOf(scope, op.Name)
 		if !ok {
-			return nil, &UnknownKeyError{Key: op.Name, Suggestion: suggest(op.Name, scope)}
+			return nil, unknownKey(op.Name, scope)
 		}
 		if err := k.apply(out, op, inherited); err != nil {
 			return nil, err

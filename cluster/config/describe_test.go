@@ -40,14 +40,14 @@ func TestDescribeTopic(t *testing.T) {
 	}
 	list := DescribeTopic(map[string]string{"segment.bytes": "102", "message.format.version": "3.0"}, b)
 	if d := find(t, list, "segment.bytes"); d.Value != "102" || d.Source != FromTopic || d.ReadOnly || d.Type != TypeInt ||
-		synonyms(d) != "segment.bytes=102@1 log.segment.bytes=101@2 log.segment.bytes=100@3 log.segment.bytes=99@4 segment.bytes=1073741824@5" {
+		synonyms(d) != "segment.bytes=102@1 log.segment.bytes=101@2 log.segment.bytes=100@3 log.segment.bytes=99@4 log.segment.bytes=1073741824@5" {
 		t.Errorf("%+v: %s", d, synonyms(d))
 	}
 	if d := find(t, list, "retention.ms"); d.Value != "180000" || d.Source != FromFlag || d.Source.ConfigSource() != 4 ||
-		synonyms(d) != "log.retention.minutes=3@4 log.retention.hours=2@4 retention.ms=604800000@5" {
+		synonyms(d) != "log.retention.minutes=3@4 log.retention.hours=2@4 log.retention.hours=168@5" {
 		t.Errorf("%+v: %s", d, synonyms(d))
 	}
-	if d := find(t, list, "cleanup.policy"); d.Value != "delete" || d.Source != FromDefault || d.Doc == "" || synonyms(d) != "cleanup.policy=delete@5" {
+	if d := find(t, list, "cleanup.policy"); d.Value != "delete" || d.Source != FromDefault || d.Doc == "" || synonyms(d) != "log.cleanup.policy=delete@5" {
 		t.Errorf("%+v", d)
 	}
 	if d := find(t, list, "message.format.version"); d.Value != "3.0" {
@@ -90,6 +90,48 @@ func TestDescribeBroker(t *testing.T) {
 	}
 	if slices.ContainsFunc(list, func(d Description) bool { return d.Name == "zookeeper.connect" }) {
 		t.Error("an ignored key is listed without having been set")
+	}
+}
+
+// TestDescribeOrder: of every key the first synonym is the value that is in force, the layers follow one another as in
+// Kafka, and whatever has no effect says so.
+func TestDescribeOrder(t *testing.T) {
+	static := map[string]string{"log.retention.hours": "2", "log.retention.minutes": "3", "log.roll.hours": "4", "log.segment.bytes": "99"}
+	b, err := New(static)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]string{"log.retention.ms": "7", "log.segment.bytes": "100", "compression.type": "zstd"}
+	if b, err = b.With(values, map[string]string{"log.segment.bytes": "101"}); err != nil {
+		t.Fatal(err)
+	}
+	rank := map[int8]int{1: 1, 8: 1, 2: 2, 3: 3, 4: 4, 5: 5}
+	overrides := map[string]string{"retention.ms": "9", "local.retention.ms": "5", "message.format.version": "1"}
+	for _, list := range [][]Description{DescribeTopic(overrides, b), b.Describe(), DescribeGroup(nil, b), DescribeCluster(values)} {
+		for _, d := range list {
+			if d.Null != (len(d.Synonyms) == 0) || !d.Null && d.Synonyms[0].Source != d.Source {
+				t.Errorf("%s=%q of %v: its synonyms are %s", d.Name, d.Value, d.Source, synonyms(d))
+			}
+			if !slices.IsSortedFunc(d.Synonyms, func(a, b Synonym) int { return rank[a.Source.ConfigSource()] - rank[b.Source.ConfigSource()] }) {
+				t.Errorf("%s: %s", d.Name, synonyms(d))
+			}
+			k, _ := Lookup(d.Name)
+			if strings.Contains(d.Doc, "without effect") != (k.Status != Supported) {
+				t.Errorf("%s: %q", d.Name, d.Doc)
+			}
+		}
+	}
+	for name, want := range map[string]string{
+		"log.retention.ms": "log.retention.ms=7@3 log.retention.minutes=3@4 log.retention.hours=2@4 log.retention.hours=168@5",
+		"log.roll.ms":      "", "log.roll.hours": "log.roll.hours=4@4 log.roll.hours=168@5",
+		"log.segment.bytes": "log.segment.bytes=101@2 log.segment.bytes=100@3 log.segment.bytes=99@4 log.segment.bytes=1073741824@5",
+	} {
+		if got := synonyms(find(t, b.Describe(), name)); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+	if d := find(t, DescribeCluster(values), "log.segment.bytes"); d.Value != "100" || synonyms(d) != "log.segment.bytes=100@3" {
+		t.Errorf("of all brokers: %+v, %s", d, synonyms(d))
 	}
 }
 
@@ -174,8 +216,8 @@ func TestAlterBroker(t *testing.T) {
 		t.Fatal(got, err)
 	}
 	_, err = AlterBroker(nil, []Op{{Name: "node.id", Value: "5"}}, b)
-	var refused *NotAllowedError
-	if !errors.As(err, &refused) {
+	var readOnly *ReadOnlyError
+	if !errors.As(err, &readOnly) || !strings.HasPrefix(err.Error(), "Cannot update these configs dynamically: [node.id]") {
 		t.Error(err)
 	}
 	err = ValidateBroker(map[string]string{"retention.ms": "1", "num.partitions": "0", "num.io.threads": "3"})

@@ -24,6 +24,15 @@ type UnknownKeyError struct {
 	Suggestion string // the nearest known key, or empty
 }
 
+// unknownKey suggests for a topic's key the broker's default of it, where a broker's is wanted.
+func unknownKey(name string, scope Scope) *UnknownKeyError {
+	err := &UnknownKeyError{Key: name, Suggestion: suggest(name, scope)}
+	if k, ok := topicKey(name); ok && scope == ScopeBroker && len(k.From) > 0 {
+		err.Suggestion = k.From[0].Name
+	}
+	return err
+}
+
 func (e *UnknownKeyError) Error() string {
 	msg := fmt.Sprintf("%sunknown configuration key %q", prefix(e.Where), e.Key)
 	if e.Suggestion != "" {
@@ -32,8 +41,16 @@ func (e *UnknownKeyError) Error() string {
 	return msg
 }
 
-// NotAllowedError says that a known key cannot be changed in the way asked for, such as a
-// read-only broker key by request. It is INVALID_CONFIG on the wire.
+// ReadOnlyError says that keys of a broker take effect only at its start. It is INVALID_REQUEST on the wire, with
+// Kafka's words, which tools look for.
+type ReadOnlyError struct{ Keys []string }
+
+func (e *ReadOnlyError) Error() string {
+	return fmt.Sprintf("Cannot update these configs dynamically: [%s]; they take effect at start: set them in the file, the environment or by --set",
+		strings.Join(e.Keys, ", "))
+}
+
+// NotAllowedError says that a known key cannot be changed in the way asked for. It is INVALID_CONFIG on the wire.
 type NotAllowedError struct {
 	Key    string
 	Reason string

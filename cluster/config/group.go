@@ -63,7 +63,7 @@ func ValidateGroup(values map[string]string, b *Broker) error {
 	for _, name := range sortedNames(values) {
 		k, ok := groupKey(name)
 		if !ok {
-			errs = append(errs, &UnknownKeyError{Key: name, Suggestion: suggest(name, ScopeGroup)})
+			errs = append(errs, unknownKey(name, ScopeGroup))
 			continue
 		}
 		if err := k.check(values[name]); err != nil {

@@ -80,7 +80,7 @@ type Key struct {
 	Default   string
 	Null      bool // there is no default: the value is null until set
 	Valid     Validator
-	Doc       string // one line; units in words
+	Doc       string // one line; units in words; see Documentation
 	Sensitive bool
 	Dynamic   bool     // a broker key that may be changed while the broker runs
 	ByRequest bool     // a broker key that is set in no other way, and for one broker only
@@ -94,6 +94,14 @@ func (k *Key) Allowed() string {
 		return "any " + k.Type.String()
 	}
 	return k.Valid.String()
+}
+
+// Documentation is what a user is told of the key: what it means, and that it has no effect here where it has none.
+func (k *Key) Documentation() string {
+	if k.Status == Supported {
+		return k.Doc
+	}
+	return k.Doc + " Accepted without effect: " + k.Why + "."
 }
 
 // Lookup returns the key of that name. The result is shared and must not be changed.
@@ -134,7 +142,7 @@ func brokerKey(name string) (*Key, bool) {
 	}
 	for _, p := range ignoredPrefixes {
 		if strings.HasPrefix(name, p.prefix) {
-			return &Key{Name: name, Type: TypeString, Scope: ScopeBroker, Status: Ignored, Null: true, Sensitive: isSecretName(name), Why: p.why}, true
+			return &Key{Name: name, Type: TypeString, Scope: ScopeBroker, Status: Ignored, Null: true, Doc: "Kafka's own.", Sensitive: isSecretName(name), Why: p.why}, true
 		}
 	}
 	return nil, false

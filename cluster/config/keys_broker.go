@@ -73,7 +73,6 @@ var brokerKeys = []Key{
 	{Name: "log.cleaner.min.compaction.lag.ms", Type: TypeLong, Scope: ScopeBroker, Default: "0", Valid: atLeast(0), Dynamic: true, Doc: "Default of min.compaction.lag.ms, in milliseconds."},
 	{Name: "log.cleaner.max.compaction.lag.ms", Type: TypeLong, Scope: ScopeBroker, Default: noLimit, Valid: atLeast(1), Dynamic: true, Doc: "Default of max.compaction.lag.ms, in milliseconds."},
 	{Name: "log.cleaner.min.cleanable.ratio", Type: TypeDouble, Scope: ScopeBroker, Default: "0.5", Valid: ratio{0, 1}, Dynamic: true, Doc: "Default of min.cleanable.dirty.ratio."},
-	{Name: "log.segment.delete.delay.ms", Type: TypeLong, Scope: ScopeBroker, Default: "60000", Valid: atLeast(0), Dynamic: true, Doc: "Default of file.delete.delay.ms, in milliseconds."},
 
 	{Name: "producer.id.expiration.ms", Type: TypeInt, Scope: ScopeBroker, Default: "86400000", Valid: between{1, maxInt}, Dynamic: true, Doc: "Milliseconds after which an idle producer's sequence state is forgotten."},
 	{Name: "max.producer.ids.per.partition", Type: TypeInt, Scope: ScopeBroker, Default: "10000", Valid: between{1, 200_000}, Doc: "Weir's own: producers whose sequence state a partition keeps; the one idle longest goes first."},

@@ -11,6 +11,8 @@ const (
 	whyQuota             = "quotas are not served yet"
 	whyCleaner           = "Weir has one compactor that needs no sizing"
 	whyTiered            = "tiered storage is not served yet"
+	whyLocalIsAll        = "without tiered storage, which is not served yet, all that is kept is local: retention.ms and retention.bytes hold, as in Kafka"
+	whyDeletedAtOnce     = "files go at once, since readers keep those open that they are reading"
 	whyGroups            = "Weir uses fixed values for this"
 	whyLeadersThrottle   = "leaders throttle what they send (leader.replication.throttled.rate)"
 	whyThrottledReplicas = "replicas that are behind are throttled, named or not (leader.replication.throttled.rate)"
@@ -72,6 +74,8 @@ var ignoredKeys = ignored(map[string][]string{
 	whySockets: {"socket.send.buffer.bytes", "socket.receive.buffer.bytes", "socket.listen.backlog.size"},
 	whyRemoved: {"log.message.format.version", "log.message.downconversion.enable", "log.message.timestamp.difference.max.ms",
 		"advertised.host.name", "advertised.port", "host.name", "port"},
+	whyLocalIsAll:                                        {"log.local.retention.ms", "log.local.retention.bytes"},
+	whyDeletedAtOnce:                                     {"log.segment.delete.delay.ms"},
 	"indexes grow with their segment":                    {"log.index.size.max.bytes"},
 	"segments are always preallocated":                   {"log.preallocate"},
 	"syncs run when they are due, not by a scheduler":    {"log.flush.scheduler.interval.ms"},
@@ -101,7 +105,7 @@ func ignored(reasons map[string][]string) []Key {
 	for why, names := range reasons {
 		for _, name := range names {
 			keys = append(keys, Key{Name: name, Type: TypeString, Scope: ScopeBroker, Status: Ignored, Null: true, Why: why,
-				Doc: "Accepted without effect: " + why + ".", Sensitive: isSecretName(name)})
+				Doc: "Kafka's own.", Sensitive: isSecretName(name)})
 		}
 	}
 	return keys

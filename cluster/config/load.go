@@ -39,7 +39,9 @@ func Load(src Sources) (b *Broker, warnings []string, err error) {
 		for _, e := range entries {
 			k, ok := brokerKey(e.Name)
 			if !ok {
-				errs = append(errs, unknownBrokerKey(e))
+				err := unknownKey(e.Name, ScopeBroker)
+				err.Where = e.Where
+				errs = append(errs, err)
 				continue
 			}
 			if err := k.check(e.Value); err != nil {
@@ -69,14 +71,6 @@ func Load(src Sources) (b *Broker, warnings []string, err error) {
 		return nil, nil, err
 	}
 	return b, ignoredWarnings(static), nil
-}
-
-func unknownBrokerKey(e Entry) error {
-	err := &UnknownKeyError{Key: e.Name, Where: e.Where, Suggestion: suggest(e.Name, ScopeBroker)}
-	if k, ok := topicKey(e.Name); ok && len(k.From) > 0 {
-		err.Suggestion = k.From[0].Name // a topic's key: name the broker's default for it
-	}
-	return err
 }
 
 func at(err error, where string) error {

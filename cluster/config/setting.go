@@ -57,17 +57,32 @@ type settings struct {
 	hostname string // advertised for a listener on all interfaces
 }
 
-// layers returns every explicit value of the key named, strongest first.
-func (s settings) layers(name string) []Setting {
-	var out []Setting
-	if v, ok := s.node[name]; ok {
-		out = append(out, Setting{Value: v, Origin: FromBroker})
+// synonyms returns every value that one of the broker keys named has, the strongest layer first as Kafka does, and
+// within a layer in the order of names.
+func (s settings) synonyms(names ...string) []Synonym {
+	var out []Synonym
+	add := func(name, value string, from Origin) {
+		out = append(out, Synonym{Name: name, Value: value, Source: from})
 	}
-	if v, ok := s.cluster[name]; ok {
-		out = append(out, Setting{Value: v, Origin: FromCluster})
+	for _, name := range names {
+		if v, ok := s.node[name]; ok {
+			add(name, v, FromBroker)
+		}
 	}
-	if v, ok := s.static[name]; ok {
-		out = append(out, v)
+	for _, name := range names {
+		if v, ok := s.cluster[name]; ok {
+			add(name, v, FromCluster)
+		}
+	}
+	for _, name := range names {
+		if v, ok := s.static[name]; ok {
+			add(name, v.Value, v.Origin)
+		}
+	}
+	for _, name := range names {
+		if k, ok := byName[name]; ok && !k.Null {
+			add(name, k.Default, FromDefault)
+		}
 	}
 	return out
 }

@@ -29,9 +29,8 @@ type Topic struct {
 	TimestampBeforeMaxMillis int64
 	TimestampAfterMaxMillis  int64
 
-	Compression           Compression
-	Compaction            Compaction
-	FileDeleteDelayMillis int64
+	Compression Compression
+	Compaction  Compaction
 }
 
 // Compression is how batches are stored. Type is producer (as sent), uncompressed, gzip, snappy,
@@ -82,7 +81,6 @@ func resolveTopic(overrides map[string]string, s settings) (*Topic, error) {
 		LogAppendTime:            r.str("message.timestamp.type") == "LogAppendTime",
 		TimestampBeforeMaxMillis: r.long("message.timestamp.before.max.ms"),
 		TimestampAfterMaxMillis:  r.long("message.timestamp.after.max.ms"),
-		FileDeleteDelayMillis:    r.long("file.delete.delay.ms"),
 		Compression: Compression{
 			Type:      r.str("compression.type"),
 			GzipLevel: r.int("compression.gzip.level"),
@@ -107,7 +105,7 @@ func ValidateTopic(overrides map[string]string) error {
 	for _, name := range sortedNames(overrides) {
 		k, ok := topicKey(name)
 		if !ok {
-			errs = append(errs, &UnknownKeyError{Key: name, Suggestion: suggest(name, ScopeTopic)})
+			errs = append(errs, unknownKey(name, ScopeTopic))
 			continue
 		}
 		if err := k.check(overrides[name]); err != nil {

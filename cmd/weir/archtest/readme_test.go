@@ -9,37 +9,58 @@ import (
 	"strings"
 	"testing"
 
+	"weir/cluster/config"
 	"weir/protocol"
 )
 
 var update = flag.Bool("update", false, "write the derived parts of README.md instead of checking them")
 
-// The table of APIs stands between these lines of README.md.
-const (
-	tableBegin = "<!-- api-versions -->\n"
-	tableEnd   = "<!-- /api-versions -->\n"
-)
+// TestReadmeTables wants the tables of README.md to be what the code has: the APIs that the broker answers ApiVersions
+// with, and the topic keys without effect. `go test ./cmd/weir/archtest -run Readme -update` writes them.
+func TestReadmeTables(t *testing.T) {
+	checkTable(t, "api-versions", apiTable(protocol.APIs()))
+	checkTable(t, "topic-keys", ignoredTable(config.Keys(config.ScopeTopic)))
+}
 
-// TestReadmeAPIs wants the table of README.md to be the one that the broker answers ApiVersions with.
-// `go test ./cmd/weir/archtest -run Readme -update` writes it.
-func TestReadmeAPIs(t *testing.T) {
-	file := filepath.Join(root(t), "README.md")
-	text := readme(t)
-	before, rest, begins := strings.Cut(text, tableBegin)
-	table, after, ends := strings.Cut(rest, tableEnd)
+// checkTable compares what stands between two lines with the name of a table.
+func checkTable(t *testing.T, name, want string) {
+	t.Helper()
+	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->\n"
+	before, rest, begins := strings.Cut(readme(t), begin)
+	table, after, ends := strings.Cut(rest, end)
 	if !begins || !ends {
-		t.Fatalf("README.md has no place for the table of APIs: want the lines %q and %q", tableBegin, tableEnd)
+		t.Fatalf("README.md has no place for the table: want the lines %q and %q", begin, end)
 	}
-	want := apiTable(protocol.APIs())
 	if table == want {
 		return
 	}
 	if !*update {
-		t.Fatalf("README.md's table of APIs is not that of protocol.APIs(); write it by: go test ./cmd/weir/archtest -run Readme -update\ngot:\n%swant:\n%s", table, want)
+		t.Fatalf("README.md's table is not what the code has; write it by: go test ./cmd/weir/archtest -run Readme -update\ngot:\n%swant:\n%s", table, want)
 	}
-	if err := os.WriteFile(file, []byte(before+tableBegin+want+tableEnd+after), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(root(t), "README.md"), []byte(before+begin+want+end+after), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// ignoredTable lists keys without effect, those with one reason together.
+func ignoredTable(keys []*config.Key) string {
+	var reasons []string
+	names := map[string][]string{}
+	for _, k := range keys {
+		if k.Status != config.Ignored {
+			continue
+		}
+		if names[k.Why] == nil {
+			reasons = append(reasons, k.Why)
+		}
+		names[k.Why] = append(names[k.Why], "`"+k.Name+"`")
+	}
+	var table strings.Builder
+	table.WriteString("| Topic key | Why |\n|---|---|\n")
+	for _, why := range reasons {
+		fmt.Fprintf(&table, "| %s | %s |\n", strings.Join(names[why], ", "), why)
+	}
+	return table.String()
 }
 
 func apiTable(apis []protocol.API) string {

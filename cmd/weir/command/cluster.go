@@ -13,7 +13,7 @@ import (
 )
 
 func newCluster(s *Streams) *cobra.Command {
-	return group("cluster", "See the cluster as a whole", newClusterInfo(s), newClusterHealth(s), newClusterQuorum(s))
+	return group("cluster", "See the cluster as a whole", newClusterInfo(s), newClusterHealth(s), newClusterQuorum(s), newClusterConfig(s))
 }
 
 func newClusterInfo(s *Streams) *cobra.Command {

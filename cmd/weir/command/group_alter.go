@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster/config"
 	"weir/cmd/weir/connect"
@@ -60,7 +61,7 @@ func runGroupAlter(ctx context.Context, s *Streams, o groupAlterOptions) error {
 		return err
 	}
 	defer cl.Close()
-	was, err := groupSettings(ctx, cl, o.names, true)
+	was, err := readSettings(ctx, cl, kmsg.ConfigResourceTypeGroupConfig, o.names, true)
 	if err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func runGroupAlter(ctx context.Context, s *Streams, o groupAlterOptions) error {
 		what := fmt.Sprintf("cannot change group %q", name)
 		ops, changes, err := settingChanges(what, was[name], values, o.unset, "weir group describe "+name+" --all")
 		if err == nil {
-			err = alterGroup(ctx, cl, what, name, ops, o.dryRun)
+			err = alterSettings(ctx, cl, what, kmsg.ConfigResourceTypeGroupConfig, name, ops, o.dryRun)
 		}
 		return fmt.Sprintf("%s group %s: %s", verb, name, strings.Join(changes, "; ")), err
 	})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cmd/weir/connect"
 	"weir/cmd/weir/output"
@@ -103,7 +104,7 @@ func runGroupDescribe(ctx context.Context, s *Streams, o groupDescribeOptions) e
 	if err != nil {
 		return err
 	}
-	settings, err := groupSettings(ctx, cl, o.names, o.all)
+	settings, err := readSettings(ctx, cl, kmsg.ConfigResourceTypeGroupConfig, o.names, o.all)
 	if err != nil {
 		return err
 	}

@@ -15,12 +15,16 @@ import (
 	"weir/cmd/weir/output"
 )
 
-// writeSettings writes a table of settings, none if there are none.
+// writeSettings writes a table of settings below something else, none if there are none.
 func writeSettings(w io.Writer, settings []configRow) error {
 	if len(settings) == 0 {
 		return nil
 	}
 	fmt.Fprintln(w)
+	return settingsTable(w, settings)
+}
+
+func settingsTable(w io.Writer, settings []configRow) error {
 	return output.List(w, output.Table, settings, []output.Column[configRow]{
 		{Name: "SETTING", Cell: func(c configRow) string { return c.Key }},
 		{Name: "VALUE", Cell: func(c configRow) string { return settingText(c.Key, c.Value, c.Sensitive) }},
@@ -28,15 +32,15 @@ func writeSettings(w io.Writer, settings []configRow) error {
 	})
 }
 
-// groupSettings reads the settings of groups, by name of the group; of a broker that knows none of groups, there are
+// readSettings reads the settings of groups or brokers, by name; of a broker that knows none of groups, there are
 // none. all has it keep those that are the default.
-func groupSettings(ctx context.Context, cl *connect.Client, names []string, all bool) (map[string][]configRow, error) {
+func readSettings(ctx context.Context, cl *connect.Client, kind kmsg.ConfigResourceType, names []string, all bool) (map[string][]configRow, error) {
 	ctx, cancel := asking(ctx, cl)
 	defer cancel()
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	for _, name := range names {
 		r := kmsg.NewDescribeConfigsRequestResource()
-		r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeGroupConfig, name
+		r.ResourceType, r.ResourceName = kind, name
 		req.Resources = append(req.Resources, r)
 	}
 	resp, err := req.RequestWith(ctx, cl)
@@ -57,14 +61,14 @@ func groupSettings(ctx context.Context, cl *connect.Client, names []string, all 
 	return settings, nil
 }
 
-// alterGroup changes the settings of a group, or only has that checked.
-func alterGroup(ctx context.Context, cl *connect.Client, what, name string, ops []kadm.AlterConfig, dryRun bool) error {
+// alterSettings changes the settings of a group or of brokers, or only has that checked.
+func alterSettings(ctx context.Context, cl *connect.Client, what string, kind kmsg.ConfigResourceType, name string, ops []kadm.AlterConfig, dryRun bool) error {
 	ctx, cancel := asking(ctx, cl)
 	defer cancel()
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
 	req.ValidateOnly = dryRun
 	r := kmsg.NewIncrementalAlterConfigsRequestResource()
-	r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeGroupConfig, name
+	r.ResourceType, r.ResourceName = kind, name
 	for _, op := range ops {
 		c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
 		c.Name, c.Value = op.Name, op.Value

@@ -1,0 +1,152 @@
+package partition
+
+import (
+	"errors"
+	"time"
+
+	"weir/log"
+)
+
+// The log start is the same on all replicas: the leader decides by its clock and its segments where
+// retention wants it, and has it moved by an entry, as DeleteRecords does. The segments below go on each replica for
+// itself.
+
+// Maintain does what time asks for: retention, and forgetting producers.
+func (p *Partition) Maintain(now time.Time) error {
+	if p.left.Load() != nil {
+		return nil // its log may be held by what hangs
+	}
+	p.mu.Lock()
+	if p.closed.Load() {
+		p.mu.Unlock()
+		return ErrClosed
+	}
+	p.state.producers.expire(now.Add(-p.settings.ProducerExpiry))
+	p.state.configurations.keepFrom(p.log.FirstRaftIndex())
+	p.mu.Unlock()
+	p.retryStart()
+	p.log.SetRetainFloor(p.checkpointOnDisk.Load())
+	err := p.retain(now)
+	p.checkLog()
+	p.forgetAborted(p.log.LogStartOffset())
+	return err
+}
+
+func (p *Partition) retain(now time.Time) error {
+	if p.full.Load() != nil {
+		return p.retainAlone(now)
+	}
+	to, err := p.log.RetentionStart(now, p.highWatermark.Load())
+	if err != nil {
+		return err
+	}
+	p.orderStart(to)
+	deleted, err := p.log.Tidy()
+	p.tellDeleted(deleted)
+	return err
+}
+
+// retainAlone is for a replica whose disk is full: there may be no room for the entry, and what retention gives back is
+// the room that is missing. The others come to the same by the leader's order.
+func (p *Partition) retainAlone(now time.Time) error {
+	start := p.log.LogStartOffset()
+	deleted, err := p.log.Retain(now, p.highWatermark.Load())
+	p.tellDeleted(deleted)
+	if p.log.LogStartOffset() > start { // perhaps without a segment to delete: the last entry stays
+		p.waiters.wakeAll() // parked reads below the new start must hear of it
+	}
+	return err
+}
+
+// orderStart has all replicas move the log start to an offset, if this one leads them. Its own start, which they may not
+// know, is an order, too. What is not taken is found due again the next time.
+func (p *Partition) orderStart(to int64) {
+	p.mu.Lock()
+	_, leading := p.Leading()
+	due := to > p.log.LogStartOffset() || to > p.startOrdered && !p.sole
+	free := p.starting == nil || p.starting.Settled()
+	p.mu.Unlock()
+	if !leading || !due || !free {
+		return
+	}
+	a := p.propose(advanceStartTo(to))
+	p.mu.Lock()
+	p.starting = a
+	p.mu.Unlock()
+}
+
+// rollForStart seals the active segment when the entries to be stored begin with an order to delete all of it, so that it
+// can go when that is applied. It is called by the main goroutine of the group.
+func (p *Partition) rollForStart(first log.Entry) {
+	start, ok := startIn(first.Data)
+	if first.Kind != log.KindBarrier || !ok || start != p.log.LogEndOffset() {
+		return
+	}
+	if err := p.log.Roll(); err != nil {
+		p.logger.Warn("what is deleted keeps its last segment for now", "err", err)
+	}
+}
+
+// advanceStart moves the log start and lets go of what lies below. Of that nothing else
+// tells: the checkpoint comes first. What the disk refuses is tried again by Maintain.
+func (p *Partition) advanceStart(offset int64) {
+	// A checkpoint above what a power loss leaves of the log would count for nothing.
+	err := p.log.Sync()
+	if err == nil {
+		p.saveCheckpoint()
+		p.log.SetRetainFloor(p.checkpointOnDisk.Load())
+		err = p.log.AdvanceStart(min(offset, p.log.LogEndOffset()))
+	}
+	if err == nil {
+		p.startFailed.Store(nil)
+		p.waiters.wakeAll()
+		p.deleteSegmentsLater()
+		return
+	}
+	failed := p.storageError(err)
+	p.startFailed.Store(&failed)
+	p.mu.Lock()
+	p.startAsked = max(p.startAsked, offset)
+	p.mu.Unlock()
+	p.tellDeleting(err)
+}
+
+// retryStart is for Maintain.
+func (p *Partition) retryStart() {
+	p.mu.Lock()
+	asked := p.startAsked
+	p.startAsked = 0
+	p.mu.Unlock()
+	if asked > p.log.LogStartOffset() {
+		p.advanceStart(asked)
+	}
+}
+
+// deleteSegmentsLater deletes the segments below the log start; nobody waits for it, since large files take long.
+func (p *Partition) deleteSegmentsLater() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed.Load() {
+		return // they are deleted after the next open
+	}
+	p.background.Go(p.deleteSegments)
+}
+
+// deleteSegments ends at an open what a crash has cut short, too.
+func (p *Partition) deleteSegments() {
+	deleted, err := p.log.DeleteSegments()
+	p.tellDeleted(deleted)
+	p.tellDeleting(err)
+}
+
+func (p *Partition) tellDeleted(segments int) {
+	if segments > 0 {
+		p.logger.Info("segments are deleted", "segments", segments, "start", p.log.LogStartOffset())
+	}
+}
+
+func (p *Partition) tellDeleting(err error) {
+	if err != nil && !errors.Is(err, log.ErrClosed) {
+		p.logger.Error("records are not deleted yet", "start", p.log.LogStartOffset(), "err", err)
+	}
+}
