@@ -70,6 +70,8 @@ const (
 	KeyAlterReassignments      int16 = 45
 	KeyListReassignments       int16 = 46
 	KeyOffsetDelete            int16 = 47
+	KeyDescribeClientQuotas    int16 = 48
+	KeyAlterClientQuotas       int16 = 49
 	KeyDescribeQuorum          int16 = 55
 	KeyUpdateFeatures          int16 = 57
 	KeyDescribeCluster         int16 = 60
@@ -120,6 +122,8 @@ var apiTable = []API{
 	{KeyAlterReassignments, "AlterPartitionReassignments", 0, 1, 0, maxRequestBytes},
 	{KeyListReassignments, "ListPartitionReassignments", 0, 0, 0, maxRequestBytes},
 	{KeyOffsetDelete, "OffsetDelete", 0, 0, 0, maxRequestBytes},
+	{KeyDescribeClientQuotas, "DescribeClientQuotas", 0, 1, 0, maxRequestBytes},
+	{KeyAlterClientQuotas, "AlterClientQuotas", 0, 1, 0, maxRequestBytes},
 	{KeyDescribeQuorum, "DescribeQuorum", 0, 2, 0, maxRequestBytes},
 	{KeyUpdateFeatures, "UpdateFeatures", 0, 2, 0, maxRequestBytes},
 	{KeyDescribeCluster, "DescribeCluster", 0, 2, 0, maxRequestBytes},

@@ -55,6 +55,8 @@ func fill(t *rapid.T, v reflect.Value) {
 		v.SetUint(uint64(rapid.Byte().Draw(t, "byte")))
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		v.SetInt(rapid.Int64().Draw(t, "int") >> (64 - v.Type().Bits()))
+	case reflect.Float64:
+		v.SetFloat(rapid.Float64().Draw(t, "float"))
 	default:
 		t.Fatalf("%s has a kind that fill does not know", v.Type())
 	}

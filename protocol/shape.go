@@ -49,12 +49,13 @@ func fixed(name string, size int) field {
 	return field{name: name, kind: kindFixed, size: size, to: maxVersion, nullable: maxVersion + 1, tag: -1, decoded: size}
 }
 
-func boolean(name string) field { return fixed(name, 1) }
-func int8s(name string) field   { return fixed(name, 1) }
-func int16s(name string) field  { return fixed(name, 2) }
-func int32s(name string) field  { return fixed(name, 4) }
-func int64s(name string) field  { return fixed(name, 8) }
-func uuid(name string) field    { return fixed(name, 16) }
+func boolean(name string) field  { return fixed(name, 1) }
+func int8s(name string) field    { return fixed(name, 1) }
+func int16s(name string) field   { return fixed(name, 2) }
+func int32s(name string) field   { return fixed(name, 4) }
+func int64s(name string) field   { return fixed(name, 8) }
+func float64s(name string) field { return fixed(name, 8) }
+func uuid(name string) field     { return fixed(name, 16) }
 
 func str(name string) field {
 	return field{name: name, kind: kindString, to: maxVersion, nullable: maxVersion + 1, tag: -1, decoded: stringBytes}

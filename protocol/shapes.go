@@ -198,6 +198,15 @@ var adminShapes = []shape{
 	{KeyListReassignments, 0, []field{
 		int32s("TimeoutMs"), array("Topics", str("Name"), array("PartitionIndexes", int32s(""))).orNull(0),
 	}},
+	{KeyDescribeClientQuotas, 1, []field{
+		array("Components", str("EntityType"), int8s("MatchType"), str("Match").orNull(0)), boolean("Strict"),
+	}},
+	{KeyAlterClientQuotas, 1, []field{
+		array("Entries",
+			array("Entity", str("EntityType"), str("EntityName").orNull(0)),
+			array("Ops", str("Key"), float64s("Value"), boolean("Remove"))),
+		boolean("ValidateOnly"),
+	}},
 	{KeyDescribeQuorum, 0, []field{
 		array("Topics", str("TopicName"), array("Partitions", int32s("PartitionIndex"))),
 	}},

@@ -13,6 +13,7 @@ import (
 	"weir/cluster"
 	"weir/cluster/broker"
 	"weir/cluster/metadata"
+	"weir/cluster/quota"
 	"weir/protocol"
 	"weir/protocol/wire"
 )
@@ -57,6 +58,7 @@ func (s *collection) Collect(to chan<- prometheus.Metric) {
 	}
 	n := b.Node()
 	out.clients(b.Stats())
+	out.quotas(b.Quotas())
 	out.disk(n)
 	out.controller(n)
 	out.replicas(n, each)
@@ -98,6 +100,15 @@ func (s sink) clients(st *wire.Stats) {
 		for _, stage := range wire.Stages() {
 			s <- newHistogram(weirRequestStage, a.Stage(stage).Snapshot(), api.Name, stage.String())
 		}
+	}
+}
+
+func (s sink) quotas(b *quota.Buckets) {
+	for _, k := range quota.Kinds() {
+		t := b.Throttled(k)
+		s.counter(weirThrottled, t.Answers.Load(), k.String())
+		s <- prometheus.MustNewConstMetric(weirThrottledTime, prometheus.CounterValue, time.Duration(t.Nanos.Load()).Seconds(), k.String())
+		s.gauge(weirWaiting, float64(b.Waiting(k, time.Now())), k.String())
 	}
 }
 

@@ -215,6 +215,7 @@ func TestMetricsOfABroker(t *testing.T) {
 		"weir_partitions": 6, "weir_partitions_led": 6, // with four of the offsets topic
 		"weir_partitions_offline": 0, "weir_partitions_under_replicated": 0, "weir_partitions_under_min_isr": 0,
 		"weir_cluster_partitions_leaderless": 0, "weir_controller_leader": 1, "weir_request_panics_total": 0,
+		`weir_throttled_total{quota="producer_byte_rate"}`: 0, `weir_throttled_seconds_total{quota="consumer_byte_rate"}`: 0, `weir_throttled_clients{quota="request_percentage"}`: 0,
 		`weir_request_seconds{api="CreateTopics"}`: 1, `weir_request_stage_seconds{api="CreateTopics",stage="await"}`: 1,
 		`weir_request_stage_seconds{api="CreateTopics",stage="send"}`: 1,
 	})

@@ -45,6 +45,10 @@ var (
 	weirRequest       = desc("weir_request_seconds", "Time from a request's last byte to the end of its answer.", "api")
 	weirRequestStage  = desc("weir_request_stage_seconds", "The same by stage: handle (checks, and for Produce the write to the file), queue (answers before it), await (work that takes its time, disk, replicas, records to come), send.", "api", "stage")
 
+	weirThrottled     = desc("weir_throttled_total", "Answers that told a client to wait, because of that quota.", "quota")
+	weirThrottledTime = desc("weir_throttled_seconds_total", "For how long clients were told to wait, together.", "quota")
+	weirWaiting       = desc("weir_throttled_clients", "Holders of that quota that have to wait now.", "quota")
+
 	// Disk.
 	weirSync      = desc("weir_log_sync_seconds", "Time that a sync of a log took.")
 	weirDiskFree  = desc("weir_disk_free_bytes", "Room on a data folder's file system.", "folder")

@@ -33,6 +33,7 @@ type Broker struct {
 	txnGuards    *txnGuards
 	brokerCalls  brokerCalls
 	producerIDs  producerIDs
+	quotas       quotas
 	now          func() time.Time
 
 	listeners map[string]string // bound address to listener name
@@ -97,6 +98,7 @@ func (b *Broker) serve(lns []net.Listener) error {
 	b.sessions = newFetchSessions(b.cfg.Network.FetchSessions, b.now)
 	b.groups = newCoordinator(b.node, groupLimits(&b.cfg.Groups), b.now, b.stopping, b.logger)
 	b.producerIDs.node = b.node
+	b.quotas.start(&b.cfg.Network)
 	b.transactions = newTransactions(b.node, &b.producerIDs, newMarkers(b), b.now, b.logger)
 	b.groups.start()
 	b.transactions.start()
@@ -178,9 +180,14 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 
 // followLeadership has coordinators take up what is led here.
 func (b *Broker) followLeadership(ctx context.Context) {
+	quotas := b.node.Image().Quotas().Index
 	for {
 		select {
 		case <-b.node.LeadershipChanges(): // also after every change of the metadata
+			if now := b.node.Image().Quotas().Index; now != quotas {
+				quotas = now
+				b.server.Unmute() // who has to wait still, is told so with the next answer
+			}
 			b.groups.followLeadership()
 			b.groups.match()
 			b.transactions.followLeadership()

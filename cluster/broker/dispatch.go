@@ -17,6 +17,7 @@ const responseBytes = 512
 type call struct {
 	*wire.Request
 	broker *Broker
+	meter  *meter // nil: the client has no quotas
 }
 
 // handler answers one API. It runs on the connection's reader, in the order
@@ -62,6 +63,8 @@ var handlers = map[int16]handler{
 	protocol.KeyAlterReassignments:      later((*Broker).alterReassignments),
 	protocol.KeyListReassignments:       later((*Broker).listReassignments),
 	protocol.KeyElectLeaders:            later((*Broker).electLeaders),
+	protocol.KeyDescribeClientQuotas:    later((*Broker).describeClientQuotas),
+	protocol.KeyAlterClientQuotas:       later((*Broker).alterClientQuotas),
 	protocol.KeyDescribeQuorum:          later((*Broker).describeQuorum),
 	protocol.KeyDescribeTransactions:    later((*Broker).describeTransactions),
 	protocol.KeyListTransactions:        later((*Broker).listTransactions),
@@ -124,15 +127,17 @@ func (b *Broker) Handle(r *wire.Request) wire.Reply {
 	if api, _ := protocol.Lookup(r.Header.Key); !api.Serves(r.Header.Version) && r.Header.Key == protocol.KeyApiVersions {
 		return c.apiVersionsUnsupported() // its body is not ours to read
 	}
-	return h(c)
+	return c.metered(h)
 }
 
 // encode makes the frame of a response whose every byte is on the heap.
 func (c *call) encode(resp kmsg.Response) wire.Response {
+	c.tell(resp)
 	return wire.Response{Parts: []wire.Part{{Bytes: protocol.AppendResponse(c.Buffer(responseBytes), c.Header, resp)}}}
 }
 
 // ready is encode for an answer that is there before Handle returns.
 func (c *call) ready(resp kmsg.Response) wire.Reply {
+	c.tell(resp)
 	return c.Respond(wire.Part{Bytes: protocol.AppendResponse(c.Buffer(responseBytes), c.Header, resp)})
 }

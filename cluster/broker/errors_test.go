@@ -88,6 +88,7 @@ func TestErrorCodes(t *testing.T) {
 		{&metadata.LimitError{}, protocol.CodePolicyViolation},
 		{&metadata.InvalidTopicIDError{}, protocol.CodeInvalidRequest},
 		{&metadata.ProducerIDError{}, protocol.CodeInvalidRequest},
+		{&metadata.InvalidQuotaError{}, protocol.CodeInvalidRequest},
 		{&metadata.InvalidFeatureError{}, protocol.CodeInvalidUpdateVersion},
 		{&metadata.UnknownBrokerError{}, protocol.CodeBrokerIDNotRegistered},
 		{&metadata.BrokerInUseError{}, protocol.CodeInvalidRequest},

@@ -20,7 +20,9 @@ package broker
 // A reader at read_committed is given what lies below the last stable offset, of the
 // replica that it reads from, and the aborted transactions that overlap it by their
 // first offset, which is the order in which clients look them up.
-// Left out: serving followers (replication is not over Fetch), throttling.
+// A client over its quota is answered without partitions until it has waited (quotas.go); a session that it asks for is not
+// made then.
+// Left out: serving followers (replication is not over Fetch).
 
 import (
 	"context"
@@ -76,7 +78,7 @@ func nothing(code protocol.ErrorCode) fetchResult {
 func (c *call) fetch(r kmsg.Request) wire.Reply {
 	req := r.(*kmsg.FetchRequest)
 	f := &fetching{call: c, req: req}
-	f.maxBytes = min(int(max(req.MaxBytes, 0)), c.broker.node.Config().Network.FetchMaxBytes)
+	f.maxBytes = c.fetchable(min(int(max(req.MaxBytes, 0)), c.broker.node.Config().Network.FetchMaxBytes))
 	var code protocol.ErrorCode
 	if f.scope, code = c.broker.sessions.open(req); code != protocol.CodeNone {
 		if req.Version < 7 {

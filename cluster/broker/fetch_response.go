@@ -16,15 +16,16 @@ var encoders = sync.Pool{New: func() any { return new(protocol.FetchEncoder) }}
 // files; their ranges are released when they have been sent.
 func (f *fetching) encode(code protocol.ErrorCode) wire.Response {
 	told := make([]int, 0, len(f.results))
+	allowed := f.take()
 	for i := range f.results {
-		if f.worthTelling(i) {
+		if allowed && f.worthTelling(i) {
 			told = append(told, i)
 		}
 	}
 	hints := leaderHints{broker: f.call.broker, conn: f.call.Conn}
 	e := encoders.Get().(*protocol.FetchEncoder)
 	e.Begin(f.call.Header, protocol.FetchResponseHead{
-		ErrorCode: code, SessionID: f.scope.sessionID(), Topics: f.countTopics(told),
+		ThrottleMillis: int32(f.call.settle().Milliseconds()), ErrorCode: code, SessionID: f.scope.sessionID(), Topics: f.countTopics(told),
 	})
 	for n := 0; n < len(told); {
 		first := &f.scope.parts[told[n]]
@@ -40,6 +41,24 @@ func (f *fetching) encode(code protocol.ErrorCode) wire.Response {
 	segments := e.Finish(nodeEndpoints(hints.brokers))
 	f.settleSession()
 	return wire.Response{Parts: f.parts(e, segments, told)}
+}
+
+// take takes what was found out of the client's quota. If that is used up already, nothing is told, and a session that was
+// made for this answer ends, since its partitions would have to be in it.
+func (f *fetching) take() bool {
+	found := 0
+	for i := range f.results {
+		found += f.results[i].records.Bytes
+	}
+	if f.call.takeFetched(found) {
+		return true
+	}
+	f.release()
+	if f.scope.session != nil && !f.scope.incremental {
+		f.call.broker.sessions.remove(f.scope.session.id)
+		f.scope.session = nil
+	}
+	return false
 }
 
 // describe words one result and notes in the scope what is told.

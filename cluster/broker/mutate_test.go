@@ -56,6 +56,8 @@ func (d *drawer) fill(v reflect.Value) {
 		v.SetString(words[d.IntN(len(words))])
 	case reflect.Bool:
 		v.SetBool(d.IntN(2) == 0)
+	case reflect.Float64:
+		v.SetFloat([]float64{0, 1, -1, 0.5, math.NaN(), math.Inf(1), math.MaxFloat64}[d.IntN(7)])
 	default:
 		bits := v.Type().Bits()
 		v.SetInt([]int64{0, 1, -1, -2, 100, math.MaxInt64 >> (64 - bits), math.MinInt64 >> (64 - bits), d.Int64() >> (64 - bits)}[d.IntN(8)])

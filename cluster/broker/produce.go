@@ -14,7 +14,7 @@ package broker
 // (txn_entry.go): it is asked, and from version 12 on told (KIP-890). INVALID_TXN_STATE, from version 11
 // TRANSACTION_ABORTABLE, when it does not; NOT_ENOUGH_REPLICAS while it cannot say;
 // TRANSACTIONAL_ID_AUTHORIZATION_FAILED without a transactional id.
-// Left out: throttling.
+// Over the client's quota the connection is muted, acks=0 or not (quotas.go).
 
 import (
 	"context"
@@ -194,6 +194,7 @@ func (c *call) produceUnanswered(resp *kmsg.ProduceResponse, pending []produced)
 				c.keep(p.append)
 			}
 		}
+		c.settle()
 		for i := range resp.Topics {
 			for j := range resp.Topics[i].Partitions {
 				if code := resp.Topics[i].Partitions[j].ErrorCode; code != 0 {

@@ -73,7 +73,9 @@ type Network struct {
 	MaxIdle               time.Duration // 0: never closed for idling
 	FetchMaxBytes         int           // one fetch answer
 	FetchSessions         int
-	MaxDescribePartitions int // partitions in one DescribeTopicPartitions answer
+	MaxDescribePartitions int           // partitions in one DescribeTopicPartitions answer
+	QuotaWindows          int           // one more than those that a client may be above its quotas for
+	QuotaWindow           time.Duration // the length of one
 }
 
 // Creation says how topics come and go.
@@ -170,6 +172,8 @@ func build(s settings) (*Broker, error) {
 			FetchMaxBytes:         r.int("fetch.max.bytes"),
 			FetchSessions:         r.int("max.incremental.fetch.session.cache.slots"),
 			MaxDescribePartitions: r.int("max.request.partition.size.limit"),
+			QuotaWindows:          r.int("quota.window.num"),
+			QuotaWindow:           time.Duration(r.long("quota.window.size.seconds")) * time.Second,
 		},
 		Creation: Creation{
 			AutoCreate:               r.bool("auto.create.topics.enable"),

@@ -39,6 +39,8 @@ var brokerKeys = []Key{
 	{Name: "max.connections", Type: TypeInt, Scope: ScopeBroker, Default: "10000", Valid: between{0, maxInt}, Dynamic: true, Doc: "Connections served at a time. Kafka's default is unlimited."},
 	{Name: "max.connections.per.ip", Type: TypeInt, Scope: ScopeBroker, Default: "2147483647", Valid: between{0, maxInt}, Dynamic: true, Doc: "Connections served at a time from one address."},
 	{Name: "connections.max.idle.ms", Type: TypeLong, Scope: ScopeBroker, Default: "600000", Valid: atLeast(-1), Doc: "Milliseconds after which an idle connection is closed; -1 means never."},
+	{Name: "quota.window.num", Type: TypeInt, Scope: ScopeBroker, Default: "11", Valid: between{1, 1 << 20}, Doc: "How many windows, less one, a client that was idle may be above its quotas for."},
+	{Name: "quota.window.size.seconds", Type: TypeInt, Scope: ScopeBroker, Default: "1", Valid: between{1, 1 << 20}, Doc: "Seconds of such a window, and the longest that a client over its request_percentage waits at a time."},
 	{Name: "fetch.max.bytes", Type: TypeInt, Scope: ScopeBroker, Default: "57671680", Valid: between{1024, maxInt}, Doc: "Largest fetch answer in bytes."},
 	{Name: "max.incremental.fetch.session.cache.slots", Type: TypeInt, Scope: ScopeBroker, Default: "1000", Valid: between{0, maxInt}, Doc: "Fetch sessions kept."},
 	{Name: "max.request.partition.size.limit", Type: TypeInt, Scope: ScopeBroker, Default: "2000", Valid: between{1, maxInt}, Doc: "Partitions in one DescribeTopicPartitions answer."},

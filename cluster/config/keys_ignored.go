@@ -8,7 +8,7 @@ const (
 	whyRaftCopies        = "partitions are replicated by Raft, not by fetching followers"
 	whySecurity          = "encryption, authentication and authorization are not served yet"
 	whyMetrics           = "Weir has its own metrics"
-	whyQuota             = "quotas are not served yet"
+	whyQuota             = "quotas of clients are set by request (weir quota set), and others are not served"
 	whyCleaner           = "Weir has one compactor that needs no sizing"
 	whyTiered            = "tiered storage is not served yet"
 	whyLocalIsAll        = "without tiered storage, which is not served yet, all that is kept is local: retention.ms and retention.bytes hold, as in Kafka"
@@ -58,7 +58,7 @@ var ignoredKeys = ignored(map[string][]string{
 		"password.encoder.secret", "password.encoder.old.secret"},
 	whyMetrics: {"metric.reporters", "metrics.num.samples", "metrics.sample.window.ms", "metrics.recording.level", "auto.include.jmx.reporter",
 		"kafka.metrics.reporters", "kafka.metrics.polling.interval.secs", "telemetry.max.bytes", "log.dirs.metrics"},
-	whyQuota: {"quota.window.num", "quota.window.size.seconds", "replication.quota.window.num", "replication.quota.window.size.seconds",
+	whyQuota: {"replication.quota.window.num", "replication.quota.window.size.seconds",
 		"alter.log.dirs.replication.quota.window.num", "alter.log.dirs.replication.quota.window.size.seconds",
 		"controller.quota.window.num", "controller.quota.window.size.seconds", "client.quota.callback.class",
 		"quota.producer.default", "quota.consumer.default", "max.connections.per.ip.overrides"},

@@ -34,6 +34,7 @@ type draft struct {
 	ownTopic    map[*Topic]bool // topics whose partitions no other image has
 	ownsBrokers bool
 	ownsConfigs bool
+	ownsQuotas  bool
 }
 
 func (d *draft) ownTopics() {

@@ -31,6 +31,14 @@ func (e *encoder) levels(m map[string]int16) {
 	list(e, slices.Sorted(maps.Keys(m)), func(k string) { e.str(k); e.int(int64(m[k])) })
 }
 
+// quotas writes quotas as configs writes values, each as the bits of a float64.
+func (e *encoder) quotas(m map[string]float64) {
+	list(e, slices.Sorted(maps.Keys(m)), func(k string) {
+		e.str(k)
+		e.b = binary.BigEndian.AppendUint64(e.b, math.Float64bits(m[k]))
+	})
+}
+
 func list[T any](e *encoder, items []T, item func(T)) {
 	e.count(len(items))
 	for _, v := range items {
@@ -144,6 +152,21 @@ func (d *decoder) assignment() [][]int32 { return items(d, 1, d.int32s) }
 func (d *decoder) configs() map[string]string { return table(d, d.str) }
 
 func (d *decoder) levels() map[string]int16 { return table(d, d.int16) }
+
+func (d *decoder) quotas() map[string]float64 { return table(d, d.quota) }
+
+// quota refuses what is no quota, such as the many that are not a number.
+func (d *decoder) quota() float64 {
+	b := d.take(8)
+	if b == nil {
+		return 0
+	}
+	v := math.Float64frombits(binary.BigEndian.Uint64(b))
+	if !isQuota(v) {
+		d.fail("a quota that is no number above 0")
+	}
+	return v
+}
 
 // table reads a map whose keys must be in order.
 func table[V any](d *decoder, value func() V) map[string]V {

@@ -28,8 +28,9 @@ const (
 	kindReplaceDirectories  = 17
 	kindSetFeatures         = 18
 	kindSetGroupConfigs     = 19
+	kindAlterQuotas         = 20
 
-	kindLast = kindSetGroupConfigs
+	kindLast = kindAlterQuotas
 )
 
 // SetClusterID names the cluster, once. Setting the same id again does nothing; another one is a

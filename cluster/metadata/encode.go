@@ -85,6 +85,10 @@ func decodeBody(kind byte, d *decoder) Command {
 		return SetFeatures{Expected: d.uint(), Levels: d.levels()}
 	case kindSetGroupConfigs:
 		return SetGroupConfigs{Group: d.str(), Expected: d.uint(), Values: d.configs()}
+	case kindAlterQuotas:
+		return AlterQuotas{Changes: items(d, 3, func() QuotaChange {
+			return QuotaChange{Entity: d.quotaEntity(), Values: d.quotas()}
+		})}
 	}
 	return nil
 }
@@ -168,6 +172,7 @@ func (ReplaceDirectories) kind() byte   { return kindReplaceDirectories }
 
 func (SetFeatures) kind() byte     { return kindSetFeatures }
 func (SetGroupConfigs) kind() byte { return kindSetGroupConfigs }
+func (AlterQuotas) kind() byte     { return kindAlterQuotas }
 
 func (c SetClusterID) encode(e *encoder) { e.str(c.ID) }
 
@@ -266,3 +271,29 @@ func (c ReplaceDirectories) encode(e *encoder) {
 
 func (c SetFeatures) encode(e *encoder)     { e.uint(c.Expected); e.levels(c.Levels) }
 func (c SetGroupConfigs) encode(e *encoder) { e.str(c.Group); e.uint(c.Expected); e.configs(c.Values) }
+
+func (c AlterQuotas) encode(e *encoder) {
+	list(e, c.Changes, func(q QuotaChange) { e.quotaEntity(q.Entity); e.quotas(q.Values) })
+}
+
+func (e *encoder) quotaEntity(q QuotaEntity) { e.quotaName(q.User); e.quotaName(q.ClientID) }
+
+// quotaName writes a name only where there is one.
+func (e *encoder) quotaName(n QuotaName) {
+	e.byte(byte(n.Kind))
+	if n.Kind == QuotaNamed {
+		e.str(n.Name)
+	}
+}
+
+func (d *decoder) quotaEntity() QuotaEntity {
+	return QuotaEntity{User: d.quotaName(), ClientID: d.quotaName()}
+}
+
+func (d *decoder) quotaName() QuotaName {
+	n := QuotaName{Kind: QuotaNameKind(d.byte())}
+	if n.Kind == QuotaNamed {
+		n.Name = d.str()
+	}
+	return n
+}

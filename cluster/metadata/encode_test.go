@@ -29,6 +29,8 @@ func everyCommand() []Command {
 		ReplaceDirectories{Changes: []DirectoryChange{{ID: uuid(1), Partition: 2, Node: 1, Old: uuid(1), New: uuid(9)}, {}}},
 		SetFeatures{Expected: 7, Levels: map[string]int16{"b": math.MaxInt16, "a": math.MinInt16}},
 		SetGroupConfigs{Group: "g", Expected: AnyIndex, Values: map[string]string{"k": "v"}},
+		AlterQuotas{Changes: []QuotaChange{
+			{Entity: QuotaEntity{User: QuotaName{QuotaNamed, "u"}, ClientID: QuotaName{Kind: QuotaDefault}}, Values: map[string]float64{"b": 0, "a": 0.5}}, {}}},
 	}
 }
 
@@ -77,6 +79,9 @@ func TestMalformedCommands(t *testing.T) {
 		"number over 32 bits":          {kindUnregisterBroker, 0x80, 0x80, 0x80, 0x80, 0x20},
 		"keys out of order":            {kindSetBrokerConfigs, 1, 0, 2, 1, 'b', 0, 1, 'a', 0},
 		"level over 16 bits":           {kindSetFeatures, 0, 1, 1, 'f', 0x80, 0x80, 0x04},
+		"negative quota":               {kindAlterQuotas, 1, 1, 0, 1, 1, 'q', 0xbf, 0xf0, 0, 0, 0, 0, 0, 0},
+		"quota that is no number":      {kindAlterQuotas, 1, 1, 0, 1, 1, 'q', 0x7f, 0xf8, 0, 0, 0, 0, 0, 1},
+		"quota cut short":              {kindAlterQuotas, 1, 1, 0, 1, 1, 'q', 0x3f},
 		"bool of 2":                    {kindDrainBroker, 2, 2},
 		"internal address of nothing":  append(append([]byte{kindRegisterInternal, 2}, make([]byte, 16)...), 0, 0, 0),
 		"key twice":                    {kindSetBrokerConfigs, 1, 0, 2, 1, 'a', 0, 1, 'a', 0},

@@ -110,6 +110,11 @@ func (e *InvalidFeatureError) Error() string {
 	return fmt.Sprintf("feature %q cannot have level %d: %s", e.Name, e.Level, e.Reason)
 }
 
+// InvalidQuotaError: a quota, or whom it is for, cannot be (INVALID_REQUEST).
+type InvalidQuotaError struct{ Reason string }
+
+func (e *InvalidQuotaError) Error() string { return "invalid quota: " + e.Reason }
+
 // UnknownBrokerError: no broker has the id (BROKER_ID_NOT_REGISTERED).
 type UnknownBrokerError struct{ ID int32 }
 

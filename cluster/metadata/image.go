@@ -33,6 +33,7 @@ type Image struct {
 	brokerConfigs  []BrokerConfigs // by broker id
 	groupConfigs   []GroupConfigs  // by name of the group
 	features       FeatureSet
+	quotas         QuotaSet
 	nextProducerID int64
 }
 

@@ -12,7 +12,7 @@ import (
 // endian). The body holds the image's fields by encoder; brokers by id, topics by name.
 const (
 	snapshotMagic   = "WEIRMETA"
-	snapshotVersion = 3 // 1 knew no internal addresses, fences, directories and reassignments; 2 no features and groups
+	snapshotVersion = 4 // 1 knew no internal addresses, fences, directories and reassignments; 2 no features and groups; 3 no quotas
 	snapshotFrame   = len(snapshotMagic) + 1 + 4
 )
 
@@ -51,6 +51,8 @@ func (im *Image) Encode() []byte {
 		e.str(c.Group)
 		e.configSet(c.ConfigSet)
 	})
+	e.uint(im.quotas.Index)
+	list(e, im.quotas.Clients, func(q ClientQuota) { e.quotaEntity(q.Entity); e.quotas(q.Values) })
 	return binary.BigEndian.AppendUint32(e.b, crc32.Checksum(e.b, castagnoli))
 }
 
@@ -79,7 +81,7 @@ func (e *encoder) partition(p Partition) {
 	e.int(int64(p.LeaderEpoch))
 }
 
-// DecodeImage reads what Encode wrote, and what it wrote in versions 1 and 2. In version 1 replicas were placed on the
+// DecodeImage reads what Encode wrote, and what it wrote in versions 1 to 3. In version 1 replicas were placed on the
 // directories that their brokers are registered with, since those could not change then. Errors
 // are VersionError and CorruptError.
 func DecodeImage(b []byte) (*Image, error) {
@@ -126,6 +128,10 @@ func (d *decoder) image(version byte) *Image {
 	if version > 2 {
 		im.features = FeatureSet{Index: d.uint(), Levels: d.levels()}
 		im.groupConfigs = items(d, 3, func() GroupConfigs { return GroupConfigs{Group: d.str(), ConfigSet: d.configSet()} })
+	}
+	if version > 3 {
+		im.quotas.Index = d.uint()
+		im.quotas.Clients = items(d, 3, func() ClientQuota { return ClientQuota{Entity: d.quotaEntity(), Values: d.quotas()} })
 	}
 	if d.err == "" {
 		d.index(im)
@@ -177,6 +183,11 @@ func (d *decoder) index(im *Image) {
 	for i, c := range im.groupConfigs {
 		if c.Group == "" || i > 0 && im.groupConfigs[i-1].Group >= c.Group {
 			d.fail("groups out of order, or without names")
+		}
+	}
+	for i, q := range im.quotas.Clients {
+		if q.Entity.fault() != "" || len(q.Values) == 0 || i > 0 && im.quotas.Clients[i-1].Entity.compare(q.Entity) >= 0 {
+			d.fail("quotas out of order, or of nobody")
 		}
 	}
 	for i, t := range im.byName {

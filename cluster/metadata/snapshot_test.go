@@ -17,6 +17,16 @@ var rewriteGolden = flag.Bool("rewrite", false, "write the golden files anew")
 
 // sample is a machine with something of everything, the same in every run.
 func sample(t testing.TB) *Machine {
+	m := sample3(t)
+	mustApply(t, m, AlterQuotas{Changes: []QuotaChange{
+		{Entity: QuotaEntity{ClientID: QuotaName{Kind: QuotaDefault}}, Values: map[string]float64{"producer_byte_rate": 1 << 20, "request_percentage": 12.5}},
+		{Entity: QuotaEntity{User: QuotaName{QuotaNamed, "u"}, ClientID: QuotaName{QuotaNamed, "c"}}, Values: map[string]float64{"consumer_byte_rate": 1}},
+	}})
+	return m
+}
+
+// sample3 holds what version 3 of the snapshot knew.
+func sample3(t testing.TB) *Machine {
 	m := sample2(t)
 	mustApply(t, m, SetFeatures{Levels: map[string]int16{GroupVersion: 0, "other.version": 300}})
 	mustApply(t, m, SetGroupConfigs{Group: "b", Values: map[string]string{"consumer.session.timeout.ms": "45000"}})
@@ -55,7 +65,7 @@ func sample1(t testing.TB) *Machine {
 }
 
 func TestGoldenSnapshot(t *testing.T) {
-	const path = "testdata/snapshot-v3.bin"
+	const path = "testdata/snapshot-v4.bin"
 	got := sample(t).Image().Encode()
 	if *rewriteGolden {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
@@ -77,7 +87,7 @@ func TestGoldenSnapshot(t *testing.T) {
 
 // A snapshot of version 1 has the directories that could be meant only; one of version 2 has every feature at its default.
 func TestGoldenSnapshotsOfOldVersions(t *testing.T) {
-	for path, want := range map[string]*Machine{"testdata/snapshot-v1.bin": sample1(t), "testdata/snapshot-v2.bin": sample2(t)} {
+	for path, want := range map[string]*Machine{"testdata/snapshot-v1.bin": sample1(t), "testdata/snapshot-v2.bin": sample2(t), "testdata/snapshot-v3.bin": sample3(t)} {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -86,7 +96,7 @@ func TestGoldenSnapshotsOfOldVersions(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(im, want.Image()) {
 			t.Fatalf("%s reads as %+v, %v", path, im, err)
 		}
-		if got := im.FeatureLevel(GroupVersion); got != 1 {
+		if got := im.FeatureLevel(GroupVersion); got != 1 && path != "testdata/snapshot-v3.bin" {
 			t.Errorf("%s: level %d", path, got)
 		}
 	}
@@ -138,6 +148,12 @@ func TestSnapshotsThatAreNotImages(t *testing.T) {
 		"groups":         func(im *Image) { im.groupConfigs[0], im.groupConfigs[1] = im.groupConfigs[1], im.groupConfigs[0] },
 		"group twice":    func(im *Image) { im.groupConfigs[1] = im.groupConfigs[0] },
 		"nameless group": func(im *Image) { im.groupConfigs[0].Group = "" },
+		"quotas":         func(im *Image) { slices.Reverse(im.quotas.Clients) },
+		"quota twice":    func(im *Image) { im.quotas.Clients[1] = im.quotas.Clients[0] },
+		"quota of all":   func(im *Image) { im.quotas.Clients[0].Entity = QuotaEntity{} },
+		"quota of none":  func(im *Image) { im.quotas.Clients[0].Entity.ClientID = QuotaName{Kind: QuotaNamed} },
+		"strange quota":  func(im *Image) { im.quotas.Clients[1].Entity.User.Kind = 3 },
+		"no values":      func(im *Image) { im.quotas.Clients[1].Values = nil },
 		"config brokers": func(im *Image) { im.brokerConfigs = append(im.brokerConfigs, im.brokerConfigs[0]) },
 	}
 	for name, change := range bend {
@@ -160,7 +176,7 @@ func randomCommand(r *rand.Rand, im *Image) Command {
 	if r.IntN(3) == 0 {
 		expected = uint64(r.IntN(int(im.Index()) + 1))
 	}
-	switch r.IntN(16) {
+	switch r.IntN(17) {
 	case 0:
 		return SetClusterID{ID: fmt.Sprint("cluster-", r.IntN(2))}
 	case 1:
@@ -193,6 +209,8 @@ func randomCommand(r *rand.Rand, im *Image) Command {
 		return randomReassignment(r, im)
 	case 14:
 		return SetFeatures{Expected: expected, Levels: map[string]int16{fmt.Sprint("f", r.IntN(2)): int16(r.IntN(3) - 1)}}
+	case 16:
+		return randomQuotas(r)
 	case 15:
 		c := SetGroupConfigs{Group: fmt.Sprint("g", r.IntN(4)), Expected: expected}
 		if r.IntN(2) == 0 {
@@ -204,6 +222,22 @@ func randomCommand(r *rand.Rand, im *Image) Command {
 		return AllocateProducerIDs{Broker: int32(1 + r.IntN(4)), Count: int32(r.IntN(100))}
 	}
 	return AlterPartitions{Changes: []PartitionChange{{ID: id(), Partition: int32(r.IntN(3)), Leader: int32(r.IntN(4)), LeaderEpoch: int32(r.IntN(9)), ISR: []int32{int32(1 + r.IntN(4))}}}}
+}
+
+func randomQuotas(r *rand.Rand) Command {
+	name := func() QuotaName {
+		n := QuotaName{Kind: QuotaNameKind(r.IntN(3))}
+		if n.Kind == QuotaNamed {
+			n.Name = fmt.Sprint("n", r.IntN(2))
+		}
+		return n
+	}
+	var c AlterQuotas
+	for range 1 + r.IntN(3) {
+		c.Changes = append(c.Changes, QuotaChange{Entity: QuotaEntity{User: name(), ClientID: name()},
+			Values: map[string]float64{fmt.Sprint("q", r.IntN(2)): float64(r.IntN(3))}})
+	}
+	return c
 }
 
 func randomBrokerChange(r *rand.Rand, im *Image) Command {

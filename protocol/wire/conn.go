@@ -30,7 +30,8 @@ type Conn struct {
 	cancel   context.CancelCauseFunc
 	waits    waits
 	reader   frameReader
-	heard    bool        // a request has been read; of the reading goroutine
+	heard    bool        // a request has been read; of the reading goroutine, as is the next
+	oneByOne bool        // nothing is read ahead of an answer
 	gone     atomic.Bool // no more reading or writing
 	writer   func()      // writeReplies, bound once: it starts often
 
@@ -41,6 +42,7 @@ type Conn struct {
 	unansweredBytes int64
 	writing         bool // the writer goroutine runs
 	lingering       bool // the read deadline is linger's
+	mute            mute
 	reason          error
 }
 
@@ -192,6 +194,7 @@ func (c *Conn) fail(reason error) {
 		c.reason = reason
 	}
 	c.gone.Store(true)
+	c.mute.end()
 	c.changed.Broadcast()
 	c.mu.Unlock()
 	c.cancel(reason)

@@ -1,13 +1,14 @@
 package wire
 
-// admit waits until one more request of size bytes may be read ahead.
+// admit waits until one more request of size bytes may be read ahead, and the connection is not muted.
 func (c *Conn) admit(size int) error {
 	cfg := &c.srv.cfg
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	full := func() bool {
 		return c.unanswered >= cfg.ReadAheadRequests ||
-			c.unanswered > 0 && c.unansweredBytes+int64(size) > cfg.ReadAheadBytes
+			c.unanswered > 0 && (c.oneByOne || c.unansweredBytes+int64(size) > cfg.ReadAheadBytes) ||
+			c.mute.on()
 	}
 	if !full() {
 		return nil
@@ -20,8 +21,12 @@ func (c *Conn) admit(size int) error {
 		if c.srv.isStopping() {
 			return errDraining
 		}
+		if c.mute.on() {
+			c.waits.idleSince.CompareAndSwap(0, c.srv.clock.now()) // whether the peer is still there does not show
+		}
 		c.changed.Wait()
 	}
+	c.waits.idleSince.Store(0)
 	c.waits.readSince.Store(c.srv.clock.now())
 	return nil
 }

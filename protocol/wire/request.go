@@ -133,6 +133,9 @@ func (a *arena) newRequest() *Request {
 	return r
 }
 
+// SizeBytes is the size of the frame without its prefix.
+func (r *Request) SizeBytes() int { return r.frameSize }
+
 // Retain keeps the frame alive until one more Release.
 func (r *Request) Retain() {
 	if r.refs.Add(1) <= 1 {

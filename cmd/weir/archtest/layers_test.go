@@ -37,6 +37,7 @@ var layers = []layer{
 	// Pure: no I/O, the clock handed in.
 	{"cluster/config", nil, nil},
 	{"cluster/metadata", nil, nil},
+	{"cluster/quota", []string{"cluster/metadata"}, nil},
 	{"cluster/group/assignor", nil, nil},
 	{"cluster/group", []string{"cluster/group/assignor"}, nil},
 	{"cluster/fields", nil, nil},
@@ -57,11 +58,11 @@ var layers = []layer{
 		"partition", "log", "segment/vfs", "protocol/recordbatch", "protocol/histogram",
 	}, []string{"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2"}},
 	{"cluster/broker", []string{
-		"cluster", "cluster/config", "cluster/metadata", "cluster/group/...", "cluster/txn/...",
+		"cluster", "cluster/config", "cluster/metadata", "cluster/quota", "cluster/group/...", "cluster/txn/...",
 		"partition", "log", "protocol", "protocol/wire", "protocol/recordbatch",
 	}, []string{"github.com/twmb/franz-go/pkg/kmsg", "github.com/twmb/franz-go/pkg/kbin"}},
 
-	{"cluster/adminhttp", []string{"cluster", "cluster/broker", "cluster/metadata", "protocol", "protocol/wire", "protocol/histogram"}, []string{
+	{"cluster/adminhttp", []string{"cluster", "cluster/broker", "cluster/metadata", "cluster/quota", "protocol", "protocol/wire", "protocol/histogram"}, []string{
 		"github.com/prometheus",
 	}},
 
