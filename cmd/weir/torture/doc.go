@@ -35,6 +35,7 @@
 //	WEIR_TORTURE_THOUSANDS       kills of TestClusterThousand (1)
 //	WEIR_TORTURE_COORDINATORS    kills of TestClusterCoordinators (12)
 //	WEIR_TORTURE_TRANSACTIONS    faults of TestClusterTransactions (4)
+//	WEIR_TORTURE_TXN_COORDINATORS  kills of TestCoordinatorKilledInEveryState, each in 15 states (3)
 //	WEIR_TORTURE_GROUPS          of ten members, of TestClusterHerd (100)
 //	WEIR_TORTURE_KEEP            when set, a cluster's data, logs and history stay
 //	                             in the temporary folder though its test passes

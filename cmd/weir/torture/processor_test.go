@@ -122,7 +122,7 @@ func (p *processor) run(ctx context.Context) (err error) {
 	if err := p.note(history.Event{Op: history.Claim, Process: p.Process, ID: p.ID}); err != nil {
 		return err
 	}
-	if _, _, err := p.session.Client().ProducerID(ctx); err != nil {
+	if err := p.claim(ctx); err != nil {
 		return err
 	}
 	if err := p.note(history.Event{Op: history.Claimed, Process: p.Process}); err != nil {
@@ -130,8 +130,14 @@ func (p *processor) run(ctx context.Context) (err error) {
 	}
 	for ctx.Err() == nil {
 		fetches := p.session.PollRecords(ctx, p.size())
-		if err := fatal(fetches); err != nil {
-			return err
+		var robbed error // all else its client sees to
+		fetches.EachError(func(_ string, _ int32, err error) {
+			if errors.Is(err, kerr.FencedInstanceID) {
+				robbed = err
+			}
+		})
+		if robbed != nil {
+			return robbed
 		}
 		if records := fetches.Records(); len(records) > 0 {
 			if err := p.transaction(records); err != nil {
@@ -142,23 +148,28 @@ func (p *processor) run(ctx context.Context) (err error) {
 	return nil
 }
 
+// claim makes the processor the producer of its transactional id. Its client does not try brokers that are away for long.
+func (p *processor) claim(ctx context.Context) error {
+	for began := time.Now(); ; {
+		_, _, err := p.session.Client().ProducerID(ctx)
+		var refused *kerr.Error
+		if err == nil || errors.As(err, &refused) || time.Since(began) > patience {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
 // size is how many records the next transaction takes at most.
 func (p *processor) size() int {
 	if p.rng.IntN(5) == 0 {
 		return 100 + p.rng.IntN(400)
 	}
 	return 1 + p.rng.IntN(4)
-}
-
-// fatal is what a member cannot go on after; of the rest its client sees to it.
-func fatal(fetches kgo.Fetches) (err error) {
-	fetches.EachError(func(topic string, p int32, e error) {
-		var cut *kgo.ErrDataLoss
-		if errors.Is(e, kerr.FencedInstanceID) || errors.As(e, &cut) {
-			err = fmt.Errorf("%s-%d: %w", topic, p, e)
-		}
-	})
-	return err
 }
 
 // transaction writes what comes of some records. Each tenth is aborted.
