@@ -34,7 +34,6 @@ func (p *Partition) MembersCommitted() bool {
 // Followers tells of the other members. It is of use on the leader only.
 func (p *Partition) Followers() []Follower {
 	var all []Follower
-	now, last := time.Now(), p.log.LastRaftIndex()
 	transport, _ := p.cfg.Replication.Transport.(standing)
 	for _, s := range p.Members().Servers {
 		if s.ID == p.cfg.Replication.Local {
@@ -46,9 +45,9 @@ func (p *Partition) Followers() []Follower {
 			f.Match, f.Heard, f.CaughtUp = x.match, x.heard, x.caughtUp
 		}
 		// Who rests is told nothing, and does not answer.
-		if known && x.told.match >= last && transport != nil && x.told.stands > 0 {
+		if known && transport != nil && x.told.stands > 0 && x.told.match >= p.log.LastRaftIndex() {
 			if number, _, _ := transport.Stands(s.Address, x.told.term); number == x.told.stands {
-				f.Heard, f.CaughtUp = now, now
+				f.Heard, f.CaughtUp = time.Now(), time.Now()
 			}
 		}
 		all = append(all, f)

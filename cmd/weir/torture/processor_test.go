@@ -197,6 +197,9 @@ func (p *processor) transaction(records []*kgo.Record) error {
 	if err := p.note(acked...); err != nil {
 		return err
 	}
+	if p.rng.IntN(8) == 0 {
+		time.Sleep(time.Duration(p.rng.Int64N(int64(300 * time.Millisecond)))) // the work of a slow one; others are done meanwhile
+	}
 	try, op := kgo.TryCommit, history.Commit
 	if err != nil || p.rng.IntN(10) == 0 {
 		try, op = kgo.TryAbort, history.Abort
