@@ -509,7 +509,8 @@ func (x *chain) end() {
 // killed, halted and cut off, and transactional ids are taken over. What comes out is the function of what has gone in.
 func TestClusterTransactions(t *testing.T) {
 	// Not over slow links: a transaction is a dozen round trips, and what gathers takes minutes to come out.
-	all := slices.Concat(processFaults, networkFaults)
+	// Nor is one awaited while the link between two brokers is cut that both go on: who coordinates has to reach who leads.
+	all := slices.DeleteFunc(slices.Concat(processFaults, networkFaults), func(f fault) bool { return f.name == "one link of a leader" })
 	c := newTrio(t, newProxies(t), "offsets.topic.num.partitions=4", "transaction.state.log.num.partitions=4",
 		"group.initial.rebalance.delay.ms=200", "group.min.session.timeout.ms=1000",
 		"group.consumer.min.session.timeout.ms=1000", "group.consumer.session.timeout.ms=3000",
