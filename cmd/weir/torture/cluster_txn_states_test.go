@@ -221,6 +221,7 @@ func (s *states) goOn(l *life, how int) {
 	default:
 		s.askAgain(l)
 	}
+	s.offsetOf(l.id)
 	s.begin(l, "add", "produce", "offset")
 	s.lateEnd(l)
 	s.end(l, true)
@@ -311,16 +312,27 @@ func (s *states) judge() {
 			s.c.t.Errorf("%q was not committed, and is read", v)
 		}
 	}
-	for group, want := range s.offsets {
-		var at int64
-		s.c.admin("offsets of "+group, func(ctx context.Context, a *kadm.Client) error {
-			r, err := a.FetchOffsets(kadm.RequireStable(ctx), group)
-			at = r[ledgers.name][0].At
-			return errors.Join(err, r.Error())
-		})
-		if at != want {
-			s.c.t.Errorf("the group of %s is at %d, want %d", group, at, want)
+	for group := range s.offsets {
+		s.offsetOf(group)
+	}
+}
+
+// offsetOf wants a group to be where the transactions that are committed have it, and nowhere if there was none.
+func (s *states) offsetOf(group string) {
+	s.c.t.Helper()
+	want, at := int64(-1), int64(-1)
+	if offset, ok := s.offsets[group]; ok {
+		want = offset
+	}
+	s.c.admin("offsets of "+group, func(ctx context.Context, a *kadm.Client) error {
+		r, err := a.FetchOffsets(kadm.RequireStable(ctx), group)
+		if committed, ok := r.Lookup(ledgers.name, 0); ok {
+			at = committed.At
 		}
+		return errors.Join(err, r.Error())
+	})
+	if at != want {
+		s.c.t.Errorf("the group of %s is at %d, want %d", group, at, want)
 	}
 }
 
