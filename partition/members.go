@@ -34,15 +34,21 @@ func (p *Partition) MembersCommitted() bool {
 // Followers tells of the other members. It is of use on the leader only.
 func (p *Partition) Followers() []Follower {
 	var all []Follower
-	p.followers.mu.Lock()
-	defer p.followers.mu.Unlock()
+	transport, _ := p.cfg.Replication.Transport.(standing)
 	for _, s := range p.Members().Servers {
 		if s.ID == p.cfg.Replication.Local {
 			continue
 		}
 		f := Follower{ID: s.ID, Voter: s.Suffrage == raft.Voter}
-		if x := p.followers.byID[s.ID]; x != nil {
+		x, known := p.followers.of(s.ID)
+		if known {
 			f.Match, f.Heard, f.CaughtUp = x.match, x.heard, x.caughtUp
+		}
+		// Who rests is told nothing, and does not answer.
+		if known && transport != nil && x.told.stands > 0 && x.told.match >= p.log.LastRaftIndex() {
+			if number, _, _ := transport.Stands(s.Address, x.told.term); number == x.told.stands {
+				f.Heard, f.CaughtUp = time.Now(), time.Now()
+			}
 		}
 		all = append(all, f)
 	}

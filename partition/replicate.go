@@ -230,6 +230,16 @@ func (f *followers) heard(id raft.ServerID, match, last uint64, sent time.Time) 
 	x.mark, x.marked = last, sent
 }
 
+// of is what is known of a follower.
+func (f *followers) of(id raft.ServerID) (x follower, known bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if known := f.byID[id]; known != nil {
+		return *known, true
+	}
+	return follower{}, false
+}
+
 func (f *followers) told(id raft.ServerID, t told) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

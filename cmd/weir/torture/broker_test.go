@@ -55,6 +55,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	if task := os.Getenv(processorEnv); task != "" {
+		return process(task)
+	}
 	if text := os.Getenv("WEIR_TORTURE_PATIENCE"); text != "" {
 		var err error
 		if patience, err = time.ParseDuration(text); err != nil {
@@ -250,19 +253,24 @@ func tail(b []byte, most int) []byte { return b[max(0, len(b)-most):] }
 // client returns a client that comes back soon after a broker does.
 func (b *broker) client(opts ...kgo.Opt) *kgo.Client {
 	b.t.Helper()
-	soon := func(int) time.Duration { return 20 * time.Millisecond }
 	seeds := b.seeds
 	if seeds == nil {
 		seeds = []string{b.address}
 	}
-	client, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(seeds...), kgo.RetryBackoffFn(soon), kgo.DialTimeout(time.Second), kgo.RequestRetries(1 << 20),
-		kgo.MetadataMinAge(20 * time.Millisecond), kgo.MetadataMaxAge(time.Second), kgo.RetryTimeout(10 * time.Minute),
-	}, opts...)...)
+	client, err := kgo.NewClient(append(patient(seeds), opts...)...)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	return client
+}
+
+// patient are the options of a client that never gives up, and asks again soon.
+func patient(seeds []string) []kgo.Opt {
+	soon := func(int) time.Duration { return 20 * time.Millisecond }
+	return []kgo.Opt{
+		kgo.SeedBrokers(seeds...), kgo.RetryBackoffFn(soon), kgo.DialTimeout(time.Second), kgo.RequestRetries(1 << 20),
+		kgo.MetadataMinAge(20 * time.Millisecond), kgo.MetadataMaxAge(time.Second), kgo.RetryTimeout(10 * time.Minute),
+	}
 }
 
 // createTopic makes a topic; configs are key, value, key, value.

@@ -65,6 +65,9 @@ func (s *speaker) ask(req kmsg.Request, resp kmsg.Response) error {
 		return err
 	}
 	resp.SetVersion(req.GetVersion())
+	if len(body) > 0 && resp.IsFlexible() {
+		body = body[1:] // no tags in the header
+	}
 	return resp.ReadFrom(body)
 }
 

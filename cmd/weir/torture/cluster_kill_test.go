@@ -21,7 +21,8 @@ type fault struct {
 
 // anyLeader is who leads a partition that is drawn.
 func (c *trio) anyLeader() int {
-	return c.leader(replicated[c.rng.IntN(len(replicated))], int32(c.rng.IntN(3)))
+	to := c.attacked[c.rng.IntN(len(c.attacked))]
+	return c.leader(to, int32(c.rng.IntN(int(to.partitions))))
 }
 
 // controller is which broker leads the controller.

@@ -38,6 +38,10 @@ type trio struct {
 	damaged int                 // the broker that may complain, -1 for none
 	ids     map[string][16]byte // of the topics
 	holders map[int32][]int32   // by partition as the history numbers them: who has it, if not all
+
+	attacked []topic // whose leaders faults are for
+	others   []topic // beside the load's
+	chain    *chain  // that the load goes through, if any
 }
 
 // newTrio starts the brokers at the ends of the wires.
@@ -184,20 +188,31 @@ var replicatedStyles = []style{
 // begin puts a cluster under load.
 func (c *trio) begin() *load {
 	c.t.Helper()
+	l := c.beginOn(replicated, replicatedStyles, 20*time.Millisecond)
+	c.steady()
+	return l
+}
+
+// beginOn has producers of some styles write to topics, in bursts with a pause between.
+func (c *trio) beginOn(topics []topic, styles []style, pause time.Duration) *load {
+	c.t.Helper()
 	c.allVote()
-	for _, to := range replicated {
-		c.createTopic(to)
-		c.ids[to.name] = c.brokers[0].topicID(to.name)
-	}
-	c.l = &load{t: c.t, b: c.brokers[0], pause: 20 * time.Millisecond, topics: replicated, opts: []kgo.Opt{
+	c.l = &load{t: c.t, b: c.brokers[0], pause: pause, topics: topics, opts: []kgo.Opt{
 		// A broker that is halted is not waited for long.
 		kgo.RequestTimeoutOverhead(time.Second), kgo.ProduceRequestTimeout(time.Second), fitsSmallSegment,
 	}}
+	c.attacked = c.topics()
+	for _, to := range c.attacked {
+		c.createTopic(to)
+		c.ids[to.name] = c.brokers[0].topicID(to.name)
+	}
 	c.settled()
-	c.l.start(c.seed, replicatedStyles)
-	c.steady()
+	c.l.start(c.seed, styles)
 	return c.l
 }
+
+// topics are those of the load, and of what it goes through.
+func (c *trio) topics() []topic { return slices.Concat(c.l.topics, c.others) }
 
 // allVote waits until all brokers vote in the controller's group, and settled
 // until all know of the topics, which were made after that. One that is cut off
@@ -228,7 +243,7 @@ func (c *trio) settled() {
 		client := b.client(kgo.SeedBrokers(b.address))
 		for {
 			r, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, client.SeedBrokers()[0])
-			if err == nil && len(r.Topics) == len(replicated) {
+			if err == nil && len(r.Topics) >= len(c.topics()) {
 				break
 			}
 			if ctx.Err() != nil {
@@ -266,7 +281,7 @@ func (c *trio) leader(to topic, p int32) int {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for {
-		topics, err := kadm.NewClient(client).ListTopics(ctx, to.name)
+		topics, err := kadm.NewClient(client).ListTopicsWithInternal(ctx, to.name)
 		if err == nil {
 			if x, ok := topics[to.name].Partitions[p]; ok && x.Leader > 0 && !c.down[x.Leader-1] {
 				return int(x.Leader) - 1
@@ -281,9 +296,13 @@ func (c *trio) leader(to topic, p int32) int {
 }
 
 // steady waits until every producer of the load has had something acknowledged
-// in every partition that it writes to, sent from now on. It returns how long that took.
+// in every partition that it writes to, sent from now on; of a chain, until such a thing has come out at its end.
+// It returns how long that took.
 func (c *trio) steady() time.Duration {
 	c.t.Helper()
+	if c.chain != nil {
+		return c.chain.steady()
+	}
 	return c.steadyBut(nil)
 }
 
@@ -365,6 +384,13 @@ func (c *trio) finish() history.Report {
 	c.l.stopConsuming()
 	report := c.l.judge()
 	c.t.Logf("%d of acks=1 lost with their leader", report.WeakLost)
+	c.stopAll()
+	return report
+}
+
+// stopAll ends the brokers in order, and has them say nothing that they must not.
+func (c *trio) stopAll() {
+	c.t.Helper()
 	for _, i := range c.rng.Perm(len(c.brokers)) {
 		c.stop(i)
 	}
@@ -378,5 +404,4 @@ func (c *trio) finish() history.Report {
 			c.t.Errorf("broker %d said: %s", i+1, line)
 		}
 	}
-	return report
 }

@@ -14,6 +14,10 @@
 // is judged. Links are cut by network namespaces where root can make some
 // (WEIR_TORTURE_NETNS=no leaves them out), else by a proxy.
 //
+// TestClusterTransactions has three stages of processors between topics, each a group that reads, writes and commits in
+// transactions. A processor is a process as well, the test's binary once more, to be killed and halted, and to be
+// robbed of its transactional id (processor_test.go).
+//
 // That these tests see the bugs they are there for is shown by `make mutants`
 // (package mutants).
 //
@@ -30,6 +34,8 @@
 //	WEIR_TORTURE_FAILOVERS       of each kind, of TestClusterAvailability (2)
 //	WEIR_TORTURE_THOUSANDS       kills of TestClusterThousand (1)
 //	WEIR_TORTURE_COORDINATORS    kills of TestClusterCoordinators (12)
+//	WEIR_TORTURE_TRANSACTIONS    faults of TestClusterTransactions (4)
+//	WEIR_TORTURE_TXN_COORDINATORS  kills of TestCoordinatorKilledInEveryState, each in 15 states (3)
 //	WEIR_TORTURE_GROUPS          of ten members, of TestClusterHerd (100)
 //	WEIR_TORTURE_KEEP            when set, a cluster's data, logs and history stay
 //	                             in the temporary folder though its test passes

@@ -125,7 +125,7 @@ func differ(a, b []frame) string {
 func (c *trio) awaitEqual() {
 	c.t.Helper()
 	began := time.Now()
-	for _, to := range c.l.topics {
+	for _, to := range c.topics() {
 		for p := range to.partitions {
 			for {
 				why := c.unequal(to, p)
@@ -171,7 +171,7 @@ func (c *trio) compareStopped() {
 		}
 	}
 	entries := 0
-	for _, to := range c.l.topics {
+	for _, to := range c.topics() {
 		for p := range to.partitions {
 			who, logs, err := c.replicas(to, p)
 			if err != nil {

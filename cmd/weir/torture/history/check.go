@@ -16,6 +16,16 @@ const (
 	Hole      Anomaly = "hole"      // an offset between start and end holds nothing
 	Rewind    Anomaly = "rewind"    // a consumer went back
 	Skip      Anomaly = "skip"      // a consumer was not shown an offset
+
+	// Of transactions. Lost is also one whose commit was acknowledged, and of which nothing is there.
+
+	AbortedRead Anomaly = "aborted read" // of a transaction that was aborted, or whose commit nobody asked for
+	OpenRead    Anomaly = "open read"    // of a transaction that was open then: above the last stable offset
+	Unstable    Anomaly = "unstable"     // a last stable offset above the first record of an open transaction
+	Partial     Anomaly = "partial"      // a transaction of which a part counts: records, or offsets
+	Zombie      Anomaly = "zombie"       // a transaction counts that was committed after its process was fenced
+	Retaken     Anomaly = "retaken"      // two transactions that count have taken the same record
+	Untaken     Anomaly = "untaken"      // a group is past a record that no transaction that counts has taken
 )
 
 // Violation is one promise broken.
@@ -40,6 +50,9 @@ type Report struct {
 	Sent, Acked, Polled, Final int // events
 	Duplicates                 int // second copies where they are allowed
 	WeakLost                   int // weakly acknowledged, and not there in the end
+
+	// Transactions by their outcome; of those that are unknown, some count in the end.
+	Committed, Aborted, Unknown, UnknownCount int
 }
 
 // maxViolations is how many are kept: one bug breaks thousands of promises.
@@ -51,11 +64,12 @@ func Check(events []Event) Report {
 	c := checker{
 		sends: make(map[uint64]send, len(events)/3), finals: map[int32]*final{}, seen: map[place]sighting{},
 		orders: map[line]uint64{}, positions: map[line]int64{}, highest: map[int32]int64{}, deleted: map[int32]int64{},
+		txn: newTransactions(),
 	}
 	for _, e := range events { // what is needed before anything can be judged
 		switch e.Op {
 		case Send:
-			c.sends[e.Value] = send{partition: e.Partition, sum: e.Sum, idempotent: e.Idempotent, offset: -1}
+			c.sends[e.Value] = send{partition: e.Partition, sum: e.Sum, idempotent: e.Idempotent || e.Txn != 0, txn: e.Txn, offset: -1}
 		case Fail:
 			s := c.sends[e.Value]
 			s.failed = true
@@ -63,7 +77,7 @@ func Check(events []Event) Report {
 		case Delete:
 			c.deleted[e.Partition] = max(c.deleted[e.Partition], e.Offset)
 		case Bounds:
-			c.finals[e.Partition] = &final{start: e.Offset, end: e.End, next: e.Offset}
+			c.finals[e.Partition] = &final{start: e.Offset, end: e.End, next: e.Offset, holes: e.Holes}
 		}
 	}
 	for _, e := range events {
@@ -80,15 +94,21 @@ func Check(events []Event) Report {
 	for _, e := range events { // against the final reading, now that it is whole
 		switch e.Op {
 		case Ack:
-			if e.Weak {
+			switch t := c.of(e); {
+			case e.Weak:
 				c.weaklyKept(e)
-			} else {
+			case t == nil || t.counts():
 				c.kept(e, Lost)
 			}
 		case Poll:
 			c.kept(e, Unread)
+			c.followCommitted(e)
+			c.mayBeRead(e)
+		case Final:
+			c.mayBeRead(e)
 		}
 	}
+	c.judgeTransactions(events)
 	return c.report
 }
 
@@ -108,6 +128,7 @@ type send struct {
 	sum        uint64
 	idempotent bool
 	failed     bool
+	txn        uint64
 	before     int64 // highest offset acknowledged in the partition when it was sent
 	offset     int64 // where the final reading first met it, -1
 }
@@ -115,9 +136,14 @@ type send struct {
 type sighting struct {
 	value uint64
 	final bool
+	rank  int // among the records of the partition in the final reading
 }
 
-type final struct{ start, end, next int64 }
+type final struct {
+	start, end, next int64
+	holes            bool
+	records          int
+}
 
 type checker struct {
 	report    Report
@@ -128,6 +154,7 @@ type checker struct {
 	positions map[line]int64  // offset a consumer is to be shown next
 	highest   map[int32]int64 // offset after the highest acknowledged one
 	deleted   map[int32]int64 // offset below which records were to go
+	txn       transactions
 }
 
 func (c *checker) violate(a Anomaly, e Event, format string, args ...any) {
@@ -145,8 +172,14 @@ func (c *checker) event(e Event) {
 		s := c.sends[e.Value]
 		s.before = c.highest[e.Partition]
 		c.sends[e.Value] = s
+		if e.Txn != 0 {
+			c.begun(e.Txn).sends++
+		}
+	case Claim, Claimed, Commit, Abort, Committed, Aborted, Take, Stable, Position:
+		c.transactionEvent(e)
 	case Ack:
 		c.report.Acked++
+		c.ackedIn(e)
 		if e.Weak {
 			return
 		}
@@ -159,10 +192,13 @@ func (c *checker) event(e Event) {
 		c.report.Polled++
 		c.meet(e)
 		c.follow(e)
+		c.readIn(e)
 	case Final:
 		c.report.Final++
 		c.meet(e)
 		c.last(e)
+	case Marker:
+		c.advance(e)
 	}
 }
 
@@ -184,7 +220,7 @@ func (c *checker) meet(e Event) {
 	if old, ok := c.seen[at]; ok && old.value != e.Value {
 		c.violate(Changed, e, "the offset held record %d of producer %d before", Sequence(old.value), Producer(old.value))
 	}
-	c.seen[at] = sighting{value: e.Value, final: c.seen[at].final || e.Op == Final}
+	c.seen[at] = sighting{value: e.Value, final: c.seen[at].final || e.Op == Final, rank: c.seen[at].rank}
 }
 
 // follow checks that a consumer is shown every offset, in order.
@@ -194,7 +230,7 @@ func (c *checker) follow(e Event) {
 	switch {
 	case begun && e.Offset < want:
 		c.violate(Rewind, e, "consumer %d was at %d", e.Process, want)
-	case begun && e.Offset > want:
+	case begun && e.Offset > want && !c.holes(e.Partition):
 		c.violate(Skip, e, "consumer %d was at %d", e.Process, want)
 	}
 	c.positions[l] = e.Offset + 1
@@ -203,15 +239,12 @@ func (c *checker) follow(e Event) {
 // last checks the final reading itself: dense, in the producers' order, and
 // each record once where that was promised.
 func (c *checker) last(e Event) {
-	f := c.finals[e.Partition]
-	if f == nil {
-		f = &final{next: e.Offset, end: e.Offset}
-		c.finals[e.Partition] = f
-	}
-	if e.Offset != f.next {
-		c.violate(Hole, e, "the final reading was at %d", f.next)
-	}
-	f.next = e.Offset + 1
+	f := c.advance(e)
+	f.records++
+	at := place{e.Partition, e.Offset}
+	was := c.seen[at]
+	was.rank = f.records
+	c.seen[at] = was
 	s, sent := c.sends[e.Value]
 	if !sent {
 		return
@@ -225,12 +258,33 @@ func (c *checker) last(e Event) {
 	}
 	s.offset = e.Offset
 	c.sends[e.Value] = s
+	c.visible(s)
 	l := line{Producer(e.Value), e.Partition}
 	if after := c.orders[l]; Sequence(e.Value) < after {
 		c.violate(Reordered, e, "it follows record %d", after-1)
 	} else {
 		c.orders[l] = Sequence(e.Value) + 1
 	}
+}
+
+// advance has the final reading come to an offset.
+func (c *checker) advance(e Event) *final {
+	f := c.finals[e.Partition]
+	if f == nil {
+		f = &final{next: e.Offset, end: e.Offset}
+		c.finals[e.Partition] = f
+	}
+	if e.Offset < f.next || e.Offset > f.next && !f.holes {
+		c.violate(Hole, e, "the final reading was at %d", f.next)
+	}
+	f.next = e.Offset + 1
+	return f
+}
+
+// holes says whether offsets of a partition may hold nothing that is read.
+func (c *checker) holes(partition int32) bool {
+	f := c.finals[partition]
+	return f != nil && f.holes
 }
 
 // kept checks that what an event tells of is in the final reading, at its

@@ -21,8 +21,12 @@ const (
 	Ack Op = "ack"
 	// Fail: the record is known not to be in the log.
 	Fail Op = "fail"
-	// Poll: a consumer with fixed partitions is handed a record.
+	// Poll: a consumer with fixed partitions is handed a record. Where there are transactions, it
+	// reads what is committed.
 	Poll Op = "poll"
+	// Stable: a consumer is told the last stable offset (Offset), with which the polls that
+	// follow have come.
+	Stable Op = "stable"
 	// Final: the record as read from end to end after everything has healed.
 	Final Op = "final"
 	// Delete: somebody asks for the records below Offset to be deleted.
@@ -30,6 +34,25 @@ const (
 	// Bounds: the log start (Offset) and end (End) of a partition for the
 	// final reading, which it precedes.
 	Bounds Op = "bounds"
+
+	// Of transactions. One is named by Txn, NewValue(process, n); a Send with it belongs to it.
+
+	// Claim: a process asks to be the only producer of a transactional id (ID); Claimed: it is.
+	Claim   Op = "claim"
+	Claimed Op = "claimed"
+	// Take: the transaction moves its group's offset past the record at Offset, which its process has read.
+	Take Op = "take"
+	// Commit and Abort: its process is about to ask for the end.
+	Commit Op = "commit"
+	Abort  Op = "abort"
+	// Committed and Aborted: it was told that the transaction has ended so. A transaction whose
+	// commit was asked for, and that has neither, is in the log as a whole or not at all.
+	Committed Op = "committed"
+	Aborted   Op = "aborted"
+	// Marker: a control record as met by the final reading.
+	Marker Op = "marker"
+	// Position: what the group that reads the partition has committed in the end (Offset).
+	Position Op = "position"
 )
 
 // Event is one line of a history. Of the fields those count that its Op needs.
@@ -41,11 +64,15 @@ type Event struct {
 	Sum       uint64 `json:"sum,omitempty"`   // of all its bytes, key and value
 	Offset    int64  `json:"offset"`
 	End       int64  `json:"end,omitempty"`
+	Txn       uint64 `json:"txn,omitempty"` // names the transaction: NewValue
+	ID        int    `json:"id,omitempty"`  // transactional id, of a Claim
 	// Idempotent, of a Send: no retry may leave a second copy.
 	Idempotent bool `json:"idempotent,omitempty"`
 	// Weak, of an Ack: it is the leader's alone, and does not outlive its
 	// leadership.
 	Weak bool `json:"weak,omitempty"`
+	// Holes, of Bounds: the partition has transactions, and the final reading leaves out what they aborted.
+	Holes bool `json:"holes,omitempty"`
 }
 
 // sequenceBits of a value count the records of one producer.

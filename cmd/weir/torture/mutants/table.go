@@ -139,8 +139,8 @@ var All = []Mutant{
 			`	if first := t.open.Front(); first != nil {`,
 			`	if first := t.open.Back(); first != nil {`,
 		}},
-		// A test of processes needs a transaction coordinator.
 		Caught: []Harness{
+			attack("^TestClusterTransactions$", `open read: partition|unstable: partition`, "WEIR_TORTURE_TRANSACTIONS=1"),
 			inside("partition", "^TestTransactions$", `last stable offset 2 below`),
 			inside("partition", "^TestTransactionsModel$", `last stable offset \d+, seen \d+`),
 			inside("cluster/broker", "^TestTransactionInThePartition$", `latest: 1 for read_committed`),
@@ -306,5 +306,70 @@ func (encodedState) Release() {}
 		// A log that ends below its checkpoint takes a disk that loses what it has synced, or write caching
 		// and a power loss right after a checkpoint.
 		Caught: []Harness{inside("partition", "^TestCheckpointAboveTheEnd$", `the start goes on from entry`)},
+	},
+	{
+		Name: "M17", Bug: "a coordinator that takes over aborts what was to be committed",
+		Edits: []Edit{{"cluster/broker/transactions.go",
+			`	s.parts += len(is.Partitions)
+	s.ids[id] =`,
+			`	if is.State == txn.PrepareCommit {
+		is.State = txn.PrepareAbort
+	}
+	s.parts += len(is.Partitions)
+	s.ids[id] =`,
+		}},
+		Caught: []Harness{
+			attack("^TestCoordinatorKilledInEveryState$", `is answered .*INVALID_TXN_STATE|was committed, and is read 0 times`, "WEIR_TORTURE_TXN_COORDINATORS=1"),
+			inside("cluster/broker", "^TestCoordinatorDies$", `it ended in CompleteAbort, want CompleteCommit`),
+		},
+	},
+	{
+		Name: "M18", Bug: "a producer that is fenced may end the transaction of its successor",
+		Edits: []Edit{{"cluster/txn/transaction.go",
+			`	case s.Producer.Epoch != p.Epoch:
+		return ErrFenced`,
+			`	case s.Producer.Epoch < p.Epoch:
+		return ErrFenced`,
+		}},
+		Caught: []Harness{
+			attack("^TestCoordinatorKilledInEveryState$", `a zombie of .* tries to (commit|abort|add), and is answered: <nil>|what was late of the transaction before has ended`, "WEIR_TORTURE_TXN_COORDINATORS=1"),
+			inside("cluster/txn", "^TestScripts$", `want there is a newer producer`),
+		},
+	},
+	{
+		Name: "M19", Bug: "readers of what is committed are not told which transactions were aborted",
+		Edits: []Edit{{"cluster/broker/fetch_response.go",
+			`len(res.aborted)) // null is for the other level
+		for i, t := range res.aborted {`,
+			`0) // null is for the other level
+		for i, t := range res.aborted[:0] {`,
+		}},
+		Caught: []Harness{
+			attack("^TestCoordinatorKilledInEveryState$", `was not committed, and is read`, "WEIR_TORTURE_TXN_COORDINATORS=1"),
+			inside("cluster/broker", "^TestTransactions$", `records, want|was aborted, and is read`),
+		},
+	},
+	{
+		Name: "M20", Bug: "only the first partition of a transaction gets its marker",
+		Edits: []Edit{{"cluster/broker/markers.go",
+			`m.writeOnce(ctx, d, partitions, current)`,
+			`m.writeOnce(ctx, d, partitions[:1], current)`,
+		}},
+		Caught: []Harness{
+			attack("^TestCoordinatorKilledInEveryState$", `the last stable offset is|UNSTABLE_OFFSET_COMMIT`, "WEIR_TORTURE_TXN_COORDINATORS=1"),
+		},
+	},
+	{
+		Name: "M21", Bug: "offsets that a transaction has committed count though it is aborted",
+		Edits: []Edit{{"cluster/broker/txn_offset_commit.go",
+			`		if commit {
+			s.offsets.Set(`,
+			`		if commit || !commit {
+			s.offsets.Set(`,
+		}},
+		Caught: []Harness{
+			attack("^TestCoordinatorKilledInEveryState$", `the group of .* is at`, "WEIR_TORTURE_TXN_COORDINATORS=1"),
+			inside("cluster/broker", "^TestTxnOffsetCommit$", `has offset \d+ with`),
+		},
 	},
 }
