@@ -24,6 +24,7 @@ type broker struct {
 	data    string
 	logFile string
 	sets    []string // settings, key=value
+	args    []string // of start, beside those
 	command *exec.Cmd
 	exited  chan error
 }
@@ -40,22 +41,37 @@ func startBroker(t *testing.T, sets ...string) *broker {
 	}
 	b := &broker{
 		address: freeAddress(t),
-		binary:  cmp.Or(os.Getenv("WEIR_INTEROP_BINARY"), filepath.Join(repository(t), "bin", "weir")),
+		binary:  weirBinary(t),
 		data:    filepath.Join(t.TempDir(), "data"),
 		logFile: filepath.Join(t.TempDir(), "weir.log"),
 		sets:    sets,
 	}
 	b.start(t)
-	t.Cleanup(func() {
-		b.stop(t)
-		if log, err := os.ReadFile(b.logFile); err == nil && t.Failed() {
-			t.Logf("the broker said:\n%s", tail(log, 8000))
-		}
-	})
+	t.Cleanup(func() { b.finish(t) })
 	return b
 }
 
+func weirBinary(t *testing.T) string {
+	return cmp.Or(os.Getenv("WEIR_INTEROP_BINARY"), filepath.Join(repository(t), "bin", "weir"))
+}
+
+// finish stops the broker, and shows what it has said when the test has failed.
+func (b *broker) finish(t *testing.T) {
+	t.Helper()
+	b.stop(t)
+	if log, err := os.ReadFile(b.logFile); err == nil && t.Failed() {
+		t.Logf("the broker said:\n%s", tail(log, 8000))
+	}
+}
+
 func (b *broker) start(t *testing.T) {
+	t.Helper()
+	b.launch(t)
+	b.await(t)
+}
+
+// launch starts the broker and does not wait for it, since it may lack its peers.
+func (b *broker) launch(t *testing.T) {
 	t.Helper()
 	log, err := os.OpenFile(b.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -63,6 +79,7 @@ func (b *broker) start(t *testing.T) {
 	}
 	defer log.Close()
 	b.command = exec.Command(b.binary, "start", "--data", b.data, "--listen", b.address, "--admin-listen", "127.0.0.1:0")
+	b.command.Args = append(b.command.Args, b.args...)
 	for _, set := range b.sets {
 		b.command.Args = append(b.command.Args, "--set", set)
 	}
@@ -72,7 +89,16 @@ func (b *broker) start(t *testing.T) {
 	}
 	b.exited = make(chan error, 1)
 	go func(command *exec.Cmd, exited chan<- error) { exited <- command.Wait() }(b.command, b.exited)
-	b.await(t)
+}
+
+// kill ends the broker by SIGKILL.
+func (b *broker) kill(t *testing.T) {
+	t.Helper()
+	if err := b.command.Process.Kill(); err != nil {
+		t.Fatalf("kill the broker: %v", err)
+	}
+	<-b.exited
+	b.command = nil
 }
 
 // await asks until the broker answers.

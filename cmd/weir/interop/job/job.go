@@ -12,13 +12,14 @@ import (
 	"os"
 )
 
-// Job asks for exactly one of Produce, Consume, Join, Transform and Admin.
+// Job asks for exactly one of Produce, Consume, Join, Transform, Stage and Admin.
 type Job struct {
-	Brokers   string     `json:"brokers"`
+	Brokers   string     `json:"brokers"` // joined by commas
 	Produce   *Produce   `json:"produce,omitempty"`
 	Consume   []Read     `json:"consume,omitempty"`
 	Join      *Join      `json:"join,omitempty"`
 	Transform *Transform `json:"transform,omitempty"`
+	Stage     *Stage     `json:"stage,omitempty"`
 	Admin     *Admin     `json:"admin,omitempty"`
 }
 
@@ -182,6 +183,12 @@ func run(c Client, in io.Reader, out io.Writer) error {
 		result.Consumed, err = c.Consume(j.Brokers, j.Consume)
 	case j.Join != nil:
 		return c.Join(j.Brokers, j.Join, newLine(lines, out))
+	case j.Stage != nil:
+		stager, ok := c.(Stager)
+		if !ok {
+			return fmt.Errorf("%s has no stages", c.Name())
+		}
+		return stager.Stage(j.Brokers, j.Stage)
 	case j.Admin != nil:
 		result.Admin, err = c.Admin(j.Brokers, j.Admin)
 	default:

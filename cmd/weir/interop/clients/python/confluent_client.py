@@ -14,6 +14,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+import confluent_stage
 import jobio
 
 TIMEOUT = 60
@@ -267,4 +268,4 @@ def describe_configs(client, topic):
 
 if __name__ == "__main__":
     version = f"confluent-kafka {confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})"
-    jobio.main(version, produce, consume, join, admin, transform)
+    jobio.main(version, produce, consume, join, admin, transform, confluent_stage.run)

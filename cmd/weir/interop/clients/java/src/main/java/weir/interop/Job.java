@@ -6,7 +6,7 @@ import java.util.Map;
 
 /** What crosses between the driver and this program: the shapes of job/job.go. Jackson reads bytes as base64. */
 record Job(String brokers, Produce produce, List<Read> consume, Join join, Transform transform,
-           Admin admin) {
+           Stage stage, Admin admin) {
 
     record Header(String name, byte[] value) {}
 
@@ -22,6 +22,9 @@ record Job(String brokers, Produce produce, List<Read> consume, Join join, Trans
                 int sessionMillis, int heartbeatMillis, int metadataMillis) {}
 
     record Transform(String from, String to, String group, String transactionalId, int count) {}
+
+    record Stage(int number, String from, String to, String group, String transactionalId, boolean consumer,
+                 int sessionMillis, int heartbeatMillis, int timeoutMillis) {}
 
     record Admin(String topic, String illegal, String unknown, Map<String, String> configs,
                  Map<String, String> alter, Map<String, String> replace) {}

@@ -46,6 +46,8 @@ public final class Main {
             return;
         } else if (job.transform() != null) {
             aborted = new Transformer(job.brokers(), job.transform()).run();
+        } else if (job.stage() != null) {
+            new Stage(job.brokers(), job.stage()).run();
         } else {
             admin = new AdminWalk(job.brokers(), job.admin()).run();
         }
