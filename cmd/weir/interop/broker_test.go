@@ -84,6 +84,7 @@ func (b *broker) launch(t *testing.T) {
 		b.command.Args = append(b.command.Args, "--set", set)
 	}
 	b.command.Stdout, b.command.Stderr = log, log
+	b.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the test die, nothing stays behind
 	if err := b.command.Start(); err != nil {
 		t.Fatalf("start the broker (make build first): %v", err)
 	}

@@ -43,7 +43,7 @@ func setting(t *testing.T, name string, fallback int) int {
 // transactions, while brokers and processors are killed amid the work: what comes out is exactly the function of what went in.
 // There are as many chains as clients, and each client has another stage in each of them.
 func TestChain(t *testing.T) {
-	cycles, records := setting(t, "WEIR_INTEROP_CHAIN_CYCLES", 5), setting(t, "WEIR_INTEROP_CHAIN_RECORDS", 2000)
+	cycles, records := setting(t, "WEIR_INTEROP_CHAIN_CYCLES", 4), setting(t, "WEIR_INTEROP_CHAIN_RECORDS", 1000)
 	seed := uint64(setting(t, "WEIR_INTEROP_SEED", int(time.Now().UnixNano())))
 	t.Logf("WEIR_INTEROP_SEED=%d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))

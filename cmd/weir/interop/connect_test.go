@@ -62,6 +62,9 @@ func newWorker(t *testing.T, b *broker) *worker {
 		cluster: c, name: fmt.Sprint("connect-", time.Now().UnixMilli()), properties: filepath.Join(dir, "worker.properties"),
 		rest: "http://" + listen, from: filepath.Join(dir, "from.txt"), to: filepath.Join(dir, "to.txt"),
 	}
+	if _, err := c.admin.CreateTopic(t.Context(), 1, 1, nil, w.name+"-lines"); err != nil {
+		t.Fatal(err)
+	}
 	text := `bootstrap.servers=` + b.address + `
 group.id=NAME
 listeners=` + w.rest + `
@@ -78,6 +81,9 @@ offset.flush.interval.ms=500
 exactly.once.source.support=enabled
 session.timeout.ms=6000
 heartbeat.interval.ms=500
+scheduled.rebalance.max.delay.ms=0
+consumer.session.timeout.ms=6000
+consumer.heartbeat.interval.ms=500
 plugin.discovery=service_load
 `
 	if err := os.WriteFile(w.properties, []byte(strings.ReplaceAll(text, "NAME", w.name)), 0o644); err != nil {

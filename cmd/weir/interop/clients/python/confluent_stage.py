@@ -6,7 +6,7 @@ import zlib
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-# Of each call, in seconds: librdkafka keeps to a group's coordinator that is gone while a call lasts, and the group waits for it.
+# Of each call, in seconds. The group waits for a member that waits: rather begin anew.
 TIMEOUT = 5
 
 
