@@ -22,6 +22,7 @@ import (
 func TestConnect(t *testing.T) {
 	cycles, lines := setting(t, "WEIR_INTEROP_CONNECT_CYCLES", 2), setting(t, "WEIR_INTEROP_CONNECT_LINES", 500)
 	needJava(t)
+	t.Parallel()
 	b := startBroker(t, groupSettings(shortSession)...)
 	w := newWorker(t, b)
 	w.start(t)

@@ -26,6 +26,7 @@ const vocabulary = 40 // words
 func TestStreams(t *testing.T) {
 	cycles, lines := setting(t, "WEIR_INTEROP_STREAMS_CYCLES", 3), setting(t, "WEIR_INTEROP_STREAMS_LINES", 1000)
 	needJava(t)
+	t.Parallel()
 	c := startCluster(t, append(groupSettings(chainSession), "log.retention.check.interval.ms=500")...)
 	w := newWordCount(t, c)
 	for cycle := range cycles {
