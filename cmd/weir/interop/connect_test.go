@@ -22,7 +22,6 @@ import (
 func TestConnect(t *testing.T) {
 	cycles, lines := setting(t, "WEIR_INTEROP_CONNECT_CYCLES", 2), setting(t, "WEIR_INTEROP_CONNECT_LINES", 500)
 	needJava(t)
-	t.Parallel()
 	b := startBroker(t, groupSettings(shortSession)...)
 	w := newWorker(t, b)
 	w.start(t)
@@ -42,6 +41,13 @@ func TestConnect(t *testing.T) {
 		t.Logf("cycle %d: all is out %v after the start of the next worker", cycle, time.Since(began).Round(time.Millisecond))
 	}
 	w.check(t)
+}
+
+func needJava(t *testing.T) {
+	t.Helper()
+	if len(chosenOf(t, func(c *client) bool { return c.name == "java" })) == 0 {
+		t.Skip("java is not among the clients chosen")
+	}
 }
 
 // worker is one process of a Connect cluster, from one file to another.

@@ -7,7 +7,7 @@ import zlib
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 # Of each call, in seconds. The group waits for a member that waits: rather begin anew.
-TIMEOUT = 5
+TIMEOUT = 15
 
 
 def run(brokers, stage):
