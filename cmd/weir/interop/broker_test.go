@@ -49,18 +49,26 @@ func newBroker(t *testing.T, sets ...string) *broker {
 	t.Helper()
 	b := &broker{
 		address: freeAddress(t),
-		binary:  cmp.Or(os.Getenv("WEIR_INTEROP_BINARY"), filepath.Join(repository(t), "bin", "weir")),
+		binary:  weirBinary(t),
 		data:    filepath.Join(t.TempDir(), "data"),
 		logFile: filepath.Join(t.TempDir(), "weir.log"),
 		sets:    sets,
 	}
-	t.Cleanup(func() {
-		b.stop(t)
-		if t.Failed() {
-			t.Logf("the broker said:\n%s", tail(b.said(), 8000))
-		}
-	})
+	t.Cleanup(func() { b.finish(t) })
 	return b
+}
+
+func weirBinary(t *testing.T) string {
+	return cmp.Or(os.Getenv("WEIR_INTEROP_BINARY"), filepath.Join(repository(t), "bin", "weir"))
+}
+
+// finish stops the broker, and shows what it has said when the test has failed.
+func (b *broker) finish(t *testing.T) {
+	t.Helper()
+	b.stop(t)
+	if t.Failed() {
+		t.Logf("the broker said:\n%s", tail(b.said(), 8000))
+	}
 }
 
 func (b *broker) start(t *testing.T) {
@@ -69,7 +77,7 @@ func (b *broker) start(t *testing.T) {
 	b.await(t)
 }
 
-// launch starts the process and does not wait for it to answer.
+// launch starts the broker and does not wait for it, since it may lack its peers.
 func (b *broker) launch(t *testing.T) {
 	t.Helper()
 	log, err := os.OpenFile(b.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -83,6 +91,7 @@ func (b *broker) launch(t *testing.T) {
 		b.command.Args = append(b.command.Args, "--set", set)
 	}
 	b.command.Stdout, b.command.Stderr = log, log
+	b.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the test die, nothing stays behind
 	if err := b.command.Start(); err != nil {
 		t.Fatalf("start the broker (make build first): %v", err)
 	}

@@ -42,6 +42,8 @@ type client struct {
 	transactions bool
 	// floods is said of clients whose program has job.Flood.
 	floods bool
+	// stages is said of clients whose program has job.Stage.
+	stages bool
 	// clock is said of a client that stamps records with the present instead of what it is told.
 	clock bool
 	// cannotSend names cases of cases().
@@ -60,12 +62,12 @@ var everyAdminCall = []string{
 func clients() []*client {
 	return []*client{
 		{
-			name: "java", prepare: prepareJava, murmur2: true, transactions: true, floods: true, lacks: []string{"replaced"},
+			name: "java", prepare: prepareJava, murmur2: true, transactions: true, floods: true, stages: true, lacks: []string{"replaced"},
 			ways:  []string{"range", "cooperative-sticky", consumers},
 			rolls: [][]string{{"range", "cooperative-sticky,range", "cooperative-sticky", consumers}},
 		},
 		{
-			name: "confluent-kafka", prepare: python("confluent_client.py"), transactions: true, floods: true, lacks: []string{"logDirBytes"},
+			name: "confluent-kafka", prepare: python("confluent_client.py"), transactions: true, floods: true, stages: true, lacks: []string{"logDirBytes"},
 			ways: []string{"range", "cooperative-sticky", consumers},
 			// librdkafka refuses to have an eager assignor beside a cooperative one, so there is no way from one to the other.
 			rolls: [][]string{{"range", consumers}, {"cooperative-sticky", consumers}},
@@ -88,7 +90,7 @@ func clients() []*client {
 			cannotStay: map[string]string{"RoundRobinAssigner": "it has no group.instance.id"},
 		},
 		{
-			name: "franz-go", prepare: goProgram("franz"), murmur2: true, floods: true,
+			name: "franz-go", prepare: goProgram("franz"), murmur2: true, floods: true, stages: true,
 			ways:  []string{"range", "cooperative-sticky", consumers},
 			rolls: [][]string{{"range", "cooperative-sticky,range", "cooperative-sticky", consumers}},
 			cannotStay: map[string]string{
@@ -120,11 +122,17 @@ func clients() []*client {
 // chosenClients are all of them, or those that WEIR_INTEROP_CLIENTS names (comma separated), ready to run.
 func chosenClients(t *testing.T) []*client {
 	t.Helper()
-	chosen := clients()
+	return chosenOf(t, func(*client) bool { return true })
+}
+
+// chosenOf are those of the clients chosen of which something is true, ready to run.
+func chosenOf(t *testing.T, is func(*client) bool) []*client {
+	t.Helper()
+	var wanted []string
 	if names := os.Getenv("WEIR_INTEROP_CLIENTS"); names != "" {
-		wanted := strings.Split(names, ",")
-		chosen = slices.DeleteFunc(chosen, func(c *client) bool { return !slices.Contains(wanted, c.name) })
+		wanted = strings.Split(names, ",")
 	}
+	chosen := slices.DeleteFunc(clients(), func(c *client) bool { return wanted != nil && !slices.Contains(wanted, c.name) || !is(c) })
 	for _, c := range chosen {
 		started := time.Now()
 		c.argv, c.env = c.prepare(t)

@@ -4,7 +4,6 @@ package interop
 
 import (
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +17,8 @@ func TestRetryStorm(t *testing.T) {
 	if os.Getenv("WEIR_INTEROP_BROKERS") != "" {
 		t.Skip("another's brokers are not ours to kill")
 	}
-	records, seed := setting(t, "WEIR_INTEROP_STORM_RECORDS", 300_000), setting(t, "WEIR_INTEROP_STORM_SEED", int(time.Now().UnixNano()))
-	t.Logf("WEIR_INTEROP_STORM_SEED=%d", seed)
+	records, seed := setting(t, "WEIR_INTEROP_STORM_RECORDS", 300_000), setting(t, "WEIR_INTEROP_SEED", int(time.Now().UnixNano()))
+	t.Logf("WEIR_INTEROP_SEED=%d", seed)
 	for _, c := range chosenClients(t) {
 		if !c.floods {
 			continue
@@ -47,20 +46,6 @@ func TestRetryStorm(t *testing.T) {
 			}
 		})
 	}
-}
-
-// setting is a number from 1 on in the environment.
-func setting(t *testing.T, name string, fallback int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return fallback
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("%s=%s: want a number from 1 on", name, text)
-	}
-	return n
 }
 
 // flood has the client do its job, and kills and starts brokers meanwhile.

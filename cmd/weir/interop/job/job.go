@@ -12,14 +12,15 @@ import (
 	"os"
 )
 
-// Job asks for exactly one of Produce, Consume, Join, Transform, Flood and Admin.
+// Job asks for exactly one of Produce, Consume, Join, Transform, Flood, Stage and Admin.
 type Job struct {
-	Brokers   string     `json:"brokers"` // of a Flood: several, comma separated
+	Brokers   string     `json:"brokers"` // joined by commas
 	Produce   *Produce   `json:"produce,omitempty"`
 	Consume   []Read     `json:"consume,omitempty"`
 	Join      *Join      `json:"join,omitempty"`
 	Transform *Transform `json:"transform,omitempty"`
 	Flood     *Flood     `json:"flood,omitempty"`
+	Stage     *Stage     `json:"stage,omitempty"`
 	Admin     *Admin     `json:"admin,omitempty"`
 }
 
@@ -186,6 +187,12 @@ func run(c Client, in io.Reader, out io.Writer) error {
 		return c.Join(j.Brokers, j.Join, newLine(lines, out))
 	case j.Flood != nil:
 		result.Acknowledged, err = flood(c, j.Brokers, j.Flood)
+	case j.Stage != nil:
+		stager, ok := c.(Stager)
+		if !ok {
+			return fmt.Errorf("%s has no stages", c.Name())
+		}
+		return stager.Stage(j.Brokers, j.Stage)
 	case j.Admin != nil:
 		result.Admin, err = c.Admin(j.Brokers, j.Admin)
 	default:

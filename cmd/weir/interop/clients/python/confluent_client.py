@@ -14,6 +14,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+import confluent_stage
 import jobio
 from confluent_flood import flood
 
@@ -268,4 +269,4 @@ def describe_configs(client, topic):
 
 if __name__ == "__main__":
     version = f"confluent-kafka {confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})"
-    jobio.main(version, produce, consume, join, admin, transform, flood)
+    jobio.main(version, produce, consume, join, admin, transform, flood, confluent_stage.run)

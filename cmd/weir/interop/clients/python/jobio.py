@@ -64,11 +64,14 @@ class Line:
         print(json.dumps(said), flush=True)
 
 
-def main(name, produce, consume, join, admin, transform=None, flood=None):
+def main(name, produce, consume, join, admin, transform=None, flood=None, stage=None):
     """Runs the one part that the job asks for, by the function of that name."""
     job = json.loads(sys.stdin.readline())
     if job.get("join"):
         join(job["brokers"], job["join"], Line())
+        return
+    if job.get("stage"):
+        stage(job["brokers"], job["stage"])
         return
     result = {"client": name}
     if job.get("produce"):

@@ -6,7 +6,7 @@ import java.util.Map;
 
 /** What crosses between the driver and this program: the shapes of job/job.go. Jackson reads bytes as base64. */
 record Job(String brokers, Produce produce, List<Read> consume, Join join, Transform transform,
-           Flood flood, Admin admin) {
+           Flood flood, Stage stage, Admin admin) {
 
     record Header(String name, byte[] value) {}
 
@@ -24,6 +24,9 @@ record Job(String brokers, Produce produce, List<Read> consume, Join join, Trans
     record Transform(String from, String to, String group, String transactionalId, int count) {}
 
     record Flood(String topic, int partitions, int producers, int records, int valueBytes, int batchBytes) {}
+
+    record Stage(int number, String from, String to, String group, String transactionalId, boolean consumer,
+                 int sessionMillis, int heartbeatMillis, int timeoutMillis) {}
 
     record Admin(String topic, String illegal, String unknown, Map<String, String> configs,
                  Map<String, String> alter, Map<String, String> replace) {}

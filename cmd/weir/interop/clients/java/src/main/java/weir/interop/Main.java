@@ -49,6 +49,8 @@ public final class Main {
             aborted = new Transformer(job.brokers(), job.transform()).run();
         } else if (job.flood() != null) {
             acknowledged = new Flooder(job.brokers(), job.flood()).run();
+        } else if (job.stage() != null) {
+            new Stage(job.brokers(), job.stage()).run();
         } else {
             admin = new AdminWalk(job.brokers(), job.admin()).run();
         }
