@@ -107,6 +107,9 @@ func (s sink) disk(n *cluster.Node) {
 		s.gauge(weirDiskFree, float64(free))
 		s.gauge(weirDiskTotal, float64(total))
 	}
+	room := n.Room()
+	s.gauge(weirDiskMark, float64(room.MarkBytes))
+	s.gauge(weirDiskLow, float64(room.Level))
 }
 
 // controller tells of the controller's group, and where this broker leads it, of the cluster.

@@ -1,8 +1,8 @@
 package broker
 
 // DescribeLogDirs (key 35), versions 1-5 (KIP-113, KIP-827, KIP-1066): what the
-// partitions take of the one data directory, and the room there is. Null
-// topics ask for all.
+// partitions take of the one data directory, and the room there is. One whose
+// disk is low is cordoned: it gets no new replicas. Null topics ask for all.
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster"
+	"weir/cluster/space"
 	"weir/protocol"
 )
 
@@ -17,6 +18,7 @@ func (b *Broker) describeLogDirs(_ context.Context, _ *call, req *kmsg.DescribeL
 	resp := req.ResponseKind().(*kmsg.DescribeLogDirsResponse)
 	dir := kmsg.NewDescribeLogDirsResponseDir()
 	dir.Dir, dir.TotalBytes, dir.UsableBytes = b.node.DataDir(), -1, -1
+	dir.IsCordoned = b.node.Room().Level > space.Ample
 	if free, total, err := b.node.FreeBytes(); err == nil {
 		dir.TotalBytes, dir.UsableBytes = total, free
 	} else {
