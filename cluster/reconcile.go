@@ -197,7 +197,7 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 		Topic: t.Name, TopicID: t.ID, Partition: index,
 		Recovery: mode, Damaged: damaged, Syncer: n.syncer, Logger: n.logger, Now: time.Now, Settings: s, Fatal: n.fail,
 		Reopen: func(why error) { n.retired.add(k, why) }, Watchdog: n.watchdog,
-		Room:        n.roomFor(t.ID, index, t.Internal),
+		Room: n.roomFor(t.ID, index, t.Internal), Full: n.full,
 		Replication: rep,
 	})
 }

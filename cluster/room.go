@@ -8,6 +8,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"weir/cluster/config"
@@ -15,10 +16,11 @@ import (
 	"weir/cluster/space"
 )
 
-// A broker looks at what is free on its disk, and leaders refuse what producers send before any replica's disk
-// is full. The marks, and what each level means, are those of package space. Every replica writes what the
-// leader takes, so a leader goes by the disks of all brokers that hold one. They tell each other; that is soft
-// state: what is not repeated is forgotten, and a broker that is down is nobody's obstacle.
+// A broker looks at what is free on its disk, and nothing is taken from producers that would fill it. The marks, and what
+// each level means, are those of package space. A leader whose disk is low takes nothing, and hands over where a
+// majority of the replicas has room; where none has, nobody takes anything. A minority goes on as followers until its
+// disks are critical. Brokers tell each other; that is soft state: what is not repeated is forgotten, and a broker that
+// is down is nobody's obstacle.
 
 const (
 	// roomInterval is between two looks; a leader that has taken much meanwhile looks at once.
@@ -39,6 +41,9 @@ func (e *NoRoomError) Error() string {
 	return fmt.Sprintf("cluster: the disk of broker %d has %d bytes free, %s is %d: nothing is taken until there is room",
 		e.Broker, e.FreeBytes, config.FreeBytesMin, e.MarkBytes)
 }
+
+// Unwrap makes it an error of a full disk.
+func (e *NoRoomError) Unwrap() error { return syscall.ENOSPC }
 
 // room is what a node knows of disks.
 type room struct {
@@ -67,37 +72,64 @@ func newRoom() *room {
 // Room is how much of this broker's disk is left, as of the last look.
 func (n *Node) Room() space.State { return *n.room.own.Load() }
 
-// roomFor is what the replica of a partition that leads asks before it takes a batch: *NoRoomError where the disk of a
-// broker that holds one is low. Only one that is critical stops what is written to the broker's own topics. It takes
-// no lock.
-func (n *Node) roomFor(topic metadata.UUID, index int32, internal bool) func(sizeBytes int) error {
+// roomFor is what the replica of a partition that leads asks before it takes a batch: *NoRoomError where its disk is low,
+// or those of so many replicas that the others are no majority; elsewhere says that they are one. Only disks that are
+// critical stop what is written to the broker's own topics. It takes no lock.
+func (n *Node) roomFor(topic metadata.UUID, index int32, internal bool) func(sizeBytes int) (elsewhere bool, err error) {
 	limit := space.Low
 	if internal {
 		limit = space.Critical
 	}
-	return func(sizeBytes int) error {
-		if s := n.room.take(sizeBytes, limit); s.Level >= limit {
-			return &NoRoomError{Broker: n.ID(), FreeBytes: s.FreeBytes, MarkBytes: s.MarkBytes}
+	return func(sizeBytes int) (bool, error) {
+		own, others := n.room.take(sizeBytes, limit), *n.room.others.Load()
+		if own.Level < limit && len(others) == 0 {
+			return false, nil
 		}
-		if others := *n.room.others.Load(); len(others) > 0 {
-			return n.roomAt(others, topic, index, limit)
+		t, ok := n.meta().Image().TopicByID(topic)
+		if !ok {
+			return false, nil // it is being deleted
 		}
-		return nil
+		p, _ := t.Partition(index)
+		majority, other := majorityHasRoom(n.ID(), own, p.Replicas, others, limit)
+		switch {
+		case own.Level >= limit:
+			return majority, noRoom(n.ID(), own)
+		case !majority:
+			return false, noRoom(other, others[other].State)
+		}
+		return false, nil
 	}
 }
 
-func (n *Node) roomAt(others map[int32]otherRoom, topic metadata.UUID, index int32, limit space.Level) error {
-	t, ok := n.meta().Image().TopicByID(topic)
-	if !ok {
-		return nil // it is being deleted
-	}
-	p, _ := t.Partition(index)
-	for _, id := range p.Replicas {
-		if o := others[id]; o.Level >= limit && time.Now().Before(o.until) {
-			return &NoRoomError{Broker: id, FreeBytes: o.FreeBytes, MarkBytes: o.MarkBytes}
+// majorityHasRoom says whether a majority of replicas does, with this node's among them, and names another that does not.
+func majorityHasRoom(self int32, own space.State, replicas []int32, others map[int32]otherRoom, limit space.Level) (has bool, other int32) {
+	roomy := 0
+	for _, id := range replicas {
+		s := own
+		if id != self {
+			if s = (space.State{}); time.Now().Before(others[id].until) {
+				s = others[id].State
+			}
+		}
+		if s.Level < limit {
+			roomy++
+		} else if id != self {
+			other = id
 		}
 	}
+	return 2*roomy > len(replicas), other
+}
+
+// full is what a replica that follows asks before it stores batches: *NoRoomError where the disk is critical.
+func (n *Node) full(sizeBytes int) error {
+	if s := n.room.take(sizeBytes, space.Critical); s.Level >= space.Critical {
+		return noRoom(n.ID(), s)
+	}
 	return nil
+}
+
+func noRoom(broker int32, s space.State) *NoRoomError {
+	return &NoRoomError{Broker: broker, FreeBytes: s.FreeBytes, MarkBytes: s.MarkBytes}
 }
 
 // take counts what is going to be written where the level is below limit. The state is as of the last look, with a
@@ -173,10 +205,10 @@ func (n *Node) lookAtRoom() (changed bool) {
 	if now.Level == was.Level {
 		return false
 	}
-	say, what := n.logger.Warn, "the disk is low: what is produced is refused until there is more room"
+	say, what := n.logger.Warn, "the disk is low: what is produced to partitions that are led here is refused until there is more room"
 	switch now.Level {
 	case space.Critical:
-		say, what = n.logger.Error, "the disk is nearly full: what groups and transactions would write is refused, too"
+		say, what = n.logger.Error, "the disk is nearly full: replicas here store no records until there is more room"
 	case space.Ample:
 		say, what = n.logger.Info, "there is room on the disk again"
 	}

@@ -177,12 +177,9 @@ func TestTakenBetweenLooks(t *testing.T) {
 	}
 }
 
-// TestOtherDisks: a leader goes by what the brokers of the replicas have said last, for as long as that holds.
+// TestOtherDisks: a leader goes by what a majority of its replicas' brokers have said last, for as long as that holds.
 func TestOtherDisks(t *testing.T) {
 	n := startNode(t, nil)
-	topic := mustTopic(t, n, "t", 1, nil)
-	check := n.roomFor(topic.ID, 0, false)
-	ownTopic := n.roomFor(topic.ID, 0, true)
 	says := func(from int32, s space.State) {
 		t.Helper()
 		if _, err := n.handleRoom(t.Context(), from, encodeRoom(s)); err != nil {
@@ -191,41 +188,56 @@ func TestOtherDisks(t *testing.T) {
 	}
 	low := space.State{Level: space.Low, FreeBytes: 7, MarkBytes: 9}
 	says(7, low)
-	if err := check(1); err != nil {
-		t.Errorf("a broker without a replica is low: %v", err)
-	}
-	if got := n.lowDisks(); !slices.Equal(got, []int32{7}) {
+	says(8, space.State{Level: space.Critical})
+	if got := n.lowDisks(); len(got) != 2 || !slices.Contains(got, 7) || !slices.Contains(got, 8) {
 		t.Errorf("low disks: %v", got)
 	}
-	// The only replica is here; what another broker would say, this one is told as if of itself.
-	says(n.ID(), low)
-	var full *NoRoomError
-	if err := check(1); !errors.As(err, &full) || *full != (NoRoomError{n.ID(), 7, 9}) {
-		t.Errorf("a replica's disk is low: %v", err)
+	said := *n.room.others.Load()
+	if said[7].State != low {
+		t.Errorf("broker 7 has said %+v", said[7])
 	}
-	if err := ownTopic(1); err != nil {
-		t.Errorf("a replica's disk is low, and the topic the broker's own: %v", err)
-	}
-	says(n.ID(), space.State{Level: space.Critical})
-	if err := ownTopic(1); err == nil {
-		t.Error("a replica's disk is critical, and the broker's own topic takes more")
-	}
-	others := *n.room.others.Load()
-	old := others[n.ID()]
-	old.until = time.Now().Add(-time.Second)
-	if err := n.roomAt(map[int32]otherRoom{n.ID(): old}, topic.ID, 0, space.Low); err != nil {
-		t.Errorf("a word that was not repeated: %v", err)
-	}
-	says(n.ID(), space.State{})
-	if err := check(1); err != nil {
-		t.Errorf("there is room again: %v", err)
-	}
-	if err := n.roomAt(others, metadata.UUID{1}, 0, space.Low); err != nil {
-		t.Errorf("a topic that is gone: %v", err)
+	says(7, space.State{})
+	if got := n.lowDisks(); !slices.Equal(got, []int32{8}) {
+		t.Errorf("low disks: %v", got)
 	}
 	for _, bad := range [][]byte{nil, {roomVersion}, append([]byte{roomVersion + 1}, encodeRoom(low)[1:]...), append([]byte{roomVersion, 3}, make([]byte, 16)...), append(encodeRoom(low), 0)} {
 		if _, err := n.handleRoom(t.Context(), 7, bad); err == nil {
 			t.Errorf("%x is taken", bad)
 		}
+	}
+
+	old := said[7]
+	old.until = time.Now().Add(-time.Second)
+	ample, critical := space.State{}, space.State{Level: space.Critical}
+	me := n.ID()
+	for i, x := range []struct {
+		replicas []int32
+		own      space.State
+		others   map[int32]otherRoom
+		limit    space.Level
+		want     bool
+	}{
+		{[]int32{me}, ample, said, space.Low, true},
+		{[]int32{me}, low, nil, space.Low, false},
+		{[]int32{me}, low, nil, space.Critical, true},
+		{[]int32{me, 7, 9}, ample, said, space.Low, true},
+		{[]int32{me, 7, 8}, ample, said, space.Low, false},
+		{[]int32{me, 7, 8}, ample, said, space.Critical, true},
+		{[]int32{me, 7, 8}, critical, said, space.Critical, false},
+		{[]int32{me, 5, 9}, critical, said, space.Critical, true}, // elsewhere
+		{[]int32{me, 7}, ample, said, space.Low, false},
+		{[]int32{me, 7}, ample, map[int32]otherRoom{7: old}, space.Low, true},
+	} {
+		has, other := majorityHasRoom(me, x.own, x.replicas, x.others, x.limit)
+		if has != x.want || !has && len(x.replicas) > 1 && x.others[other].Level < x.limit {
+			t.Errorf("%d: a majority has room: %t, and not broker %d", i, has, other)
+		}
+	}
+	if err := n.full(1); err != nil {
+		t.Errorf("a follower on a disk with room: %v", err)
+	}
+	n.room.own.Store(&space.State{Level: space.Critical, MarkBytes: 1 << 60})
+	if err := n.full(1); !vfs.IsNoSpace(err) {
+		t.Errorf("a follower on a full disk: %v", err)
 	}
 }

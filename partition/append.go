@@ -218,9 +218,9 @@ func (p *Partition) check(b Batch, m *Marker, acks Acks) (x *proposal, cached bo
 			return nil, false, &Append{err: ErrTransactionEnded}
 		}
 	}
-	if m == nil && p.cfg.Room != nil { // after the retries, which take none
-		if err := p.cfg.Room(len(b.Data)); err != nil {
-			return nil, false, &Append{err: p.storageError(err)}
+	if m == nil { // after the retries, which take none
+		if err := p.mayTake(len(b.Data)); err != nil {
+			return nil, false, &Append{err: err}
 		}
 	}
 	if b.Header.ProducerID >= 0 {

@@ -94,7 +94,11 @@ func (p *Partition) storeAll(entries []*raft.Log) error {
 		return p.fail(err)
 	}
 	w := &p.w
-	at, err := w.append(p.log)
+	var at log.AppendResult
+	err := p.mayStore()
+	if err == nil {
+		at, err = w.append(p.log)
+	}
 	if vfs.IsNoSpace(err) {
 		p.foundFull(err)
 		if p.withoutBatches(entries, err) {

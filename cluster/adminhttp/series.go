@@ -50,7 +50,7 @@ var (
 	weirDiskFree  = desc("weir_disk_free_bytes", "Room on the data directory's file system.")
 	weirDiskTotal = desc("weir_disk_total_bytes", "Size of the data directory's file system.")
 	weirDiskMark  = desc("weir_disk_mark_bytes", "Room that is to stay free (log.dir.free.bytes.min).")
-	weirDiskLow   = desc("weir_disk_low", "1 where there is less and what is produced is refused, 2 where that holds for groups and transactions, too.")
+	weirDiskLow   = desc("weir_disk_low", "1 where there is less and what is produced is refused, 2 where replicas store no records at all.")
 
 	// Replicas on this broker, all together.
 	weirPartitions = desc("weir_partitions", "Replicas on this broker.")

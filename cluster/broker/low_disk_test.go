@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster"
+	"weir/cluster/broker"
 	"weir/cluster/broker/brokertest"
 	"weir/cluster/config"
 	"weir/cluster/space"
@@ -17,50 +18,41 @@ import (
 	"weir/protocol/recordbatch"
 )
 
-// TestLowDiskOfAFollower: a follower whose disk is low has producers of its partitions refused by their leaders, and
-// nothing else: reads, group commits and other partitions go on, and so do the producers when there is room.
-func TestLowDiskOfAFollower(t *testing.T) {
+// TestLowDisks: producers go on while a majority of the replicas has room on its disks, led by one that has, and are
+// refused when none has; nothing else is, and so do the producers go on when there is room again.
+func TestLowDisks(t *testing.T) {
 	brokers := brokertest.Cluster(t, 3, nil)
 	makeTopic(t, brokers, cluster.TopicSpec{Name: "t", Partitions: -1, Replicas: -1, Assignment: [][]int32{{1, 2, 3}}})
-	makeTopic(t, brokers, cluster.TopicSpec{Name: "beside", Partitions: -1, Replicas: -1, Assignment: [][]int32{{1, 2}}})
+	makeTopic(t, brokers, cluster.TopicSpec{Name: "beside", Partitions: -1, Replicas: -1, Assignment: [][]int32{{1}}})
 	ledBy(t, brokers[0], "t", 1)
-	ledBy(t, brokers[0], "beside", 1)
-	c, third := dial(t, brokers[0].Addr()), dial(t, brokers[2].Addr())
+	c := dial(t, brokers[0].Addr())
 	batch := batchOf(t, plain, recordbatch.CodecNone, record("k", "v"))
-	put := func(topic string) protocol.ErrorCode {
+	put := func(topic string, want protocol.ErrorCode) {
 		t.Helper()
-		return protocol.ErrorCode(c.produce(topic, 0, -1, batch).ErrorCode)
+		if got := protocol.ErrorCode(c.produce(topic, 0, -1, batch).ErrorCode); got != want {
+			t.Errorf("produce to %s: %v, want %v", topic, got, want)
+		}
 	}
-	if got := put("t"); got != protocol.CodeNone {
-		t.Fatal(got)
-	}
-
-	// Of two bytes that should be free there is one.
-	free, _, err := brokers[2].Node().FreeBytes()
+	free, _, err := brokers[0].Node().FreeBytes()
 	if err != nil {
 		t.Fatal(err)
 	}
-	setMark(third, 3, strconv.FormatInt(2*free, 10))
-	brokertest.Eventually(t, "the leader refuses what is produced", func() bool { return put("t") == protocol.CodeKafkaStorageError })
-	if got := c.produce("t", 0, -1, batch).ErrorMessage; got == nil || !strings.Contains(*got, "the disk of broker 3 has ") || !strings.Contains(*got, config.FreeBytesMin) {
-		t.Errorf("the reason is %v", got)
-	}
-	if got := put("beside"); got != protocol.CodeNone {
-		t.Errorf("a partition on the other brokers: %v", got)
-	}
-	if got := c.fetch("t", 0, 0); got.ErrorCode != 0 || len(got.RecordBatches) == 0 {
-		t.Errorf("a read: %+v", got)
-	}
-	var offsets kadm.Offsets
-	offsets.AddOffset("t", 0, 1, -1)
-	if resp, err := kadm.NewClient(newClient(t, brokers)).CommitOffsets(t.Context(), "g", offsets); err != nil || resp.Error() != nil {
-		t.Errorf("a commit: %v, %v", err, resp.Error())
-	}
-	if got := logDir(third); !got.IsCordoned || got.UsableBytes <= 0 {
+	mark := strconv.FormatInt(2*free, 10) // of two bytes that should be free there is one
+	put("t", protocol.CodeNone)
+	setMark(t, brokers, 3, mark, space.Low)
+	put("t", protocol.CodeNone)
+	if got := logDir(dial(t, brokers[2].Addr())); !got.IsCordoned || got.UsableBytes <= 0 {
 		t.Errorf("the log directory of broker 3: %+v", got)
 	}
 	if got := logDir(c); got.IsCordoned {
 		t.Errorf("the log directory of broker 1: %+v", got)
+	}
+	brokertest.Eventually(t, "broker 1 knows", func() bool {
+		results, err := brokers[0].Node().CreateTopics(t.Context(), []cluster.TopicSpec{{Name: "three", Partitions: -1, Replicas: -1, Assignment: [][]int32{{3}}}}, true)
+		return err == nil && results[0].Err != nil
+	})
+	if got := reassign(c, 1, true, "beside", to(0, 1, 3)).Topics[0].Partitions[0]; protocol.ErrorCode(got.ErrorCode) != protocol.CodeInvalidReplicaAssignment {
+		t.Errorf("a move to broker 3: %v", protocol.ErrorCode(got.ErrorCode))
 	}
 	makeTopic(t, brokers, cluster.TopicSpec{Name: "new", Partitions: 4, Replicas: 2})
 	for _, p := range metadataOf(c, 12, "new").Topics[0].Partitions {
@@ -68,21 +60,46 @@ func TestLowDiskOfAFollower(t *testing.T) {
 			t.Errorf("placed on broker 3: %v", p.Replicas)
 		}
 	}
-	if got := reassign(c, 1, true, "beside", to(0, 1, 3)).Topics[0].Partitions[0]; protocol.ErrorCode(got.ErrorCode) != protocol.CodeInvalidReplicaAssignment {
-		t.Errorf("a move to broker 3: %v", protocol.ErrorCode(got.ErrorCode))
+
+	setMark(t, brokers, 2, mark, space.Low)
+	brokertest.Eventually(t, "the leader refuses", func() bool {
+		return protocol.ErrorCode(c.produce("t", 0, -1, batch).ErrorCode) == protocol.CodeKafkaStorageError
+	})
+	if got := c.produce("t", 0, -1, batch).ErrorMessage; got == nil || !strings.Contains(*got, "the disk of broker ") || !strings.Contains(*got, config.FreeBytesMin) {
+		t.Errorf("the reason is %v", got)
+	}
+	put("beside", protocol.CodeNone)
+	if got := c.fetch("t", 0, 0); got.ErrorCode != 0 || len(got.RecordBatches) == 0 {
+		t.Errorf("a read: %+v", got)
+	}
+	var offsets kadm.Offsets
+	offsets.AddOffset("t", 0, 1, -1)
+	cl := newClient(t, brokers)
+	if resp, err := kadm.NewClient(cl).CommitOffsets(t.Context(), "g", offsets); err != nil || resp.Error() != nil {
+		t.Errorf("a commit: %v, %v", err, resp.Error())
 	}
 
-	setMark(third, 3, "0")
-	brokertest.Eventually(t, "there is room", func() bool { return brokers[2].Node().Room().Level == space.Ample })
-	brokertest.Eventually(t, "the leader takes what is produced", func() bool { return put("t") == protocol.CodeNone })
+	setMark(t, brokers, 2, "0", space.Ample)
+	setMark(t, brokers, 3, "0", space.Ample)
+	setMark(t, brokers, 1, mark, space.Low)
+	produceNumbers(t, cl, "t", 1, 20)
+	if leads(brokers[0], "t", 1) {
+		t.Error("broker 1 has a low disk, leads, and took records")
+	}
+	put("beside", protocol.CodeKafkaStorageError)
+	setMark(t, brokers, 1, "0", space.Ample)
+	put("beside", protocol.CodeNone)
 }
 
-// setMark sets what is to stay free of one broker's disk.
-func setMark(c *rawClient, id int, bytes string) {
-	c.t.Helper()
+// setMark sets what is to stay free of a broker's disk, and waits until that broker thinks so.
+func setMark(t *testing.T, brokers []*broker.Broker, id int, bytes string, want space.Level) {
+	t.Helper()
+	b := brokers[id-1]
+	c := dial(t, b.Addr())
 	if got := incremental(c, kmsg.ConfigResourceTypeBroker, strconv.Itoa(id), config.FreeBytesMin, kmsg.IncrementalAlterConfigOpSet, bytes); got != protocol.CodeNone {
-		c.t.Fatalf("%s of %d: %v", config.FreeBytesMin, id, got)
+		t.Fatalf("%s of %d: %v", config.FreeBytesMin, id, got)
 	}
+	brokertest.Eventually(t, "the broker looks at its disk", func() bool { return b.Node().Room().Level == want })
 }
 
 func logDir(c *rawClient) kmsg.DescribeLogDirsResponseDir {

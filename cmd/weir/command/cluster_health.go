@@ -143,7 +143,7 @@ func (v *clusterView) health() *clusterHealth {
 	for _, b := range v.brokers {
 		if b.lowDisk != "" {
 			h.DisksLow = append(h.DisksLow, b.id)
-			because("the disk of broker %d is low, and what is produced to its partitions is refused: %s", b.id, b.lowDisk)
+			because("the disk of broker %d is low, and it takes no records for what it leads: %s", b.id, b.lowDisk)
 		}
 		if b.state.answers() {
 			continue

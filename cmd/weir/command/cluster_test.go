@@ -430,7 +430,7 @@ func TestClusterHealthOfLowDisk(t *testing.T) {
 	b := brokertest.Start(t, map[string]string{config.FreeBytesMin: strconv.Itoa(1 << 60)})
 	c := &cli{t: t, addr: b.Addr(), broker: b}
 	out, _, code := c.run("", "cluster", "health")
-	want := `(?m)^  the disk of broker 1 is low, and what is produced to its partitions is refused: ` + regexp.QuoteMeta(b.Node().DataDir()) +
+	want := `(?m)^  the disk of broker 1 is low, and it takes no records for what it leads: ` + regexp.QuoteMeta(b.Node().DataDir()) +
 		` has .* free of .*, log\.dir\.free\.bytes\.min is 1\.0 EiB$`
 	if code != fault.Failed || !regexp.MustCompile(want).MatchString(out) {
 		t.Errorf("exit %d, %s does not match\n%s", code, want, out)
