@@ -147,8 +147,8 @@ func (d *dataDir) isEmpty(dir string) (bool, error) {
 }
 
 func (d *dataDir) path(name string) string { return filepath.Join(d.root, name) }
-func (d *dataDir) topics() string          { return d.path("topics") }
-func (d *dataDir) trash() string           { return d.path("trash") }
+func (d *dataDir) topics() string          { return d.path(TopicsFolder) }
+func (d *dataDir) trash() string           { return d.path(TrashFolder) }
 func (d *dataDir) controller() string      { return d.path("controller") }
 func (d *dataDir) votes() string           { return d.path(votesFile) }
 
