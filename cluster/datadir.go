@@ -84,6 +84,7 @@ func (m dataMeta) directory() (id [16]byte) {
 //	votes.db        term and vote of the partitions' Raft groups
 //	topics/ID/N/    partition N of the topic with that id (32 hex digits)
 //	trash/          what is on its way out
+//	damaged/        replicas that were set aside (aside.go)
 type dataDir struct {
 	fs       vfs.FS
 	root     string

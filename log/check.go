@@ -199,10 +199,13 @@ func (l *Log) checkTorn(c *Checked, base int64, before *segment.State) (end segm
 // by *CorruptError.
 func Mend(dir string, fsys vfs.FS, c *Checked) error {
 	for _, f := range c.Findings {
+		if f.Kind == Corrupt {
+			return &CorruptError{Path: f.Path, Position: f.Position, Offset: f.Offset, Reason: f.Reason}
+		}
+	}
+	for _, f := range c.Findings {
 		var err error
 		switch f.Kind {
-		case Corrupt:
-			return &CorruptError{Path: f.Path, Position: f.Position, Offset: f.Offset, Reason: f.Reason}
 		case BadIndex:
 			err = segment.RemoveIndexes(fsys, dir, f.Base)
 		case BadCheckpoint:
