@@ -102,7 +102,7 @@ func (n *Node) newTopic(s TopicSpec, room int) (metadata.NewTopic, error) {
 		return t, err
 	}
 	if t.Assignment != nil {
-		return t, refuseUnusableIn(n.Image(), 0, t.Assignment)
+		return t, n.refuseUnusableIn(n.Image(), 0, t.Assignment)
 	}
 	partitions, replicas := s.Partitions, s.Replicas
 	if partitions == -1 {
@@ -115,7 +115,7 @@ func (n *Node) newTopic(s TopicSpec, room int) (metadata.NewTopic, error) {
 		return t, &metadata.LimitError{What: "partitions in the cluster", Got: partitions, Want: max(room, 0)}
 	}
 	var err error
-	t.Assignment, err = n.Image().Place(t.ID, partitions, replicas)
+	t.Assignment, err = n.Image().Place(t.ID, partitions, replicas, n.lowDisks()...)
 	return t, err
 }
 
@@ -197,12 +197,12 @@ func (n *Node) AddPartitions(ctx context.Context, t *Topic, total int, assignmen
 	}
 	if assignment == nil {
 		var err error
-		if assignment, err = n.Image().Place(t.ID, total-current, len(mt.Partitions[0].Goal())); err != nil {
+		if assignment, err = n.Image().Place(t.ID, total-current, len(mt.Partitions[0].Goal()), n.lowDisks()...); err != nil {
 			return err
 		}
 	} else if len(assignment) != total-current {
 		return &metadata.InvalidAssignmentError{Partition: current, Reason: "one list of replicas is needed for each new partition"}
-	} else if err := refuseUnusableIn(n.Image(), current, assignment); err != nil {
+	} else if err := n.refuseUnusableIn(n.Image(), current, assignment); err != nil {
 		return err
 	}
 	result, err := n.run(ctx, metadata.CreatePartitions{

@@ -317,7 +317,7 @@ func TestDiscardIsFinished(t *testing.T) {
 		if err != nil || has != here || n.votes.Known(groupID(topic.ID, index)) != here {
 			t.Errorf("%s: data %v (%v), votes %v, want %v", what, has, err, n.votes.Known(groupID(topic.ID, index)), here)
 		}
-		if was, err := n.dir.wasHere(topic.ID, index); err != nil || !was {
+		if was, err := n.wasHere(topic.ID, index); err != nil || !was {
 			t.Errorf("%s: that it was here is not known (%v)", what, err)
 		}
 	}

@@ -44,6 +44,7 @@ func (e *LockedError) Unwrap() error { return e.Err }
 //	clean-shutdown  there only after a stop that left nothing to recover
 //	topics/ID/N/    partition N of the topic with that id (32 hex digits)
 //	trash/          what is on its way out
+//	damaged/        replicas that were set aside (aside.go)
 type folder struct {
 	fs       vfs.FS
 	root     string
@@ -55,6 +56,7 @@ type folder struct {
 	lock     io.Closer
 	syncer   *log.Syncer           // of the logs in it; nil until they may be opened
 	failure  atomic.Pointer[error] // why nothing is opened in it any more
+	low      atomic.Bool           // there is little room on its disk
 }
 
 // lockFolder makes a folder durably, with those that it is made of, and takes it for this process.
@@ -76,8 +78,8 @@ func lockFolder(fsys vfs.FS, root string, logger *slog.Logger, more ...string) (
 }
 
 func (f *folder) path(name string) string { return filepath.Join(f.root, name) }
-func (f *folder) topics() string          { return f.path("topics") }
-func (f *folder) trash() string           { return f.path("trash") }
+func (f *folder) topics() string          { return f.path(TopicsFolder) }
+func (f *folder) trash() string           { return f.path(TrashFolder) }
 
 func (f *folder) topic(id [16]byte) string {
 	return filepath.Join(f.topics(), hex.EncodeToString(id[:]))

@@ -259,6 +259,16 @@ func (n *Node) finishDiscards() error {
 	return nil
 }
 
+// wasHere says whether a replica was here, in whichever folder, and has forgotten what it acknowledged.
+func (n *Node) wasHere(id [16]byte, index int32) (bool, error) {
+	for _, f := range n.inUse() {
+		if was, err := f.hasNote(id, index); was || err != nil {
+			return was, err
+		}
+	}
+	return false, nil
+}
+
 func (n *Node) anyFailed() error {
 	for _, f := range n.folders {
 		if err := f.failed(); err != nil {
@@ -295,6 +305,7 @@ func (n *Node) closeFolders(clean bool) (err error) {
 type Folder struct {
 	Path        string
 	Err         error // why it is out of use, nil while it is not
+	Low         bool  // there is little room on its disk
 	Free, Total int64 // bytes of its file system; -1 when they are not known
 }
 
@@ -302,7 +313,7 @@ type Folder struct {
 func (n *Node) Folders() []Folder {
 	out := make([]Folder, len(n.folders))
 	for i, f := range n.folders {
-		out[i] = Folder{Path: f.root, Err: f.failed(), Free: -1, Total: -1}
+		out[i] = Folder{Path: f.root, Err: f.failed(), Low: f.low.Load(), Free: -1, Total: -1}
 		if out[i].Err != nil {
 			continue
 		}

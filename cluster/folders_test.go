@@ -300,7 +300,7 @@ func TestFolderLeftOutByMistake(t *testing.T) {
 		if err != nil || f == nil {
 			t.Fatalf("%v, %v", f, err)
 		}
-		if was, err := n.dir.wasHere(meta.ID, 0); err != nil || !was {
+		if was, err := n.wasHere(meta.ID, 0); err != nil || !was {
 			t.Errorf("that it was elsewhere is not known (%v)", err)
 		}
 		want := 1

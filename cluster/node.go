@@ -50,6 +50,7 @@ type Node struct {
 	retired     retired
 	membersWake chan struct{} // one token when a partition's members may have to change
 	throttle    *throttle
+	room        *room
 	topics      atomic.Pointer[topicSet]
 	config      atomic.Pointer[config.Broker]
 
@@ -84,7 +85,7 @@ func openOn(ctx context.Context, fsys vfs.FS, cfg *config.Broker, endpoints []me
 	n := &Node{
 		logger: logger, fs: fsys, static: cfg, fatal: make(chan error, 1), watchdog: partition.NewWatchdog(cfg.WriteTimeout),
 		retired: retired{wake: make(chan struct{}, 1), closing: make(map[partitionKey]error)},
-		leaders: newLeaders(), logLimit: controller.NewLogLimit(raftLinesPerSecond), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), throttle: &throttle{now: time.Now}, peers: peers{
+		leaders: newLeaders(), logLimit: controller.NewLogLimit(raftLinesPerSecond), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), throttle: &throttle{now: time.Now}, room: newRoom(), peers: peers{
 			seeds: make(map[int32]string), lost: make(map[int32]time.Time), there: make(map[int32]bool), news: make(chan struct{}),
 		},
 	}
@@ -124,10 +125,12 @@ func (n *Node) open(ctx context.Context, endpoints []metadata.Endpoint) error {
 		f.sweepOrphans(image)
 	}
 	n.meta().OnChange(image, func(_, image *metadata.Image) { n.reconcile(image) })
+	n.lookAtRoom()
 	n.running.Go(n.maintain)
 	n.running.Go(n.tellLeaders)
 	n.running.Go(n.keepMembers)
 	n.running.Go(n.keepReplicas)
+	n.running.Go(n.watchRoom)
 	n.askLeaders(ctx)
 	n.awaitOwn(ctx, image)
 	return nil
@@ -365,6 +368,8 @@ func (n *Node) maintain() {
 		timer := time.NewTimer(n.Config().RetentionCheckInterval)
 		select {
 		case <-timer.C:
+		case <-n.room.short: // what may go, is to go now
+			timer.Stop()
 		case <-n.ctx.Done():
 			timer.Stop()
 			return

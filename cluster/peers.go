@@ -26,6 +26,7 @@ const (
 	serviceHeard     transport.Service = 6 // whether the controller hears of a broker
 	serviceUnread    transport.Service = 7 // to a partition's leader: what consumers have not read
 	serviceRequest   transport.Service = 8 // a request of Kafka's that brokers make of each other
+	serviceRoom      transport.Service = 9 // how much room a broker's disk has
 )
 
 // probeInterval is between two rounds of asking the seeds whose cluster they are.
@@ -233,6 +234,7 @@ func (n *Node) serveControllers(c *controller.Controller) {
 		t.Handle(serviceQuorum, n.handleQuorum)
 		t.Handle(serviceUnread, n.handleUnread)
 		t.Handle(serviceRequest, n.handleRequest)
+		t.Handle(serviceRoom, n.handleRoom)
 	}
 }
 

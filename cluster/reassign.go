@@ -20,14 +20,14 @@ func (e *FactorChangeError) Error() string {
 // and returns what became of each in the order of changes. Their partitions' leaders carry
 // them out. With keepFactor no number of replicas may change. Errors of each: those of
 // metadata.AlterReassignments, *metadata.InvalidAssignmentError also for a broker that is
-// fenced or drained and is no replica yet, *FactorChangeError. The error of all is that of Propose.
+// fenced, drained or short of room and is no replica yet, *FactorChangeError. The error of all is that of Propose.
 func (n *Node) Reassign(ctx context.Context, changes []metadata.Reassignment, keepFactor bool) ([]error, error) {
 	results := make([]error, len(changes))
 	var cmd metadata.AlterReassignments
 	var places []int // in results, of the changes in cmd
 	im := n.Image()
 	for i, c := range changes {
-		if results[i] = checkReassignment(im, c, keepFactor); results[i] == nil {
+		if results[i] = n.checkReassignment(im, c, keepFactor); results[i] == nil {
 			cmd.Changes = append(cmd.Changes, c)
 			places = append(places, i)
 		}
@@ -47,7 +47,7 @@ func (n *Node) Reassign(ctx context.Context, changes []metadata.Reassignment, ke
 
 // checkReassignment is what the controller does not look at: a client's wish, and who is
 // there to fulfil it.
-func checkReassignment(im *metadata.Image, c metadata.Reassignment, keepFactor bool) error {
+func (n *Node) checkReassignment(im *metadata.Image, c metadata.Reassignment, keepFactor bool) error {
 	t, ok := im.TopicByID(c.ID)
 	if !ok {
 		return &metadata.UnknownTopicError{ID: c.ID}
@@ -62,20 +62,27 @@ func checkReassignment(im *metadata.Image, c metadata.Reassignment, keepFactor b
 	if want := len(p.Goal()); keepFactor && len(c.Target) != want {
 		return &FactorChangeError{Got: len(c.Target), Want: want}
 	}
-	return refuseUnusable(im, int(c.Partition), c.Target, p.Replicas)
+	return n.refuseUnusable(im, int(c.Partition), c.Target, p.Replicas)
 }
 
-// refuseUnusable wants every broker that is to hold a replica to be there and not drained,
-// those aside that hold one already.
-func refuseUnusable(im *metadata.Image, partition int, replicas, holders []int32) error {
+// refuseUnusable wants every broker that is to hold a replica to be there, not drained and with room on
+// its disk, those aside that hold one already.
+func (n *Node) refuseUnusable(im *metadata.Image, partition int, replicas, holders []int32) error {
 	for _, id := range replicas {
 		b, ok := im.Broker(id)
-		if !ok || b.Usable() || slices.Contains(holders, id) {
+		if !ok || slices.Contains(holders, id) {
 			continue
 		}
-		reason := fmt.Sprintf("broker %d is drained: it gets no replicas", id)
-		if b.Fenced {
+		var reason string
+		switch {
+		case b.Fenced:
 			reason = fmt.Sprintf("broker %d is fenced: it is not running", id)
+		case !b.Usable():
+			reason = fmt.Sprintf("broker %d is drained: it gets no replicas", id)
+		case slices.Contains(n.lowDisks(), id):
+			reason = fmt.Sprintf("broker %d has little room on its disk: it gets no replicas", id)
+		default:
+			continue
 		}
 		return &metadata.InvalidAssignmentError{Partition: partition, Reason: reason}
 	}
@@ -83,9 +90,9 @@ func refuseUnusable(im *metadata.Image, partition int, replicas, holders []int32
 }
 
 // refuseUnusableIn is refuseUnusable for new partitions from first on.
-func refuseUnusableIn(im *metadata.Image, first int, assignment [][]int32) error {
+func (n *Node) refuseUnusableIn(im *metadata.Image, first int, assignment [][]int32) error {
 	for i, replicas := range assignment {
-		if err := refuseUnusable(im, first+i, replicas, nil); err != nil {
+		if err := n.refuseUnusable(im, first+i, replicas, nil); err != nil {
 			return err
 		}
 	}

@@ -179,7 +179,7 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 		Local: serverID(self), Stable: n.votes.Group(id), Logger: controller.RaftLogger(n.logger.With("topic", t.Name, "partition", index), "partition", n.logLimit), OnChange: n.leaders.notify,
 	}
 	var err error
-	if rep.Returned, err = n.dir.wasHere(t.ID, index); err != nil {
+	if rep.Returned, err = n.wasHere(t.ID, index); err != nil {
 		return nil, err
 	}
 	if mp.IsInitial(self) && !rep.Returned {
@@ -207,6 +207,7 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 		Recovery: mode, Damaged: damaged, Syncer: f.syncer, Logger: n.logger, Now: time.Now, Settings: s,
 		Fatal:  func(why error) { n.failFolder(f, why) },
 		Reopen: func(why error) { n.retired.add(k, why) }, Watchdog: n.watchdog,
+		Room: n.roomFor(t.ID, index, t.Internal), Full: n.full,
 		Replication: rep,
 	})
 }

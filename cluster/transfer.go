@@ -220,11 +220,11 @@ func (r *rebalancer) next(n *Node, now time.Time) (step func()) {
 	if now.Before(r.due) {
 		return nil
 	}
-	im := n.Image()
+	im, low := n.Image(), n.lowDisks()
 	r.untried(n, func(mt *metadata.Topic, index int32, p *partition.Partition) bool {
 		mp := &mt.Partitions[index]
 		preferred := mp.Goal()[0]
-		if preferred == n.ID() || mp.Reassigning() || isDrained(im, preferred) {
+		if preferred == n.ID() || mp.Reassigning() || isDrained(im, preferred) || slices.Contains(low, preferred) {
 			return true
 		}
 		if id, _, ok := n.successor(p, preferred, nil); ok {

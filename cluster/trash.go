@@ -70,6 +70,17 @@ func (f *folder) isEmptyPartition(id [16]byte, index int32) (bool, error) {
 	return l.LastRaftIndex() == 0, l.Close()
 }
 
+// hasNote says whether noteMoved, or SetAside, was called for a partition.
+func (f *folder) hasNote(id [16]byte, index int32) (bool, error) {
+	_, err := f.fs.Stat(f.moved(id, index))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (f *folder) moved(id [16]byte, index int32) string { return f.partition(id, index) + ".moved" }
+
 // finishDiscards is called at a start, before anything is opened. isHome says whether this folder is the last
 // that the partition was put into.
 func (f *folder) finishDiscards(isHome func(id [16]byte, index int32) (bool, error), forget func(id [16]byte, index int32) error) error {

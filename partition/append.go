@@ -220,6 +220,13 @@ func (p *Partition) check(b Batch, m *Marker, acks Acks) (x *proposal, cached bo
 		case x.begins && b.Continues:
 			return nil, false, &Append{err: ErrTransactionEnded}
 		}
+	}
+	if m == nil { // after the retries, which take none
+		if err := p.mayTake(len(b.Data)); err != nil {
+			return nil, false, &Append{err: err}
+		}
+	}
+	if b.Header.ProducerID >= 0 {
 		p.goesAhead(x)
 	}
 	p.enqueue(x)

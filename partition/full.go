@@ -25,12 +25,50 @@ func (p *Partition) foundFull(err error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.yield(now)
+}
+
+// yield has a leader hand over. It is called with mu held.
+func (p *Partition) yield(now time.Time) {
 	_, leading := p.Leading()
 	if !leading || p.closed.Load() || now.Sub(p.yielded) < standAsideTime {
 		return // not again and again: all may be full
 	}
 	p.yielded = now
 	p.background.Go(p.handOver)
+}
+
+// mayTake asks for a leader whether a batch is to be taken. It is called with mu held.
+func (p *Partition) mayTake(sizeBytes int) error {
+	if p.cfg.Room == nil {
+		return nil
+	}
+	elsewhere, err := p.cfg.Room(sizeBytes)
+	if err == nil {
+		return nil
+	}
+	if elsewhere {
+		p.yield(time.Now())
+	}
+	return p.storageError(err)
+}
+
+// mayStore asks for a follower whether entries are to be stored: what is left of its disk may be for others. The end of
+// the log is not left as it is when it has just been cut off.
+func (p *Partition) mayStore() error {
+	if p.cfg.Full == nil || !p.w.stamped || p.w.cut {
+		return nil
+	}
+	size := 0
+	for _, e := range p.w.entries {
+		if e.Kind == log.KindBatch {
+			size += len(e.Data)
+		}
+	}
+	if size == 0 {
+		return nil
+	}
+	return p.cfg.Full(size)
 }
 
 // hasRoom is called when entries have been written. One without a batch may fit where

@@ -55,6 +55,12 @@ type Config struct {
 	Damaged bool
 	// Watchdog, if not nil, has the replica leave when its disk hangs.
 	Watchdog *Watchdog
+	// Room, if not nil, says why a leader is not to take a batch of so many bytes, nil if it may, and whether another
+	// replica could lead and take it. Markers and commands are not asked for: they let go of what fills the disk.
+	// Full, if not nil, says why a follower is not to store batches of so many bytes, by an error that vfs.IsNoSpace
+	// knows. Neither may block, nor call back into the partition.
+	Room func(sizeBytes int) (elsewhere bool, err error)
+	Full func(sizeBytes int) error
 }
 
 // Settings can be changed while the partition is open.

@@ -94,8 +94,12 @@ func (p *Partition) storeAll(entries []*raft.Log) error {
 		return p.fail(err)
 	}
 	w := &p.w
-	p.rollForStart(w.entries[0])
-	at, err := w.append(p.log)
+	var at log.AppendResult
+	err := p.mayStore()
+	if err == nil {
+		p.rollForStart(w.entries[0])
+		at, err = w.append(p.log)
+	}
 	if vfs.IsNoSpace(err) {
 		p.foundFull(err)
 		if p.withoutBatches(entries, err) {

@@ -124,6 +124,9 @@ func (s sink) disk(n *cluster.Node) {
 		}
 		s.gauge(weirFolderFailed, failed, f.Path)
 	}
+	room := n.Room()
+	s.gauge(weirDiskMark, float64(room.MarkBytes))
+	s.gauge(weirDiskLow, float64(room.Level))
 }
 
 // controller tells of the controller's group, and where this broker leads it, of the cluster.

@@ -53,6 +53,8 @@ var (
 	weirSync      = desc("weir_log_sync_seconds", "Time that a sync of a log took.")
 	weirDiskFree  = desc("weir_disk_free_bytes", "Room on a data folder's file system.", "folder")
 	weirDiskTotal = desc("weir_disk_total_bytes", "Size of a data folder's file system.", "folder")
+	weirDiskMark  = desc("weir_disk_mark_bytes", "Room that is to stay free (log.dir.free.bytes.min), where there is least.")
+	weirDiskLow   = desc("weir_disk_low", "1 where there is less and what is produced is refused, 2 where replicas store no records at all.")
 
 	weirFolderFailed = desc("weir_folder_failed", "1 when a data folder is out of use.", "folder")
 

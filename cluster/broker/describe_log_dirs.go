@@ -1,8 +1,8 @@
 package broker
 
 // DescribeLogDirs (key 35), versions 1-5 (KIP-113, KIP-827, KIP-1066): what the
-// partitions take of each data folder, and the room there is. Null topics ask
-// for all.
+// partitions take of each data folder, and the room there is. One whose disk is
+// low is cordoned: the broker gets no new replicas. Null topics ask for all.
 
 import (
 	"context"
@@ -18,6 +18,7 @@ func (b *Broker) describeLogDirs(_ context.Context, _ *call, req *kmsg.DescribeL
 	for _, f := range b.node.Folders() {
 		dir := kmsg.NewDescribeLogDirsResponseDir()
 		dir.Dir, dir.TotalBytes, dir.UsableBytes = f.Path, f.Total, f.Free
+		dir.IsCordoned = f.Low
 		if f.Err != nil {
 			dir.ErrorCode = int16(protocol.CodeKafkaStorageError)
 		}

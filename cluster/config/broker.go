@@ -32,6 +32,7 @@ type Broker struct {
 
 	RetentionCheckInterval    time.Duration
 	WriteTimeout              time.Duration // a disk that takes longer hangs
+	FreeBytesMin              int64         // that are to stay free of the disk; -1: the default, which its size decides
 	MaxDecompressedBatchBytes int           // a compressed batch may decode to this much while it is checked
 
 	Topic Topic // what a topic without overrides runs with
@@ -201,6 +202,7 @@ func build(s settings) (*Broker, error) {
 		},
 		RetentionCheckInterval:    r.millis("log.retention.check.interval.ms"),
 		WriteTimeout:              r.millis("log.write.timeout.ms"),
+		FreeBytesMin:              r.long(FreeBytesMin),
 		MaxDecompressedBatchBytes: r.int("max.decompressed.batch.bytes"),
 		settings:                  s,
 	}

@@ -5,6 +5,8 @@ const (
 	BrokerDrained = "broker.drained"
 	// ThrottledRate is the key of what a broker sends to replicas that are behind.
 	ThrottledRate = "leader.replication.throttled.rate"
+	// FreeBytesMin is the key of what is to stay free of a disk.
+	FreeBytesMin = "log.dir.free.bytes.min"
 )
 
 // brokerKeys are the broker keys that have an effect, those shared with topics (ScopeBoth) aside.
@@ -16,6 +18,7 @@ var brokerKeys = []Key{
 	{Name: "cluster.id", Type: TypeString, Scope: ScopeBroker, Null: true, Doc: "Weir's own: cluster id used when the data directory is new (also the variable CLUSTER_ID); drawn at random when unset."},
 	{Name: "log.dirs", Type: TypeList, Scope: ScopeBroker, Null: true, Doc: "Data directories, one for each disk. The first holds the votes and the controller's log too, and the broker ends with it; each of the others fails alone."},
 	{Name: "log.dir", Type: TypeString, Scope: ScopeBroker, Default: "weir-data", Doc: "Data directories when log.dirs is unset. Kafka's default lies in the temporary folder."},
+	{Name: FreeBytesMin, Type: TypeLong, Scope: ScopeBroker, Default: "-1", Valid: atLeast(-1), Dynamic: true, Doc: "Weir's own: bytes that are to stay free on the file system of each data directory. With fewer the broker takes no records for partitions that it leads, and hands them over to replicas with room where those are a majority; with less than a quarter of it its replicas store no records at all, nor what groups and transactions write. Either ends with a quarter of it more. -1 means 1 GiB, and at most 5 % of the file system; 0 means no mark."},
 
 	{Name: "listeners", Type: TypeList, Scope: ScopeBroker, Default: "PLAINTEXT://127.0.0.1:9092", Doc: "Addresses to listen on, as NAME://host:port; an empty host means all. Kafka's default is all; here nothing is open to the network unless asked for."},
 	{Name: "advertised.listeners", Type: TypeList, Scope: ScopeBroker, Null: true, Doc: "Addresses told to clients, one per listener; the listener's own when unset."},

@@ -8,15 +8,20 @@ import (
 // Place chooses the replicas of count new partitions among the usable brokers, the preferred
 // leader first: leaders go to the brokers that lead least, the other replicas to racks the
 // partition is not on yet and then to the brokers that hold least. Ties are broken by seed (the
-// topic's id), so that topics made from the same image do not all begin on the same broker. Errors
-// are InvalidPartitionsError and InvalidReplicationFactorError.
-func (im *Image) Place(seed UUID, count, factor int) ([][]int32, error) {
+// topic's id), so that topics made from the same image do not all begin on the same broker. Brokers to
+// avoid are chosen only where there are not enough others. Errors are InvalidPartitionsError and
+// InvalidReplicationFactorError.
+func (im *Image) Place(seed UUID, count, factor int, avoid ...int32) ([][]int32, error) {
 	if count < 1 {
 		return nil, &InvalidPartitionsError{Reason: "at least one is needed"}
 	}
 	usable := im.UsableBrokers()
 	if factor < 1 || factor > len(usable) {
 		return nil, &InvalidReplicationFactorError{Factor: factor, Brokers: len(im.brokers), Usable: len(usable)}
+	}
+	others := slices.DeleteFunc(slices.Clone(usable), func(b *Broker) bool { return slices.Contains(avoid, b.ID) })
+	if len(others) >= factor {
+		usable = others
 	}
 	p := newPlacer(im, usable, binary.BigEndian.Uint64(seed[:8]))
 	out := make([][]int32, count)

@@ -46,6 +46,19 @@ func TestPlaceRefusals(t *testing.T) {
 	if e := wants[*InvalidReplicationFactorError](t, err); e.Usable != 2 || e.Brokers != 4 {
 		t.Fatalf("%+v", e)
 	}
+
+	im = withRacks("", "", "", "")
+	for factor, avoided := range map[int]bool{3: true, 4: false} {
+		placed, err := im.Place(uuid(1), 3, factor, 11)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, replicas := range placed {
+			if slices.Contains(replicas, 11) == avoided {
+				t.Fatal("a broker to avoid where there are or are not enough others", replicas)
+			}
+		}
+	}
 }
 
 func TestPlaceMovesEmptyABroker(t *testing.T) {

@@ -28,8 +28,8 @@ func newClusterHealth(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Tell whether the cluster is healthy, and if not, why",
-		Long: `Tell whether the cluster is healthy: every broker answers, there is a controller, every partition has a
-leader and all its replicas in sync. The exit code is 0 if it is and 1 if it is not.
+		Long: `Tell whether the cluster is healthy: every broker answers and has room on its disk, there is a controller,
+every partition has a leader and all its replicas in sync. The exit code is 0 if it is and 1 if it is not.
 
   weir cluster health
   weir cluster health -w --exit-when-healthy --within 2m`,
@@ -50,6 +50,7 @@ type clusterHealth struct {
 	Controller      *int32   `json:"controller"`
 	Brokers         int      `json:"brokers"`
 	BrokersDown     []int32  `json:"brokers_down"`
+	DisksLow        []int32  `json:"brokers_with_low_disk"`
 	Leaderless      []string `json:"leaderless_partitions"`
 	UnderReplicated []string `json:"under_replicated_partitions"`
 }
@@ -132,7 +133,7 @@ func readHealth(ctx context.Context, cl *connect.Client) (*clusterHealth, error)
 
 // health judges a view. Lists are never null, so that programs need not look.
 func (v *clusterView) health() *clusterHealth {
-	h := &clusterHealth{Reasons: []string{}, Brokers: len(v.brokers), BrokersDown: []int32{}, Leaderless: []string{}, UnderReplicated: []string{}}
+	h := &clusterHealth{Reasons: []string{}, Brokers: len(v.brokers), BrokersDown: []int32{}, DisksLow: []int32{}, Leaderless: []string{}, UnderReplicated: []string{}}
 	because := func(format string, args ...any) { h.Reasons = append(h.Reasons, fmt.Sprintf(format, args...)) }
 	if v.controller >= 0 {
 		h.Controller = &v.controller
@@ -140,6 +141,10 @@ func (v *clusterView) health() *clusterHealth {
 		because("no controller is known")
 	}
 	for _, b := range v.brokers {
+		if b.lowDisk != "" {
+			h.DisksLow = append(h.DisksLow, b.id)
+			because("the disk of broker %d is low, and it takes no records for what it leads: %s", b.id, b.lowDisk)
+		}
 		if b.state.answers() {
 			continue
 		}

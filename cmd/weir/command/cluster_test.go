@@ -4,11 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"weir/cluster/broker/brokertest"
+	"weir/cluster/config"
 	"weir/cmd/weir/fault"
 )
 
@@ -418,5 +422,20 @@ func TestClusterInterrupted(t *testing.T) {
 	cancel()
 	if got := <-code; got != fault.Interrupted {
 		t.Errorf("exit %d", got)
+	}
+}
+
+// TestClusterHealthOfLowDisk: the reason names the broker, its folder, what is free and the mark.
+func TestClusterHealthOfLowDisk(t *testing.T) {
+	b := brokertest.Start(t, map[string]string{config.FreeBytesMin: strconv.Itoa(1 << 60)})
+	c := &cli{t: t, addr: b.Addr(), broker: b}
+	out, _, code := c.run("", "cluster", "health")
+	want := `(?m)^  the disk of broker 1 is low, and it takes no records for what it leads: ` + regexp.QuoteMeta(b.Node().DataDir()) +
+		` has .* free of .*, log\.dir\.free\.bytes\.min is 1\.0 EiB$`
+	if code != fault.Failed || !regexp.MustCompile(want).MatchString(out) {
+		t.Errorf("exit %d, %s does not match\n%s", code, want, out)
+	}
+	if out, _, _ := c.run("", "cluster", "health", "-o", "json"); !strings.Contains(out, `"brokers_with_low_disk": [`) {
+		t.Errorf("as JSON: %s", out)
 	}
 }

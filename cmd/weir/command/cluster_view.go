@@ -15,7 +15,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster/config"
+	"weir/cluster/space"
 	"weir/cmd/weir/connect"
+	"weir/cmd/weir/output"
 )
 
 // clusterView is what a cluster says of itself at one moment.
@@ -46,6 +48,7 @@ type brokerView struct {
 	address string
 	rack    string
 	state   brokerState
+	lowDisk string // where its disk is low: what there is
 }
 
 type partitionView struct {
@@ -168,7 +171,8 @@ func (v *clusterView) addBroker(id int32, host string, port int32, rack *string,
 // pingTimeout bounds the wait for a broker's sign of life.
 const pingTimeout = 3 * time.Second
 
-// ping asks each broker that should live for a sign of it, by its own address, and whether it is drained.
+// ping asks each broker that should live for a sign of it, by its own address, whether it is drained and whether its
+// disk is low.
 func (v *clusterView) ping(ctx context.Context, cl *connect.Client) {
 	ctx, cancel := context.WithTimeout(ctx, min(cl.Timeout, pingTimeout))
 	defer cancel()
@@ -181,12 +185,39 @@ func (v *clusterView) ping(ctx context.Context, cl *connect.Client) {
 		wait.Go(func() {
 			if _, err := cl.Broker(int(b.id)).Request(ctx, kmsg.NewPtrApiVersionsRequest()); err != nil {
 				b.state = brokerNoAnswer
-			} else if c := b.setting(ctx, cl, config.BrokerDrained); c != nil && strings.EqualFold(text(c.Value), "true") {
+				return
+			}
+			if c := b.setting(ctx, cl, config.BrokerDrained); c != nil && strings.EqualFold(text(c.Value), "true") {
 				b.state = brokerDrained
 			}
+			b.lowDisk = b.diskReason(ctx, cl)
 		})
 	}
 	wait.Wait()
+}
+
+// diskReason says how much room a broker has whose disk is low, else nothing. The broker says whether it is, by
+// calling its folder cordoned (KIP-1066).
+func (b *brokerView) diskReason(ctx context.Context, cl *connect.Client) string {
+	req := kmsg.NewPtrDescribeLogDirsRequest()
+	req.Topics = []kmsg.DescribeLogDirsRequestTopic{} // of no partition
+	resp, err := cl.Broker(int(b.id)).Request(ctx, req)
+	if err != nil {
+		return ""
+	}
+	for _, dir := range resp.(*kmsg.DescribeLogDirsResponse).Dirs {
+		if !dir.IsCordoned {
+			continue
+		}
+		reason := fmt.Sprintf("%s has %s free of %s", dir.Dir, output.Bytes(dir.UsableBytes), output.Bytes(dir.TotalBytes))
+		if c := b.setting(ctx, cl, config.FreeBytesMin); c != nil {
+			if mark, err := strconv.ParseInt(text(c.Value), 10, 64); err == nil {
+				reason += fmt.Sprintf(", %s is %s", config.FreeBytesMin, output.Bytes(space.Mark(mark, dir.TotalBytes)))
+			}
+		}
+		return reason
+	}
+	return ""
 }
 
 // setting is a configuration value of a broker, nil when it does not say: one of Kafka does not know Weir's own keys.

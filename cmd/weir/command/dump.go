@@ -23,7 +23,6 @@ type dumpOptions struct {
 	paths   []string
 	records bool
 	index   bool
-	verify  bool
 	format  output.Format
 }
 
@@ -36,8 +35,7 @@ func newDump(s *Streams) *cobra.Command {
 folder of a partition, or any folder above such, up to the data folder. A broker may run meanwhile.
 
   weir dump weir-data/topics/*/0
-  weir dump --records 00000000000000000000.log
-  weir dump --verify weir-data`,
+  weir dump --records 00000000000000000000.log`,
 		Args: needs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.paths = args
@@ -47,29 +45,19 @@ folder of a partition, or any folder above such, up to the data folder. A broker
 	f := cmd.Flags()
 	f.BoolVar(&o.records, "records", false, "show the records within the batches")
 	f.BoolVar(&o.index, "index", false, "show the entries of the indexes instead")
-	f.BoolVar(&o.verify, "verify", false, "check every batch, and each index against its log, and say so")
 	formatFlag(cmd, &o.format, []output.Format{output.Table, output.Wide, output.JSON, output.JSONL})
 	return cmd
 }
 
 func runDump(ctx context.Context, s *Streams, o dumpOptions) error {
-	modes := 0
-	for _, on := range []bool{o.records, o.index, o.verify} {
-		if on {
-			modes++
-		}
-	}
-	if modes > 1 {
-		return fault.Usage("--records, --index and --verify are different views: give one")
+	if o.records && o.index {
+		return fault.Usage("--records and --index are different views: give one")
 	}
 	files, err := segmentFiles(o.paths)
 	if err != nil {
 		return err
 	}
-	switch {
-	case o.verify:
-		return verifySegments(ctx, s, o.format, files)
-	case o.index:
+	if o.index {
 		return dumpAll(ctx, s, files, newIndexDump(s, o.format))
 	}
 	return dumpAll(ctx, s, files, newFrameDump(s, o.format, o.records))

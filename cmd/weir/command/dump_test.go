@@ -113,22 +113,6 @@ func TestDump(t *testing.T) {
 			t.Errorf("%s does not match\n%s", want, index)
 		}
 	}
-	var verdicts []verdict
-	if err := json.Unmarshal([]byte(c.ok("dump", "--verify", data, "-o", "json")), &verdicts); err != nil {
-		t.Fatal(err)
-	}
-	found := 0
-	for _, v := range verdicts {
-		if !v.Sound || v.Cut != 0 {
-			t.Errorf("%+v", v)
-		}
-		if v.Dir == parts[0] && v.End == 1601 && v.Segments >= 2 {
-			found++
-		}
-	}
-	if found != 1 {
-		t.Errorf("%+v", verdicts)
-	}
 	if after := fingerprint(t, data); after != before {
 		t.Errorf("dump changed the data:\n%s\nwas\n%s", after, before)
 	}
@@ -198,7 +182,7 @@ func TestDumpWithoutIndexes(t *testing.T) {
 }
 
 func TestDumpOfDamage(t *testing.T) {
-	c, data, parts := dumpable(t)
+	c, _, parts := dumpable(t)
 	file := filepath.Join(parts[0], "00000000000000000001.log") // what came after the record of 1970
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -208,11 +192,7 @@ func TestDumpOfDamage(t *testing.T) {
 	if err := os.WriteFile(file, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, errs, code := c.run("", "dump", "--verify", data)
-	if code != fault.Failed || !regexp.MustCompile(`damaged: .*00000000000000000001\.log`).MatchString(out) || !strings.Contains(errs, "1 of ") {
-		t.Errorf("exit %d: %s%s", code, out, errs)
-	}
-	out, errs, code = c.run("", "dump", file)
+	out, errs, code := c.run("", "dump", file)
 	if code != 0 || !regexp.MustCompile(`batch +1\.\.`).MatchString(out) || !strings.Contains(errs, "bytes that are not whole") {
 		t.Errorf("what is before the damage is shown, and the rest told: exit %d: %s%s", code, out, errs)
 	}

@@ -18,7 +18,7 @@ var advice = map[*kerr.Error]struct{ why, do string }{
 	kerr.MessageTooLarge:            {"The record is larger than the topic's max.message.bytes", "Raise it: weir topic alter TOPIC -c max.message.bytes=BYTES, and write with -X batch.size=BYTES"},
 	kerr.RecordListTooLarge:         {"The batch is larger than a segment", "Raise it: weir topic alter TOPIC -c segment.bytes=BYTES"},
 	kerr.InvalidTimestamp:           {"The timestamp is too far from the broker's clock for the topic", "See message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic"},
-	kerr.CorruptMessage:             {"The bytes do not match their checksum", "Look for a fault between here and the broker, then in its disk: weir dump --verify"},
+	kerr.CorruptMessage:             {"The bytes do not match their checksum", "Look for a fault between here and the broker, then in its disk: weir log verify"},
 	kerr.KafkaStorageError:          {"The broker cannot write to its disk", "Look at the broker's log; a full disk heals when there is room"},
 	kerr.PolicyViolation:            {"The broker's rules forbid it", ""},
 	kerr.ClusterAuthorizationFailed: {"The user may not do that", ""},
