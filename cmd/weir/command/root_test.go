@@ -34,7 +34,7 @@ func leaves(t *testing.T, f func(path string, c *cobra.Command)) {
 
 // doers are the commands whose purpose is not to show something. All others have to offer JSON.
 var doers = []string{"start", "dev kill", "dev restart", "dev stop", "dev purge", "produce", "completion", "topic create", "topic alter", "topic delete", "topic add-partitions", "topic trim", "group delete", "group alter",
-	"txn abort", "quota set", "quota delete", "partition move", "partition transfer-leader", "broker drain", "broker undrain", "broker decommission"}
+	"txn abort", "quota set", "quota delete", "log repair", "partition move", "partition transfer-leader", "broker drain", "broker undrain", "broker decommission"}
 
 func TestEveryReadCommandOffersJSON(t *testing.T) {
 	leaves(t, func(path string, c *cobra.Command) {
@@ -59,7 +59,7 @@ func TestEveryReadCommandOffersJSON(t *testing.T) {
 }
 
 // offline are the commands that talk to no broker.
-var offline = []string{"start", "dev status", "dev kill", "dev restart", "dev stop", "dev purge", "completion", "version", "dump"}
+var offline = []string{"start", "dev status", "dev kill", "dev restart", "dev stop", "dev purge", "completion", "version", "dump", "log verify", "log repair"}
 
 func TestConnectionFlagsAreTheSameEverywhere(t *testing.T) {
 	leaves(t, func(path string, c *cobra.Command) {
@@ -74,7 +74,7 @@ func TestConnectionFlagsAreTheSameEverywhere(t *testing.T) {
 	})
 }
 
-var destructive = []string{"topic delete", "topic trim", "group delete", "txn abort", "dev purge", "broker decommission"}
+var destructive = []string{"topic delete", "topic trim", "group delete", "txn abort", "dev purge", "broker decommission", "log repair"}
 
 // A destructive command asks unless -y is given, and can be tried with --dry-run.
 func TestDestructiveCommands(t *testing.T) {
