@@ -125,4 +125,3 @@ func (d *dataDir) noteMoved(id [16]byte, index int32) error {
 	}
 	return vfs.ReplaceFile(d.fs, d.moved(id, index), nil)
 }
-
