@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,14 +10,7 @@ import (
 
 // A node may have several folders, each on a disk of its own. The first holds who the node is, the controller's
 // log and all votes: the process ends with it. Each of the others fails alone: what is in it goes
-// offline, and the rest goes on. Where a partition's log is stands beside its votes.
-
-// What names the folder of a group's log, by directory id, in the votes: without it that is the first. And the
-// folder that it was in before, when that was gone.
-const (
-	keyFolder = "Folder"
-	keyBefore = "FolderBefore"
-)
+// offline, and the rest goes on.
 
 // FolderError says that a data folder is out of use, and so are the partitions in it.
 type FolderError struct {
@@ -30,14 +22,6 @@ func (e *FolderError) Error() string {
 	return fmt.Sprintf("data folder %s has failed: %v", e.Folder, e.Err)
 }
 func (e *FolderError) Unwrap() error { return e.Err }
-
-// LostFolderError says that the folder that has a partition's log is not among the node's, and that there is no
-// other replica to fill a new one from.
-type LostFolderError struct{ DirectoryID string }
-
-func (e *LostFolderError) Error() string {
-	return fmt.Sprintf("its only replica is in a data folder that is not there any more (directory.id %s)", e.DirectoryID)
-}
 
 // openFolders takes the folders beside the first. One that cannot be used fails alone, unless the node is new,
 // which need not begin with less than it was given, or it is another node's or another process's.
@@ -139,107 +123,6 @@ func (n *Node) stranded() (out []retiredReplica) {
 	return out
 }
 
-// home returns the folder that the log of a partition is in. known is false when it never was in one beside the
-// first; f is nil when that folder is not there.
-func (n *Node) home(id [16]byte, index int32) (f *folder, directory []byte, err error) {
-	directory, err = n.votes.Group(groupID(id, index)).Get([]byte(keyFolder))
-	if err != nil || len(directory) == 0 {
-		return n.dir.folder, nil, err
-	}
-	return n.folderOf(directory), directory, nil
-}
-
-// folderOf returns the folder with that directory id; nil when it is not there, or cannot be read.
-func (n *Node) folderOf(directory []byte) *folder {
-	for _, f := range n.folders {
-		if own := f.meta.directory(); f.meta.DirectoryID != "" && bytes.Equal(own[:], directory) {
-			return f
-		}
-	}
-	return nil
-}
-
-// settle returns the folder that a replica is to be opened in, and chooses one for a replica that is new, or
-// whose folder was replaced or taken away. returned says that it was in another before, and has forgotten what
-// it acknowledged. It runs under reconciling.
-//
-// A folder that cannot be read may be the one, so then nothing is chosen anew.
-func (n *Node) settle(t *Topic, index int32, crowd func() map[*folder]int) (*folder, error) {
-	f, directory, err := n.home(t.ID, index)
-	switch {
-	case err != nil:
-		return nil, err
-	case f == nil:
-		if err := n.anyFailed(); err != nil {
-			return nil, err
-		}
-		if len(t.meta.Partitions[index].Replicas) == 1 {
-			return nil, &LostFolderError{DirectoryID: fmt.Sprintf("%x", directory)}
-		}
-		if err := errors.Join(n.dir.noteMoved(t.ID, index), n.votes.Group(groupID(t.ID, index)).Set([]byte(keyBefore), directory)); err != nil {
-			return nil, err
-		}
-		n.logger.Warn("a replica's folder is gone; it begins anew in another one, without a vote until it has caught up", "topic", t.Name, "partition", index)
-	case directory != nil && f.failed() != nil:
-		return f, f.failed()
-	case directory != nil:
-		return n.backHome(t, index, f)
-	case len(n.folders) == 1:
-		return f, nil
-	default:
-		if has, err := f.hasPartition(t.ID, index); err != nil || has {
-			return f, err
-		}
-	}
-	return n.choose(t.ID, index, crowd())
-}
-
-// backHome returns the folder that a replica was in before it was put into f, when that is there again and nothing
-// has come into f since: a folder may have been left out by mistake, on all brokers at once. Else it is f.
-func (n *Node) backHome(t *Topic, index int32, f *folder) (*folder, error) {
-	group := n.votes.Group(groupID(t.ID, index))
-	directory, err := group.Get([]byte(keyBefore))
-	before := n.folderOf(directory)
-	if err != nil || before == nil || before.failed() != nil {
-		return f, err
-	}
-	home := f
-	if empty, err := f.isEmptyPartition(t.ID, index); err != nil {
-		return f, err
-	} else if empty {
-		home = before
-		n.logger.Info("a replica is in its old folder again", "topic", t.Name, "partition", index, "folder", before.root)
-	}
-	own := home.meta.directory()
-	return home, errors.Join(group.Set([]byte(keyFolder), own[:]), group.Set([]byte(keyBefore), nil))
-}
-
-// choose takes the folder in use with the fewest replicas, as Kafka does, and notes it durably.
-func (n *Node) choose(id [16]byte, index int32, crowd map[*folder]int) (*folder, error) {
-	var best *folder
-	for _, f := range n.folders {
-		if f.failed() == nil && (best == nil || crowd[f] < crowd[best]) {
-			best = f
-		}
-	}
-	crowd[best]++
-	directory := best.meta.directory()
-	return best, n.votes.Group(groupID(id, index)).Set([]byte(keyFolder), directory[:])
-}
-
-// crowds counts the replicas in each folder.
-func (n *Node) crowds() map[*folder]int {
-	crowd := make(map[*folder]int)
-	for _, t := range n.topics.Load().byName {
-		for _, f := range t.folders {
-			if f != nil {
-				crowd[f]++
-			}
-		}
-	}
-	return crowd
-}
-
 // inUse returns the folders that have not failed.
 func (n *Node) inUse() []*folder {
 	return slices.DeleteFunc(slices.Clone(n.folders), func(f *folder) bool { return f.failed() != nil })
@@ -257,16 +140,6 @@ func (n *Node) finishDiscards() error {
 		}
 	}
 	return nil
-}
-
-// wasHere says whether a replica was here, in whichever folder, and has forgotten what it acknowledged.
-func (n *Node) wasHere(id [16]byte, index int32) (bool, error) {
-	for _, f := range n.inUse() {
-		if was, err := f.hasNote(id, index); was || err != nil {
-			return was, err
-		}
-	}
-	return false, nil
 }
 
 func (n *Node) anyFailed() error {
