@@ -23,16 +23,13 @@ const (
 // DamagedFolder. The next start forgets what the replica has voted, and has it filled again by its group, without a
 // vote until then. It is durable on return; a crash leaves the replica as it was, or what another call completes.
 func SetAside(fsys vfs.FS, root string, topic [16]byte, index int32) error {
-	d := &dataDir{folder: &folder{fs: fsys, root: root}}
+	d := &folder{fs: fsys, root: root}
 	damaged := d.path(DamagedFolder)
 	if err := vfs.MkdirAllSync(fsys, damaged, 0o755); err != nil {
 		return err
 	}
-	// As in discardPartition, of which finishDiscards does the rest: it forgets the votes of what is in the trash and not
-	// in its place.
-	if err := vfs.ReplaceFile(fsys, d.moved(topic, index), nil); err != nil {
-		return err
-	}
+	// As in discardPartition, of which finishDiscards does the rest: of what is in the trash and not in its place it
+	// notes that it was here, and forgets the votes.
 	name := fmt.Sprintf("%s-%d.%d", hex.EncodeToString(topic[:]), index, time.Now().UnixMilli())
 	if err := vfs.MkdirAllSync(fsys, filepath.Join(d.trash(), name), 0o755); err != nil {
 		return err

@@ -125,3 +125,13 @@ func (d *dataDir) noteMoved(id [16]byte, index int32) error {
 	}
 	return vfs.ReplaceFile(d.fs, d.moved(id, index), nil)
 }
+
+func (d *dataDir) wasHere(id [16]byte, index int32) (bool, error) {
+	_, err := d.fs.Stat(d.moved(id, index))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (d *dataDir) moved(id [16]byte, index int32) string { return d.partition(id, index) + ".moved" }

@@ -317,14 +317,14 @@ func TestDiscardIsFinished(t *testing.T) {
 		if err != nil || has != here || n.votes.Known(groupID(topic.ID, index)) != here {
 			t.Errorf("%s: data %v (%v), votes %v, want %v", what, has, err, n.votes.Known(groupID(topic.ID, index)), here)
 		}
-		if was, err := n.wasHere(topic.ID, index); err != nil || !was {
+		if was, err := n.dir.wasHere(topic.ID, index); err != nil || !was {
 			t.Errorf("%s: that it was here is not known (%v)", what, err)
 		}
 	}
 	for index := range int32(4) {
 		replica(10 + index)
 	}
-	n.removeReplica(topic, n.dir.folder, 10)
+	n.removeReplica(topic, 10)
 	is("moved", 10, false)
 	n.removeLeft(topic, 11)
 	is("moved while the node was down", 11, false)

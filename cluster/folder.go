@@ -56,7 +56,7 @@ type folder struct {
 	lock     io.Closer
 	syncer   *log.Syncer           // of the logs in it; nil until they may be opened
 	failure  atomic.Pointer[error] // why nothing is opened in it any more
-	low      atomic.Bool           // there is little room on its disk
+	room     atomic.Int32          // space.Level of its disk, at the last look
 }
 
 // lockFolder makes a folder durably, with those that it is made of, and takes it for this process.
@@ -71,10 +71,10 @@ func lockFolder(fsys vfs.FS, root string, logger *slog.Logger, more ...string) (
 			return nil, err
 		}
 	}
-	if f.lock, err = fsys.Lock(f.path(lockFile)); err != nil {
-		return nil, &LockedError{Dir: f.root, Err: err}
+	if f.lock, err = fsys.Lock(f.path(lockFile)); errors.Is(err, vfs.ErrLocked) {
+		err = &LockedError{Dir: f.root, Err: err}
 	}
-	return f, nil
+	return f, err
 }
 
 func (f *folder) path(name string) string { return filepath.Join(f.root, name) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"weir/cluster/space"
 	"weir/log"
 )
 
@@ -104,7 +105,21 @@ func (n *Node) failFolder(f *folder, err error) {
 	}
 	if f.fail(err) {
 		n.logger.Error("a data folder has failed; what is in it is offline until the broker is started again", "folder", f.root, "err", err)
-		n.retired.notify()
+	}
+	n.retired.notify()
+}
+
+// strand takes the open replicas in folders that have failed offline, and closes them. Nobody opens them again in this
+// process, so nobody waits for a disk that hangs.
+func (n *Node) strand() {
+	for _, r := range n.stranded() {
+		if p := n.takeOffline(r); p != nil {
+			n.running.Go(func() {
+				if err := p.Abandon(); err != nil {
+					n.logger.Warn("a replica in a folder that has failed did not close cleanly", "topic", p.Topic(), "partition", p.Index(), "err", err)
+				}
+			})
+		}
 	}
 }
 
@@ -131,14 +146,26 @@ func (n *Node) inUse() []*folder {
 // finishDiscards ends what a crash has left of the removal of partitions.
 func (n *Node) finishDiscards() error {
 	for _, f := range n.inUse() {
+		forget := func(id [16]byte, index int32) error {
+			return errors.Join(n.dir.noteMoved(id, index), n.votes.Forget(groupID(id, index)))
+		}
 		isHome := func(id [16]byte, index int32) (bool, error) {
 			home, _, err := n.home(id, index)
 			return home == f, err
 		}
-		if err := f.finishDiscards(isHome, func(id [16]byte, index int32) error { return n.votes.Forget(groupID(id, index)) }); err != nil {
+		if err := n.orFail(f, f.finishDiscards(isHome, forget)); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// orFail has a further folder fail alone by an error, and returns that of the first.
+func (n *Node) orFail(f *folder, err error) error {
+	if err == nil || f == n.dir.folder {
+		return err
+	}
+	n.failFolder(f, err)
 	return nil
 }
 
@@ -157,8 +184,9 @@ func (n *Node) isFresh() (bool, error) {
 		if f.failed() != nil {
 			return false, nil
 		}
-		if empty, err := f.isEmpty(f.topics()); err != nil || !empty {
-			return false, err
+		empty, err := f.isEmpty(f.topics())
+		if err != nil || !empty {
+			return false, n.orFail(f, err)
 		}
 	}
 	return true, nil
@@ -186,7 +214,7 @@ type Folder struct {
 func (n *Node) Folders() []Folder {
 	out := make([]Folder, len(n.folders))
 	for i, f := range n.folders {
-		out[i] = Folder{Path: f.root, Err: f.failed(), Low: f.low.Load(), Free: -1, Total: -1}
+		out[i] = Folder{Path: f.root, Err: f.failed(), Low: space.Level(f.room.Load()) > space.Ample, Free: -1, Total: -1}
 		if out[i].Err != nil {
 			continue
 		}

@@ -1,10 +1,12 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/cluster/metadata"
 	"weir/log"
 	"weir/segment/vfs"
 )
@@ -293,20 +296,11 @@ func TestFolderLeftOutByMistake(t *testing.T) {
 		closeNode(t, n)
 
 		n = openNode(t, dirs[0]+","+dirs[2], nil)
-		meta := *n.Topic(name).meta
-		meta.Partitions = slices.Clone(meta.Partitions)
-		meta.Partitions[0].Replicas = []int32{n.ID(), 99}
-		f, err := n.settle(&Topic{Name: name, ID: meta.ID, meta: &meta}, 0, n.crowds)
-		if err != nil || f == nil {
-			t.Fatalf("%v, %v", f, err)
-		}
-		if was, err := n.wasHere(meta.ID, 0); err != nil || !was {
-			t.Errorf("that it was elsewhere is not known (%v)", err)
-		}
+		f := settleOneOfTwo(t, n, name)
 		want := 1
 		if filled {
 			want = slices.Index(dirs, f.root)
-			fillPartition(t, f.partition(meta.ID, 0))
+			fillPartition(t, f.partition(n.Topic(name).ID, 0))
 		}
 		closeNode(t, n)
 
@@ -332,5 +326,133 @@ func fillPartition(t *testing.T, dir string) {
 	}
 	if err = errors.Join(err, l.Close()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// settleOneOfTwo finds a folder for a topic's only partition, as if it had a replica on another broker, too.
+func settleOneOfTwo(t *testing.T, n *Node, name string) *folder {
+	t.Helper()
+	meta := *n.Topic(name).meta
+	meta.Partitions = slices.Clone(meta.Partitions)
+	meta.Partitions[0].Replicas = []int32{n.ID(), 99}
+	f, err := n.settle(&Topic{Name: name, ID: meta.ID, meta: &meta}, 0, n.crowds)
+	if err != nil || f == nil {
+		t.Fatalf("%v, %v", f, err)
+	}
+	if was, err := n.dir.wasHere(meta.ID, 0); err != nil || !was {
+		t.Errorf("that it was elsewhere is not known (%v)", err)
+	}
+	return f
+}
+
+// wantNoVote wants a partition's replica to be without its vote.
+func wantNoVote(t *testing.T, f *folder, topic [16]byte, index int32) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(f.partition(topic, index), "no-vote")); err != nil {
+		t.Errorf("the replica has its vote: %v", err)
+	}
+}
+
+// TestDiskIsNotMounted: a node starts without one of its disks, begins a folder in the empty place, and puts a replica
+// into it. With the disk there again the log of before is opened, and has no vote: what the replica acknowledged
+// meanwhile is under the disk.
+func TestDiskIsNotMounted(t *testing.T) {
+	dirs, setting := threeFolders(t)
+	n := openNode(t, setting, nil)
+	for i := range 3 {
+		appendRecord(t, mustTopic(t, n, fmt.Sprint("t", i), 1, nil), 0, time.Now(), "v")
+	}
+	name := folderFor(t, n, 1).Name
+	closeNode(t, n)
+	disk := dirs[1] + "-disk"
+	if err := os.Rename(dirs[1], disk); err != nil {
+		t.Fatal(err)
+	}
+
+	n = openNode(t, setting, nil)
+	f := settleOneOfTwo(t, n, name)
+	if f != n.folders[1] {
+		t.Errorf("it was put into %s", f.root)
+	}
+	fillPartition(t, f.partition(n.Topic(name).ID, 0))
+	closeNode(t, n)
+	if err := errors.Join(os.Rename(dirs[1], dirs[1]+"-below"), os.Rename(disk, dirs[1])); err != nil {
+		t.Fatal(err)
+	}
+
+	var said bytes.Buffer
+	n, err := Open(context.Background(), brokerConfig(t, setting, nil), []metadata.Endpoint{{Listener: "PLAINTEXT", Host: "127.0.0.1", Port: 1}},
+		slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := n.Folder(n.Topic(name), 0); got != 1 {
+		t.Errorf("it is in folder %d", got)
+	}
+	closeNode(t, n)
+	if !strings.Contains(said.String(), "it has no vote until a leader has brought it up to date") { // being alone, it has regained it since
+		t.Errorf("it has its vote: %s", said.String())
+	}
+}
+
+// TestOldDataInTheWay: a replica that is put where an older log of it lies has no vote either, and a removal takes all logs.
+func TestOldDataInTheWay(t *testing.T) {
+	_, setting := threeFolders(t)
+	n := openNode(t, setting, nil)
+	defer closeNode(t, n)
+	topic := mustTopic(t, n, "t", 1, nil)
+	const index = 7 // which is not there
+	for _, f := range n.folders {
+		fillPartition(t, f.partition(topic.ID, index))
+	}
+	f, err := n.choose(topic.ID, index, n.crowds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantNoVote(t, f, topic.ID, index)
+	n.removeLeft(topic, index)
+	for _, f := range n.folders {
+		if has, err := f.hasPartition(topic.ID, index); err != nil || has {
+			t.Errorf("%s still has it (%v)", f.root, err)
+		}
+	}
+	if home, directory, err := n.home(topic.ID, index); home != n.dir.folder || directory != nil || err != nil {
+		t.Errorf("its folder is remembered: %x, %v", directory, err)
+	}
+}
+
+// TestSetAsideIsNoted: what was set aside in a further folder is known to have been here also when that folder is gone
+// after the next start.
+func TestSetAsideIsNoted(t *testing.T) {
+	dirs, setting := threeFolders(t)
+	n := openNode(t, setting, nil)
+	for i := range 3 {
+		appendRecord(t, mustTopic(t, n, fmt.Sprint("t", i), 1, nil), 0, time.Now(), "v")
+	}
+	topic := folderFor(t, n, 1)
+	closeNode(t, n)
+	if err := SetAside(vfs.OS, dirs[1], topic.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	n = openNode(t, setting, nil)
+	defer closeNode(t, n)
+	if was, err := n.dir.wasHere(topic.ID, 0); err != nil || !was {
+		t.Errorf("it is not known that it was here (%v)", err)
+	}
+	if _, err := n.Topic(topic.Name).Partition(0); err == nil {
+		t.Error("a replica that was set aside leads")
+	}
+}
+
+// TestFolderIsReadOnly: a disk on which nothing can be made fails alone, and is not taken for one in use.
+func TestFolderIsReadOnly(t *testing.T) {
+	dirs, setting := threeFolders(t)
+	closeNode(t, openNode(t, setting, nil))
+	inj := vfs.NewInjector(vfs.Rule{Kinds: vfs.OpLock, Path: lockFile, Nth: 2, Err: fs.ErrPermission})
+	n := startOn(t, setting, inj)
+	defer closeNode(t, n)
+	var locked *LockedError
+	if got := n.Folders()[1]; got.Path != dirs[1] || !errors.Is(got.Err, fs.ErrPermission) || errors.As(got.Err, &locked) {
+		t.Errorf("%+v", got)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+
+	"weir/partition"
 )
 
 // Which of a node's folders a replica's log is in stands beside its votes, and is nobody else's matter.
@@ -57,6 +59,9 @@ func (n *Node) settle(t *Topic, index int32, crowd func() map[*folder]int) (*fol
 		if err := n.anyFailed(); err != nil {
 			return nil, err
 		}
+		if back, err := n.backFromNowhere(t, index); back != nil || err != nil {
+			return back, err
+		}
 		if len(t.meta.Partitions[index].Replicas) == 1 {
 			return nil, &LostFolderError{DirectoryID: fmt.Sprintf("%x", directory)}
 		}
@@ -76,6 +81,24 @@ func (n *Node) settle(t *Topic, index int32, crowd func() map[*folder]int) (*fol
 		}
 	}
 	return n.choose(t.ID, index, crowd())
+}
+
+// backFromNowhere returns the folder that a replica was in before the one that is gone, if it is there and has its log. Of
+// that the replica has forgotten what came after: it has no vote.
+func (n *Node) backFromNowhere(t *Topic, index int32) (*folder, error) {
+	group := n.votes.Group(groupID(t.ID, index))
+	directory, err := group.Get([]byte(keyBefore))
+	before := n.folderOf(directory)
+	if err != nil || before == nil {
+		return nil, err
+	}
+	if has, err := before.hasPartition(t.ID, index); err != nil || !has {
+		return nil, err
+	}
+	if err := partition.GiveUpVote(before.fs, before.partition(t.ID, index)); err != nil {
+		return nil, err
+	}
+	return before, errors.Join(group.Set([]byte(keyFolder), directory), group.Set([]byte(keyBefore), nil))
 }
 
 // backHome returns the folder that a replica was in before it was put into f, when that is there again and nothing
@@ -98,7 +121,8 @@ func (n *Node) backHome(t *Topic, index int32, f *folder) (*folder, error) {
 	return home, errors.Join(group.Set([]byte(keyFolder), own[:]), group.Set([]byte(keyBefore), nil))
 }
 
-// choose takes the folder in use with the fewest replicas, as Kafka does, and notes it durably.
+// choose takes the folder in use with the fewest replicas, as Kafka does, and notes it durably. What it has of the
+// partition is from before the replica went elsewhere, and of what it acknowledged there it knows nothing.
 func (n *Node) choose(id [16]byte, index int32, crowd map[*folder]int) (*folder, error) {
 	var best *folder
 	for _, f := range n.folders {
@@ -107,6 +131,13 @@ func (n *Node) choose(id [16]byte, index int32, crowd map[*folder]int) (*folder,
 		}
 	}
 	crowd[best]++
+	if old, err := best.hasPartition(id, index); err != nil {
+		return best, err
+	} else if old {
+		if err := partition.GiveUpVote(best.fs, best.partition(id, index)); err != nil {
+			return best, err
+		}
+	}
 	directory := best.meta.directory()
 	return best, n.votes.Group(groupID(id, index)).Set([]byte(keyFolder), directory[:])
 }
@@ -122,14 +153,4 @@ func (n *Node) crowds() map[*folder]int {
 		}
 	}
 	return crowd
-}
-
-// wasHere says whether a replica was here, in whichever folder, and has forgotten what it acknowledged.
-func (n *Node) wasHere(id [16]byte, index int32) (bool, error) {
-	for _, f := range n.inUse() {
-		if was, err := f.hasNote(id, index); was || err != nil {
-			return was, err
-		}
-	}
-	return false, nil
 }

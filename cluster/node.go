@@ -117,15 +117,15 @@ func (n *Node) open(ctx context.Context, endpoints []metadata.Endpoint) error {
 		return err
 	}
 	image := n.meta().Image()
+	n.lookAtRoom() // what is opened may take records at once
 	n.reconcile(image)
-	if err := n.noteRecovered(); err != nil {
-		return err
+	if err := n.noteRecovered(); err != nil { // the next start looks at more than it has to
+		n.logger.Error("not all data folders are marked as recovered", "err", err)
 	}
 	for _, f := range n.inUse() {
 		f.sweepOrphans(image)
 	}
 	n.meta().OnChange(image, func(_, image *metadata.Image) { n.reconcile(image) })
-	n.lookAtRoom()
 	n.running.Go(n.maintain)
 	n.running.Go(n.tellLeaders)
 	n.running.Go(n.keepMembers)

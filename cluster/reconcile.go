@@ -50,6 +50,9 @@ func (n *Node) reconcile(image *metadata.Image) {
 	side(openers, work)
 	set := newTopicSet(image, topics...)
 	n.topics.Store(set)
+	if n.anyFailed() != nil {
+		n.retired.notify() // what was being opened when its folder failed
+	}
 	for _, t := range old.byName {
 		if set.byID[t.ID] == nil {
 			n.drop(t)
@@ -88,9 +91,8 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker, crow
 		here := listed && r.Directory == n.DirectoryID() // else this disk has been given up: it may hold what no other does
 		switch {
 		case p != nil && !here:
-			f := t.folders[i]
 			t.partitions[i], t.offline[i], t.folders[i] = nil, errElsewhere, nil
-			todo = append(todo, func() { n.dropReplica(t, p, f, !listed) })
+			todo = append(todo, func() { n.dropReplica(t, p, !listed) })
 		case p != nil:
 			p.SetSettings(s)
 		case !here:
@@ -150,6 +152,10 @@ func (n *Node) settleAll(t *Topic, missing []int32, crowd func() map[*folder]int
 
 func (n *Node) setOffline(t *Topic, index int32, err error) {
 	t.offline[index] = err
+	var folder *FolderError
+	if errors.As(err, &folder) {
+		return // it was told of the whole folder
+	}
 	n.logger.Error("partition is offline", "topic", t.Name, "partition", index, "err", err)
 }
 
@@ -179,7 +185,7 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 		Local: serverID(self), Stable: n.votes.Group(id), Logger: controller.RaftLogger(n.logger.With("topic", t.Name, "partition", index), "partition", n.logLimit), OnChange: n.leaders.notify,
 	}
 	var err error
-	if rep.Returned, err = n.wasHere(t.ID, index); err != nil {
+	if rep.Returned, err = n.dir.wasHere(t.ID, index); err != nil {
 		return nil, err
 	}
 	if mp.IsInitial(self) && !rep.Returned {
@@ -214,7 +220,7 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 
 // dropReplica closes a replica that has moved elsewhere and, if that is what has become of
 // it, removes its data, once nothing of it runs any more.
-func (n *Node) dropReplica(t *Topic, p *partition.Partition, f *folder, remove bool) {
+func (n *Node) dropReplica(t *Topic, p *partition.Partition, remove bool) {
 	if err := p.Abandon(); err != nil {
 		n.logger.Warn("a replica that has moved did not close cleanly", "topic", t.Name, "partition", p.Index(), "err", err)
 	}
@@ -225,7 +231,7 @@ func (n *Node) dropReplica(t *Topic, p *partition.Partition, f *folder, remove b
 	}
 	select {
 	case <-p.Gone():
-		n.removeReplica(t, f, p.Index())
+		n.removeReplica(t, p.Index())
 		return
 	default: // the disk hangs
 	}
@@ -236,16 +242,26 @@ func (n *Node) dropReplica(t *Topic, p *partition.Partition, f *folder, remove b
 		case <-n.ctx.Done():
 			return
 		}
-		n.removeReplica(t, f, p.Index())
+		n.removeReplica(t, p.Index())
 		n.retired.leaving.Delete(k)
 		n.reconcile(n.meta().Image()) // it may have come back meanwhile
 	})
 }
 
-func (n *Node) removeReplica(t *Topic, f *folder, index int32) {
+// removeReplica removes the data of a replica, also what folders have from before it was in the last one, and its votes
+// with the last.
+func (n *Node) removeReplica(t *Topic, index int32) {
 	err := n.dir.noteMoved(t.ID, index)
-	if err == nil {
-		err = f.discardPartition(t.ID, index, func() error { return n.votes.Forget(groupID(t.ID, index)) })
+	home, _, err2 := n.home(t.ID, index)
+	if err = errors.Join(err, err2); err == nil {
+		for _, f := range n.inUse() {
+			if f != home {
+				err = errors.Join(err, f.discardPartition(t.ID, index, func() error { return nil }))
+			}
+		}
+		if home != nil {
+			err = errors.Join(err, home.discardPartition(t.ID, index, func() error { return n.votes.Forget(groupID(t.ID, index)) }))
+		}
 	}
 	if err != nil {
 		n.logger.Error("data of a replica that has moved are not removed", "topic", t.Name, "partition", index, "err", err)
@@ -254,20 +270,17 @@ func (n *Node) removeReplica(t *Topic, f *folder, index int32) {
 
 // removeLeft removes the data of a replica that moved elsewhere while this node was down.
 func (n *Node) removeLeft(t *Topic, index int32) {
-	f, _, err := n.home(t.ID, index)
-	if err == nil && (f == nil || f.failed() != nil) {
-		return // it is removed when the folder is back
-	}
-	has := false
-	if err == nil {
-		has, err = f.hasPartition(t.ID, index)
+	has, err := false, error(nil)
+	for _, f := range n.inUse() {
+		here, err2 := f.hasPartition(t.ID, index)
+		has, err = has || here, errors.Join(err, err2)
 	}
 	switch {
 	case err != nil:
 		n.logger.Error("it is not known whether there are data of a replica that has moved", "topic", t.Name, "partition", index, "err", err)
 	case has:
 		n.logger.Info("a replica has moved while this broker was down; its data are removed", "topic", t.Name, "partition", index)
-		n.removeReplica(t, f, index)
+		n.removeReplica(t, index)
 	}
 }
 

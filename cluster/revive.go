@@ -74,7 +74,8 @@ func (n *Node) keepReplicas() {
 		case <-n.ctx.Done():
 			return
 		}
-		for _, r := range append(n.retired.take(), n.stranded()...) {
+		n.strand()
+		for _, r := range n.retired.take() {
 			n.running.Go(func() { n.revive(r) })
 		}
 	}

@@ -192,7 +192,7 @@ func (n *Node) watchRoom() {
 // lookAtRoom looks once, and says whether the level has changed. What cannot be known stops nobody.
 func (n *Node) lookAtRoom() (changed bool) {
 	was := n.Room()
-	now, dir, err := n.leastRoom(was.Level)
+	now, dir, err := n.leastRoom()
 	if err != nil && !n.room.blind {
 		n.logger.Warn("it is not known how much room the disk has", "dir", dir, "err", err)
 	}
@@ -218,18 +218,18 @@ func (n *Node) lookAtRoom() (changed bool) {
 
 // leastRoom looks at all data folders. The one with the least room stands for all of them: which one a batch goes to is not
 // looked at. One of which nothing can be known counts as ample, with the error.
-func (n *Node) leastRoom(was space.Level) (least space.State, dir string, err error) {
+func (n *Node) leastRoom() (least space.State, dir string, err error) {
 	dir = n.dir.root
 	known := false
 	for _, f := range n.inUse() {
 		free, total, unknown := f.fs.FreeBytes(f.root)
 		if unknown != nil {
-			f.low.Store(false)
+			f.room.Store(int32(space.Ample))
 			err = errors.Join(err, unknown)
 			continue
 		}
-		s := space.Next(was, free, space.Mark(n.Config().FreeBytesMin, total))
-		f.low.Store(s.Level > space.Ample)
+		s := space.Next(space.Level(f.room.Load()), free, space.Mark(n.Config().FreeBytesMin, total))
+		f.room.Store(int32(s.Level))
 		if !known || s.Level > least.Level || s.Level == least.Level && s.Left() < least.Left() {
 			least, dir, known = s, f.root, true
 		}

@@ -65,21 +65,10 @@ func (f *folder) isEmptyPartition(id [16]byte, index int32) (bool, error) {
 	}
 	l, err := log.OpenReadOnly(f.partition(id, index), f.fs, f.logger)
 	if err != nil {
-		return false, err
+		return false, nil // the open that follows says what is wrong
 	}
 	return l.LastRaftIndex() == 0, l.Close()
 }
-
-// hasNote says whether noteMoved, or SetAside, was called for a partition.
-func (f *folder) hasNote(id [16]byte, index int32) (bool, error) {
-	_, err := f.fs.Stat(f.moved(id, index))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-func (f *folder) moved(id [16]byte, index int32) string { return f.partition(id, index) + ".moved" }
 
 // finishDiscards is called at a start, before anything is opened. isHome says whether this folder is the last
 // that the partition was put into.

@@ -46,30 +46,33 @@ func (p *Partition) saveCheckpointLater() {
 // called with mu held.
 func (p *Partition) nextCheckpoint() (write func()) {
 	at := p.state.at
-	if at.raftIndex <= p.checkpoint {
-		return nil
+	if at.raftIndex <= p.checkpoint || p.startAsked > p.log.LogStartOffset() {
+		return nil // with the second a start would take the order for carried out
 	}
-	p.checkpoint, p.checkpointOffset = at.raftIndex, at.nextOffset
+	p.checkpoint, p.checkpointOffset, p.checkpointOwed = at.raftIndex, at.nextOffset, false
 	p.checkpointing++
 	encoded := p.state.encode()
 	return func() {
-		p.writeCheckpoint(at.raftIndex, encoded)
+		written := p.writeCheckpoint(at.raftIndex, encoded)
 		p.mu.Lock()
+		if !written {
+			p.checkpoint, p.checkpointOwed = min(p.checkpoint, p.checkpointOnDisk.Load()), true
+		}
 		p.checkpointing--
 		p.room.Broadcast()
 		p.mu.Unlock()
 	}
 }
 
-func (p *Partition) writeCheckpoint(raftIndex uint64, b []byte) {
+func (p *Partition) writeCheckpoint(raftIndex uint64, b []byte) (written bool) {
 	if err := writeCheckpoint(p.cfg.FS, p.cfg.Dir, raftIndex, b); err != nil {
 		p.logger.Warn("checkpoint not written; recovery will read more of the log", "err", err)
-		return
+		return false
 	}
 	for {
 		old := p.checkpointOnDisk.Load()
 		if old >= raftIndex || p.checkpointOnDisk.CompareAndSwap(old, raftIndex) {
-			return
+			return true
 		}
 	}
 }

@@ -129,9 +129,31 @@ func checkState(t *testing.T, state vfs.CrashState, m *model, set Settings) {
 		fail("%v", err)
 	}
 	producersHold(t, r, m, fail)
+	if ordered := orderedStart(t, r); r.LogStartOffset() < ordered { // what was put since is behind all orders
+		fail("the log starts at %d, and holds an order to start at %d", r.LogStartOffset(), ordered)
+	}
 	if err := r.stop(); err != nil {
 		fail("close: %v", err)
 	}
+}
+
+// orderedStart is where commands in the log want it to start. All of them are committed: the replica is alone.
+func orderedStart(t *testing.T, r *rig) (start int64) {
+	t.Helper()
+	b := makeBatch(t, rand.New(rand.NewPCG(5, 6)), nobody, 1)
+	if err := await(t, r.put(b, AcksAll)); err != nil {
+		t.Fatal(err)
+	}
+	for i := r.log.FirstRaftIndex(); i <= r.log.LastRaftIndex(); i++ {
+		head, err := r.log.EntryHead(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if to, ok := startIn(head.Data); ok && head.Kind == log.KindBarrier {
+			start = max(start, to)
+		}
+	}
+	return start
 }
 
 // producersHold sends, for each producer, its last batch that is in the log

@@ -50,7 +50,6 @@ func (m machine) ApplyBatch(entries []*raft.Log) []any {
 	}
 	p.nowApplied()
 	start := p.startAsked
-	p.startAsked = 0
 	p.mu.Unlock()
 	p.alarm.ring()
 	if failed != nil {

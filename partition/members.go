@@ -47,7 +47,7 @@ func (p *Partition) Followers() []Follower {
 		// Who rests is told nothing, and does not answer.
 		if known && transport != nil && x.told.stands > 0 && x.told.match >= p.log.LastRaftIndex() {
 			if number, _, _ := transport.Stands(s.Address, x.told.term); number == x.told.stands {
-				f.Heard, f.CaughtUp = time.Now(), time.Now()
+				f.Heard, f.CaughtUp = p.followers.rests(s.ID, x.match)
 			}
 		}
 		all = append(all, f)

@@ -138,8 +138,10 @@ type Partition struct {
 	ahead            map[int64][]*proposal // of idempotent producers, by id: those of queue and stored, in order
 	beginning        int                   // how many of ahead begin a transaction
 	uncommittedBytes int
-	startAsked       int64   // by commands applied and not carried out yet, 0 for none
+	startAsked       int64   // by commands applied and not carried out yet, 0 for none; until then there is no new checkpoint
 	startOrdered     int64   // the largest that a command applied since the open has asked for
+	checkpointOwed   bool    // the newest could not be written
+	ordering         atomic.Bool
 	starting         *Append // the newest command by which retention has asked for one; nil: none
 	sole             bool    // of this leadership: no other replica has a vote
 	handingOver      int32   // epoch of the leadership of which a transfer is under way, 0 for none
@@ -230,7 +232,7 @@ func (p *Partition) start() error {
 	p.setAborted(p.state.aborted)
 	p.setHighWatermark(max(at.nextOffset, p.log.LogStartOffset()))
 	p.log.SetAppliedFloor(at.raftIndex)
-	p.log.SetRetainFloor(at.raftIndex)
+	p.setRetainFloor()
 	p.deleteSegments() // the library is to find no holes
 	if err := p.startRaft(); err != nil {
 		return err

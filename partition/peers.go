@@ -233,7 +233,7 @@ func (p *Partition) install(r io.Reader) error {
 	p.checkpoint = 0
 	p.mu.Unlock()
 	p.saveCheckpoint()
-	p.log.SetRetainFloor(p.checkpointOnDisk.Load())
+	p.setRetainFloor()
 	p.mu.Lock()
 	p.setHighWatermark(max(s.at.nextOffset, p.highWatermark.Load()))
 	p.mu.Unlock()

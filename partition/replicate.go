@@ -240,6 +240,18 @@ func (f *followers) of(id raft.ServerID) (x follower, known bool) {
 	return follower{}, false
 }
 
+// rests notes that a follower that has all up to match is told nothing since there is nothing to tell, and is there.
+func (f *followers) rests(id raft.ServerID, match uint64) (heard, caughtUp time.Time) {
+	now := time.Now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if x := f.byID[id]; x != nil && x.match == match {
+		x.heard, x.caughtUp = now, now
+		x.mark, x.marked = match, now
+	}
+	return now, now
+}
+
 func (f *followers) told(id raft.ServerID, t told) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -23,9 +23,13 @@ func (p *Partition) Maintain(now time.Time) error {
 	}
 	p.state.producers.expire(now.Add(-p.settings.ProducerExpiry))
 	p.state.configurations.keepFrom(p.log.FirstRaftIndex())
+	owed := p.checkpointOwed
 	p.mu.Unlock()
+	if owed {
+		p.saveCheckpoint()
+	}
 	p.retryStart()
-	p.log.SetRetainFloor(p.checkpointOnDisk.Load())
+	p.setRetainFloor()
 	err := p.retain(now)
 	p.checkLog()
 	p.forgetAborted(p.log.LogStartOffset())
@@ -66,13 +70,21 @@ func (p *Partition) orderStart(to int64) {
 	due := to > p.log.LogStartOffset() || to > p.startOrdered && !p.sole
 	free := p.starting == nil || p.starting.Settled()
 	p.mu.Unlock()
-	if !leading || !due || !free {
+	if !leading || !due || !free || p.ordering.Swap(true) {
 		return
 	}
-	a := p.propose(advanceStartTo(to))
 	p.mu.Lock()
-	p.starting = a
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	if p.closed.Load() {
+		return
+	}
+	p.background.Go(func() { // the group may be stuck, and Maintain has others to look after
+		defer p.ordering.Store(false)
+		a := p.propose(advanceStartTo(to))
+		p.mu.Lock()
+		p.starting = a
+		p.mu.Unlock()
+	})
 }
 
 // rollForStart seals the active segment when the entries to be stored begin with an order to delete all of it, so that it
@@ -87,35 +99,41 @@ func (p *Partition) rollForStart(first log.Entry) {
 	}
 }
 
-// advanceStart moves the log start and lets go of what lies below. Of that nothing else
-// tells: the checkpoint comes first. What the disk refuses is tried again by Maintain.
+// advanceStart moves the log start and lets go of what lies below. The start comes first: a checkpoint above the order
+// that does not have it would have a start forget it. Of what is deleted only a checkpoint tells, so that comes before
+// (setRetainFloor). What the disk refuses is tried again by Maintain.
 func (p *Partition) advanceStart(offset int64) {
 	// A checkpoint above what a power loss leaves of the log would count for nothing.
 	err := p.log.Sync()
 	if err == nil {
-		p.saveCheckpoint()
-		p.log.SetRetainFloor(p.checkpointOnDisk.Load())
 		err = p.log.AdvanceStart(min(offset, p.log.LogEndOffset()))
 	}
 	if err == nil {
+		p.saveCheckpoint()
+		p.setRetainFloor()
 		p.startFailed.Store(nil)
+		p.mu.Lock()
+		if p.startAsked <= offset {
+			p.startAsked = 0
+		}
+		p.mu.Unlock()
 		p.waiters.wakeAll()
 		p.deleteSegmentsLater()
 		return
 	}
 	failed := p.storageError(err)
 	p.startFailed.Store(&failed)
-	p.mu.Lock()
-	p.startAsked = max(p.startAsked, offset)
-	p.mu.Unlock()
 	p.tellDeleting(err)
 }
+
+// setRetainFloor has no segment deleted that the newest checkpoint does not tell of. Without one none is: the library
+// applies all of them at the next open.
+func (p *Partition) setRetainFloor() { p.log.SetRetainFloor(max(1, p.checkpointOnDisk.Load())) }
 
 // retryStart is for Maintain.
 func (p *Partition) retryStart() {
 	p.mu.Lock()
 	asked := p.startAsked
-	p.startAsked = 0
 	p.mu.Unlock()
 	if asked > p.log.LogStartOffset() {
 		p.advanceStart(asked)

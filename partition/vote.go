@@ -33,6 +33,12 @@ const (
 	noVoteName = "no-vote"
 )
 
+// GiveUpVote has the replica whose log is in dir, which nobody has open, begin without its vote, until a leader has
+// brought it up to date: what it has acknowledged since may lie elsewhere. It is durable on return.
+func GiveUpVote(fsys vfs.FS, dir string) error {
+	return vfs.ReplaceFile(fsys, filepath.Join(dir, noVoteName), nil)
+}
+
 func (p *Partition) file(name string) string { return filepath.Join(p.cfg.Dir, name) }
 
 func (p *Partition) marked(name string) (bool, error) {

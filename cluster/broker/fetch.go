@@ -106,18 +106,31 @@ func (f *fetching) park(ctx context.Context) (wire.Response, error) {
 	timer := time.NewTimer(time.Until(f.deadline))
 	defer timer.Stop()
 	for !f.look() {
-		select {
-		case <-w.C():
-		case <-timer.C:
-			return f.encode(protocol.CodeNone), nil
-		case <-f.call.broker.stopping:
-			return f.encode(protocol.CodeNone), nil
-		case <-ctx.Done():
+		f.call.meter.rest() // its thread: thousands wait here
+		woken, err := f.wait(ctx, w, timer.C)
+		f.call.meter.work()
+		switch {
+		case err != nil:
 			f.release()
-			return wire.Response{}, ctx.Err()
+			return wire.Response{}, err
+		case !woken:
+			return f.encode(protocol.CodeNone), nil
 		}
 	}
 	return f.encode(protocol.CodeNone), nil
+}
+
+// wait returns when a partition has moved, or, not woken, when it is time to answer.
+func (f *fetching) wait(ctx context.Context, w *partition.Waiter, over <-chan time.Time) (woken bool, err error) {
+	select {
+	case <-w.C():
+		return true, nil
+	case <-over:
+	case <-f.call.broker.stopping:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	return false, nil
 }
 
 // look reads every partition and says whether the answer should go out now.
@@ -132,7 +145,7 @@ func (f *fetching) look() bool {
 		found += res.records.Bytes
 		now = now || res.code != protocol.CodeNone || res.diverging || res.preferred != noPreferred
 	}
-	return now || len(f.scope.parts) == 0 || f.req.MaxWaitMillis <= 0 || found >= int(f.req.MinBytes)
+	return now || len(f.scope.parts) == 0 || f.req.MaxWaitMillis <= 0 || found >= min(int(f.req.MinBytes), f.maxBytes)
 }
 
 // read looks at one partition: epoch before position, as KIP-320 has it.

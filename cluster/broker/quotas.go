@@ -29,11 +29,17 @@ type quotas struct {
 	buckets  *quota.Buckets
 	// threadTime is how long processors have worked for the calling thread.
 	threadTime func() time.Duration
+	// measured has a place for each request that has a thread to itself.
+	measured chan struct{}
 }
+
+// maxMeasured is for how many requests at a time it is measured what they take: each has a thread, and a process may not
+// have many thousands. Requests beyond, and while they wait in a fetch, are not measured.
+const maxMeasured = 512
 
 func (q *quotas) start(cfg *config.Network) {
 	q.buckets = quota.NewBuckets(quota.Config{Windows: cfg.QuotaWindows, Window: cfg.QuotaWindow})
-	q.threadTime = threadTime
+	q.threadTime, q.measured = threadTime, make(chan struct{}, maxMeasured)
 }
 
 // Quotas are what clients have left of their quotas.
@@ -68,6 +74,8 @@ func (b *Broker) renewLimits() *quota.Limits {
 type meter struct {
 	client     *quota.Client
 	threadTime func() time.Duration
+	measured   chan struct{} // of quotas
+	working    bool          // a thread is measured
 	began      time.Duration // by the thread, since which it works on the request
 	spent      time.Duration // before that
 	wait       time.Duration // for what was fetched
@@ -80,34 +88,51 @@ func (c *call) metered(h handler) wire.Reply {
 	if client == nil {
 		return h(c)
 	}
-	c.meter = &meter{client: client, threadTime: c.broker.quotas.threadTime}
-	defer c.meter.work()()
+	c.meter = &meter{client: client, threadTime: c.broker.quotas.threadTime, measured: c.broker.quotas.measured}
+	c.meter.work()
+	defer c.meter.rest()
 	reply := h(c)
 	if prompt, ok := reply.(wire.PromptReply); ok && prompt.IsReady() {
 		return reply
 	}
 	return lazy(func(ctx context.Context) (wire.Response, error) {
-		defer c.meter.work()()
+		c.meter.work()
+		defer c.meter.rest()
 		return reply.Await(ctx)
 	})
 }
 
-// work measures until its result is called, on the same goroutine. What the goroutine waits for does not count, nor what others
+// work measures until rest, which the same goroutine calls. What the goroutine waits for does not count, nor what others
 // do for it.
-func (m *meter) work() (rest func()) {
-	if !m.client.Limited(quota.Request) {
-		return func() {}
+func (m *meter) work() {
+	if m == nil || !m.client.Limited(quota.Request) {
+		return
+	}
+	select {
+	case m.measured <- struct{}{}:
+	default:
+		return
 	}
 	runtime.LockOSThread()
-	m.began = m.threadTime()
-	return func() {
-		m.lap()
-		runtime.UnlockOSThread()
-	}
+	m.began, m.working = m.threadTime(), true
 }
 
-// lap is what was spent since the last lap.
+// rest ends work, where that has begun.
+func (m *meter) rest() {
+	if m == nil || !m.working {
+		return
+	}
+	m.lap()
+	m.working = false
+	runtime.UnlockOSThread()
+	<-m.measured
+}
+
+// lap is what was spent until now.
 func (m *meter) lap() time.Duration {
+	if !m.working {
+		return m.spent
+	}
 	now := m.threadTime()
 	m.spent += now - m.began
 	m.began = now

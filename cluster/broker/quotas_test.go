@@ -3,7 +3,9 @@ package broker_test
 import (
 	"fmt"
 	"math"
+	"os"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -327,4 +329,37 @@ func TestRequestTimeOverQuota(t *testing.T) {
 	if got := stranger.receive(req, 7).(*kmsg.MetadataResponse); got.ThrottleMillis != 0 {
 		t.Errorf("another client has to wait: %+v", got)
 	}
+}
+
+// TestParkedFetchesHoldNoThreads: the time of a request is taken by its thread, and those that wait have none.
+func TestParkedFetchesHoldNoThreads(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Log("request_percentage is refused here")
+		return
+	}
+	b := brokertest.Start(t, nil)
+	c := dial(t, b.Addr())
+	c.createTopic("t", 1, nil)
+	setQuota(c, quota.Request, 1000)
+	const parked = 100
+	before := threads(t)
+	for range parked {
+		req := fetchRequest(11, "t", [16]byte{}, 0, 0)
+		req.MaxWaitMillis = 30_000
+		dial(t, b.Addr()).send(req)
+	}
+	brokertest.Eventually(t, "they are parked", func() bool { return b.Stats().RequestsHeld.Load() == parked })
+	if after := threads(t); after > before+parked/2 {
+		t.Errorf("%d threads, %d before %d fetches were parked", after, before, parked)
+	}
+}
+
+// threads counts those of this process.
+func threads(t *testing.T) int {
+	t.Helper()
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(tasks)
 }
