@@ -255,7 +255,7 @@ func TestOrphans(t *testing.T) {
 func TestForeignControllerSweepsNothing(t *testing.T) {
 	n := startNode(t, nil)
 	topic := mustTopic(t, n, "t", 1, nil)
-	other := *n.dir // the node's own is in use
+	other := &folder{fs: n.fs, root: n.dir.root, meta: n.dir.meta, logger: quiet} // the node's own is in use
 	other.meta.ClusterID = "another"
 	other.sweepOrphans(n.Image())
 	if _, err := os.Stat(n.dir.partition(topic.ID, 0)); err != nil {

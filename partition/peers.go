@@ -214,6 +214,12 @@ func (p *Partition) install(r io.Reader) error {
 	if err != nil {
 		return p.fail(err)
 	}
+	p.mu.Lock()
+	late := s.at.raftIndex < p.state.at.raftIndex
+	p.mu.Unlock()
+	if late {
+		return nil
+	}
 	ahead := false // what the library takes for the last entry is gone
 	if head, err := p.log.EntryHead(s.at.raftIndex); err != nil || head.Epoch != s.at.epoch {
 		ahead = p.log.LastRaftIndex() > s.at.raftIndex
@@ -222,10 +228,6 @@ func (p *Partition) install(r io.Reader) error {
 		}
 	}
 	p.mu.Lock()
-	if s.at.raftIndex < p.state.at.raftIndex {
-		p.mu.Unlock()
-		return nil // a late one
-	}
 	s.state.at = s.at
 	p.state = s.state
 	p.setAborted(s.state.aborted)

@@ -37,7 +37,7 @@ func (p *Partition) Maintain(now time.Time) error {
 }
 
 func (p *Partition) retain(now time.Time) error {
-	if p.full.Load() != nil {
+	if full := p.full.Load(); full != nil && now.Sub(*full) < standAsideTime {
 		return p.retainAlone(now)
 	}
 	to, err := p.log.RetentionStart(now, p.highWatermark.Load())
@@ -50,7 +50,7 @@ func (p *Partition) retain(now time.Time) error {
 	return err
 }
 
-// retainAlone is for a replica whose disk is full: there may be no room for the entry, and what retention gives back is
+// retainAlone is for a replica whose disk was found full a moment ago: there may be no room for the entry, and what retention gives back is
 // the room that is missing. The others come to the same by the leader's order.
 func (p *Partition) retainAlone(now time.Time) error {
 	start := p.log.LogStartOffset()
