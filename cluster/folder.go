@@ -105,9 +105,15 @@ func (f *folder) failed() error {
 	return nil
 }
 
-// begin finds out what the last process left. The clean mark goes before
-// anything can be written.
-func (f *folder) begin() (err error) {
+// Recovery is what the process that had a data folder open last may have left of its logs.
+func Recovery(fsys vfs.FS, root string) (log.RecoveryMode, error) {
+	f := &folder{fs: fsys, root: root, logger: slog.New(slog.DiscardHandler)}
+	err := f.recall()
+	return f.recovery, err
+}
+
+// recall finds out what the last process left.
+func (f *folder) recall() (err error) {
 	if f.boot, err = os.ReadFile(bootID); err != nil {
 		f.logger.Warn("the machine has no boot id; after a kill, recovery will assume that it lost power", "err", err)
 	}
@@ -120,13 +126,18 @@ func (f *folder) begin() (err error) {
 		return err
 	}
 	_, err = f.fs.Stat(f.path(cleanFile))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
-	case err != nil:
-		return err
 	}
 	f.recovery = log.RecoverClean
+	return err
+}
+
+// begin finds out what the last process left, and takes its clean mark away before anything can be written.
+func (f *folder) begin() error {
+	if err := f.recall(); err != nil || f.recovery != log.RecoverClean {
+		return err
+	}
 	if err := f.fs.Remove(f.path(cleanFile)); err != nil {
 		return err
 	}

@@ -41,6 +41,8 @@ type Checked struct {
 	Bytes          int64 // of whole frames
 	TornBytes      int64 // behind them
 	Findings       []Finding
+
+	recovery RecoveryMode
 }
 
 // Sound says that nothing was found.
@@ -75,9 +77,14 @@ func (c *Checked) note(k Kind, base int64, err error) error {
 
 // Check reads all of the log in dir that nobody has open, every frame and every index entry, and changes nothing. What is
 // wrong is in the findings; the first that is Corrupt ends the look at segments. It holds the index of one segment in
-// memory. Errors are *VersionError and those of the file system.
-func Check(dir string, fsys vfs.FS) (*Checked, error) {
-	l, c := newLog(Config{Dir: dir, FS: fsys}, true), new(Checked)
+// memory. recovery is what the process that had it open last may have left: after a power loss what lies behind the recovery
+// point may be there in part only, and is Torn then; after a clean close it counts as after the death of a process. Errors
+// are *VersionError and those of the file system.
+func Check(dir string, fsys vfs.FS, recovery RecoveryMode) (*Checked, error) {
+	if recovery == RecoverClean {
+		recovery = RecoverProcessCrash
+	}
+	l, c := newLog(Config{Dir: dir, FS: fsys, Recovery: recovery}, true), &Checked{recovery: recovery}
 	listing, err := segment.List(l.fs, dir)
 	if err != nil {
 		return nil, err
@@ -140,7 +147,7 @@ func (l *Log) checkSegment(c *Checked, base int64, point *segment.RecoveryPoint,
 	var s *segment.Segment
 	if last {
 		var report segment.Report
-		s, report, err = segment.OpenActive(l.segmentConfig(), base, point, before, segment.RecoverProcessCrash, nil)
+		s, report, err = segment.OpenActive(l.segmentConfig(), base, point, before, l.cfg.Recovery, nil)
 		if errors.Is(err, segment.ErrTorn) {
 			c.Segments++
 			return l.checkTorn(c, base, before), nil
@@ -218,7 +225,7 @@ func Mend(dir string, fsys vfs.FS, c *Checked) error {
 	if err := fsys.SyncDir(dir); err != nil {
 		return err
 	}
-	l, err := Open(Config{Dir: dir, FS: fsys, TopicID: c.TopicID, Partition: c.Partition, Recovery: RecoverProcessCrash})
+	l, err := Open(Config{Dir: dir, FS: fsys, TopicID: c.TopicID, Partition: c.Partition, Recovery: c.recovery})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -90,7 +91,7 @@ func write(t *testing.T, fsys vfs.FS, name string, at int64, b []byte) {
 // mended checks that a log is sound, and has the records.
 func mended(t *testing.T, fsys vfs.FS, records []byte) {
 	t.Helper()
-	c, err := log.Check("/data/log", fsys)
+	c, err := log.Check("/data/log", fsys, log.RecoverProcessCrash)
 	if err != nil || !c.Sound() {
 		t.Fatalf("%v, %+v", err, c)
 	}
@@ -107,7 +108,7 @@ func mended(t *testing.T, fsys vfs.FS, records []byte) {
 // TestMend: what Check finds, Mend mends; afterwards there is nothing to find, and the records are the same.
 func TestMend(t *testing.T) {
 	mem, records := damaged(t)
-	c, err := log.Check("/data/log", mem)
+	c, err := log.Check("/data/log", mem, log.RecoverProcessCrash)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +134,7 @@ func TestMendInterrupted(t *testing.T) {
 	for n := 1; ; n++ {
 		mem, records := damaged(t)
 		inj := vfs.NewInjector()
-		c, err := log.Check("/data/log", mem)
+		c, err := log.Check("/data/log", mem, log.RecoverProcessCrash)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +147,7 @@ func TestMendInterrupted(t *testing.T) {
 		}
 		for seed := range uint64(3) {
 			for _, left := range []*vfs.Mem{mem.ProcessCrashClone(), mem.CrashClone(vfs.CrashOptions{Seed: seed})} {
-				again, err := log.Check("/data/log", left)
+				again, err := log.Check("/data/log", left, log.RecoverProcessCrash)
 				if err == nil {
 					err = log.Mend("/data/log", left, again)
 				}
@@ -163,7 +164,7 @@ func TestMendInterrupted(t *testing.T) {
 func TestMendRefuses(t *testing.T) {
 	mem, _ := damaged(t)
 	write(t, mem, "/data/log/00000000000000000000.log", 700, []byte("xxxx"))
-	c, err := log.Check("/data/log", mem)
+	c, err := log.Check("/data/log", mem, log.RecoverProcessCrash)
 	if err != nil || !c.Has(log.Corrupt) {
 		t.Fatalf("%v, %+v", err, c)
 	}
@@ -172,5 +173,50 @@ func TestMendRefuses(t *testing.T) {
 	var corrupt *log.CorruptError
 	if err := log.Mend("/data/log", vfs.Inject(mem, inj), c); !errors.As(err, &corrupt) {
 		t.Errorf("got %v, want *CorruptError before anything is done", err)
+	}
+}
+
+// TestCheckAfterPowerLoss: a bad frame with whole ones behind it, past the recovery point, is what a power loss leaves of
+// writes that nobody waited for, and is cut; after the death of a process it is damage.
+func TestCheckAfterPowerLoss(t *testing.T) {
+	mem := vfs.NewMem()
+	cfg := scriptConfig(mem)
+	l, err := log.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := batches(t)
+	var at []int64
+	for range 10 {
+		at = append(at, l.SizeBytes())
+		if err := put(l, 1, b(3)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := mem.ProcessCrashClone()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := left.ReadDir(cfg.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(entries, func(e fs.DirEntry) bool { return strings.HasSuffix(e.Name(), ".log") })
+	write(t, left, cfg.Dir+"/"+entries[i].Name(), at[6]+30, []byte{0xff, 0xff})
+	for recovery, want := range map[log.RecoveryMode]log.Kind{log.RecoverPowerLoss: log.Torn, log.RecoverProcessCrash: log.Corrupt, log.RecoverClean: log.Corrupt} {
+		c, err := log.Check(cfg.Dir, left, recovery)
+		if err != nil || !c.Has(want) {
+			t.Errorf("%v: %v, %+v, want %s", recovery, err, c.Findings, want)
+		}
+	}
+	c, err := log.Check(cfg.Dir, left, log.RecoverPowerLoss)
+	if err == nil {
+		err = log.Mend(cfg.Dir, left, c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err = log.Check(cfg.Dir, left, log.RecoverProcessCrash); err != nil || !c.Sound() || c.End != 18 {
+		t.Errorf("mended: %v, %+v", err, c)
 	}
 }

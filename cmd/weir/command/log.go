@@ -132,7 +132,14 @@ func dataFolder(replica string) string {
 
 // checkReplica checks a replica's log and what is kept of its producers.
 func checkReplica(f replicaFolder) (*log.Checked, error) {
-	c, err := log.Check(f.path, vfs.OS)
+	recovery := log.RecoverProcessCrash // a copy elsewhere is to be whole
+	if f.data != "" {
+		var err error
+		if recovery, err = cluster.Recovery(vfs.OS, f.data); err != nil {
+			return nil, err
+		}
+	}
+	c, err := log.Check(f.path, vfs.OS, recovery)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +156,9 @@ func checkReplica(f replicaFolder) (*log.Checked, error) {
 	kind := log.Leftover // a start goes by another one, or reads the log
 	if whole == 0 && c.FirstRaftIndex > 1 {
 		kind = log.Corrupt
+		if len(bad) == 0 {
+			c.Findings = append(c.Findings, log.Finding{Kind: kind, Path: f.path, Offset: -1, Reason: "no checkpoint tells of what lies below the first entry"})
+		}
 	}
 	for _, path := range bad {
 		c.Findings = append(c.Findings, log.Finding{Kind: kind, Path: path, Offset: -1, Reason: "the state of producers in it is damaged"})

@@ -11,6 +11,7 @@ import (
 	"weir/cmd/weir/fault"
 	"weir/cmd/weir/output"
 	"weir/log"
+	"weir/partition"
 	"weir/segment"
 	"weir/segment/vfs"
 )
@@ -128,6 +129,7 @@ func (m mending) plan(aside bool) string {
 		}[f.Kind]
 		text += fmt.Sprintf("  %s %s\n", what, findingText(f))
 		if f.Kind == log.BadCheckpoint {
+			text += "    until a leader has brought it up to date the replica then has no vote: how far it had been on disk is not known\n"
 			text += fmt.Sprintf("    the log then starts at offset %d: what DeleteRecords has removed above that shows again\n", m.checked.Start)
 		}
 	}
@@ -151,6 +153,11 @@ func (m mending) do() error {
 			if err := segment.Remove(vfs.OS, f.Path); err != nil {
 				return err
 			}
+		}
+	}
+	if m.checked.Has(log.BadCheckpoint) { // which knew how far the log had been on disk: something may be missing at its end
+		if err := partition.GiveUpVote(vfs.OS, m.path); err != nil {
+			return err
 		}
 	}
 	return log.Mend(m.path, vfs.OS, m.checked)

@@ -131,6 +131,9 @@ func TestLogRepair(t *testing.T) {
 	if got := c.ok("dump", "--records", dir); got != before {
 		t.Error("the records are not those of before")
 	}
+	if _, err := os.Stat(filepath.Join(dir, "no-vote")); err != nil {
+		t.Errorf("the replica whose checkpoint was lost has its vote: %v", err)
+	}
 	b := brokertest.StartIn(t, data, nil)
 	defer brokertest.Stop(t, b)
 	c.addr = b.Addr()
