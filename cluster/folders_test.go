@@ -29,6 +29,14 @@ func threeFolders(t *testing.T) (dirs []string, setting string) {
 	return dirs, strings.Join(dirs, ",")
 }
 
+// oneInEach makes three topics with a record each, one in each of three folders.
+func oneInEach(t *testing.T, n *Node) {
+	t.Helper()
+	for i := range 3 {
+		appendRecord(t, mustTopic(t, n, fmt.Sprint("t", i), 1, nil), 0, time.Now(), "v")
+	}
+}
+
 // folderFor returns the topic whose only partition is in that folder, of those made for it.
 func folderFor(t *testing.T, n *Node, place int) *Topic {
 	t.Helper()
@@ -231,9 +239,7 @@ func TestFolderThatCannotBeRead(t *testing.T) {
 func TestOnlyReplicaInLostFolder(t *testing.T) {
 	dirs, setting := threeFolders(t)
 	n := openNode(t, setting, nil)
-	for i := range 3 {
-		appendRecord(t, mustTopic(t, n, fmt.Sprint("t", i), 1, nil), 0, time.Now(), "v")
-	}
+	oneInEach(t, n)
 	lost := folderFor(t, n, 1).Name
 	closeNode(t, n)
 	n = openNode(t, dirs[0]+","+dirs[2], nil)
@@ -289,9 +295,7 @@ func TestFolderLeftOutByMistake(t *testing.T) {
 	for _, filled := range []bool{false, true} {
 		dirs, setting := threeFolders(t)
 		n := openNode(t, setting, nil)
-		for i := range 3 {
-			appendRecord(t, mustTopic(t, n, fmt.Sprint("t", i), 1, nil), 0, time.Now(), "v")
-		}
+		oneInEach(t, n)
 		name := folderFor(t, n, 1).Name
 		closeNode(t, n)
 
@@ -359,9 +363,7 @@ func wantNoVote(t *testing.T, f *folder, topic [16]byte, index int32) {
 func TestDiskIsNotMounted(t *testing.T) {
 	dirs, setting := threeFolders(t)
 	n := openNode(t, setting, nil)
-	for i := range 3 {
-		appendRecord(t, mustTopic(t, n, fmt.Sprint("t", i), 1, nil), 0, time.Now(), "v")
-	}
+	oneInEach(t, n)
 	name := folderFor(t, n, 1).Name
 	closeNode(t, n)
 	disk := dirs[1] + "-disk"
@@ -426,9 +428,7 @@ func TestOldDataInTheWay(t *testing.T) {
 func TestSetAsideIsNoted(t *testing.T) {
 	dirs, setting := threeFolders(t)
 	n := openNode(t, setting, nil)
-	for i := range 3 {
-		appendRecord(t, mustTopic(t, n, fmt.Sprint("t", i), 1, nil), 0, time.Now(), "v")
-	}
+	oneInEach(t, n)
 	topic := folderFor(t, n, 1)
 	closeNode(t, n)
 	if err := SetAside(vfs.OS, dirs[1], topic.ID, 0); err != nil {

@@ -164,6 +164,23 @@ func completeEntities(s *Streams, o *connect.Options) cobra.CompletionFunc {
 	}
 }
 
+// openQuotas connects and finds the quotas of the entity that words name. The caller closes the client.
+func (s *Streams) openQuotas(ctx context.Context, o *connect.Options, words []string) (*connect.Client, kadm.ClientQuotaEntity, quotaRow, error) {
+	e, err := parseEntity(words)
+	if err != nil {
+		return nil, nil, quotaRow{}, err
+	}
+	cl, err := s.open(ctx, o)
+	if err != nil {
+		return nil, nil, quotaRow{}, err
+	}
+	row, err := quotasOf(ctx, cl, e)
+	if err != nil {
+		cl.Close()
+	}
+	return cl, e, row, err
+}
+
 // quotasOf finds the quotas of an entity.
 func quotasOf(ctx context.Context, cl *connect.Client, e kadm.ClientQuotaEntity) (quotaRow, error) {
 	rows, err := readQuotas(ctx, cl)

@@ -42,19 +42,11 @@ go on at once.
 }
 
 func runQuotaDelete(ctx context.Context, s *Streams, o quotaDeleteOptions) error {
-	e, err := parseEntity(o.entity)
-	if err != nil {
-		return err
-	}
-	cl, err := s.open(ctx, &o.conn)
+	cl, e, row, err := s.openQuotas(ctx, &o.conn, o.entity)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	row, err := quotasOf(ctx, cl, e)
-	if err != nil {
-		return err
-	}
 	var ops []kadm.AlterClientQuotaOp
 	for _, key := range slices.Sorted(maps.Keys(row.Quotas)) {
 		ops = append(ops, kadm.AlterClientQuotaOp{Key: key, Remove: true})

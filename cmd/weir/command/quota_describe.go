@@ -44,19 +44,11 @@ func newQuotaDescribe(s *Streams) *cobra.Command {
 }
 
 func runQuotaDescribe(ctx context.Context, s *Streams, o quotaDescribeOptions) error {
-	e, err := parseEntity(o.entity)
-	if err != nil {
-		return err
-	}
-	cl, err := s.open(ctx, &o.conn)
+	cl, _, row, err := s.openQuotas(ctx, &o.conn, o.entity)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	row, err := quotasOf(ctx, cl, e)
-	if err != nil {
-		return err
-	}
 	return output.One(s.Out, o.format, row, row.write)
 }
 
