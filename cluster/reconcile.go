@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,12 +31,7 @@ func (n *Node) reconcile(image *metadata.Image) {
 	if was := n.topics.Load().image; n.closed || was != nil && image.Index() < was.Index() {
 		return
 	}
-	cfg, err := n.static.With(image.ClusterConfigs().Values, brokerValues(image, n.ID()))
-	if err != nil {
-		// The controller let no such value in; an older release may not know one.
-		n.logger.Error("dynamic broker configuration is not in force", "err", err)
-		cfg = n.Config()
-	}
+	cfg := n.configured(image)
 	n.config.Store(cfg)
 	n.throttle.setRate(cfg.Peers.ThrottledRate)
 	n.notePeers(image)
@@ -60,6 +57,31 @@ func (n *Node) reconcile(image *metadata.Image) {
 	}
 	n.leaders.notify()
 	n.wakeMembers()
+}
+
+// configured is what the node is to run with: the values of its own file and those set while it runs, but for such as do
+// not fit together here. They were checked with the file of the broker that was asked; and an older release may not
+// know one.
+func (n *Node) configured(image *metadata.Image) *config.Broker {
+	all, own := image.ClusterConfigs().Values, brokerValues(image, n.ID())
+	if cfg, err := n.static.With(all, own); err == nil {
+		return cfg
+	}
+	fitAll, fitOwn := make(map[string]string), make(map[string]string)
+	cfg := n.static
+	for _, set := range []struct{ values, fit map[string]string }{{all, fitAll}, {own, fitOwn}} {
+		for _, key := range slices.Sorted(maps.Keys(set.values)) {
+			set.fit[key] = set.values[key]
+			next, err := n.static.With(fitAll, fitOwn)
+			if err != nil {
+				delete(set.fit, key)
+				n.logger.Error("a value that was set while brokers run is not in force here", "key", key, "err", err)
+				continue
+			}
+			cfg = next
+		}
+	}
+	return cfg
 }
 
 // topicFor returns the topic as image has it, around the partitions that are

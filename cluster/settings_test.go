@@ -1,12 +1,15 @@
 package cluster
 
 import (
+	"context"
+	"fmt"
 	"math"
 	"strconv"
 	"testing"
 	"time"
 
 	"weir/cluster/config"
+	"weir/cluster/metadata"
 	"weir/partition"
 )
 
@@ -51,6 +54,23 @@ func TestMostProducers(t *testing.T) {
 		_, err := config.New(map[string]string{"max.producer.ids.per.partition": value})
 		if (err == nil) != good {
 			t.Errorf("%s producers: %v", value, err)
+		}
+	}
+}
+
+// TestValuesThatDoNotFitHere: of what is set for all brokers, only what does not fit one's own file is not in force there.
+func TestValuesThatDoNotFitHere(t *testing.T) {
+	n := startNode(t, map[string]string{"socket.request.max.bytes": "2000000"})
+	before := n.Config().Topic.MaxMessageBytes
+	for _, values := range []map[string]string{
+		{"log.retention.ms": "5000", "message.max.bytes": "50000000", "num.partitions": "7"}, {"message.max.bytes": "50000000", "log.retention.ms": "6000"},
+	} {
+		if _, err := n.Propose(context.Background(), metadata.SetBrokerConfigs{Broker: metadata.AllBrokers, Expected: metadata.AnyIndex, Values: values}); err != nil {
+			t.Fatal(err)
+		}
+		c := n.Config()
+		if got := fmt.Sprint(c.Topic.RetentionMillis); got != values["log.retention.ms"] || c.Topic.MaxMessageBytes != before {
+			t.Errorf("of %v there is in force: retention %s ms, messages of %d bytes", values, got, c.Topic.MaxMessageBytes)
 		}
 	}
 }
