@@ -10,7 +10,6 @@ import (
 	"maps"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -80,7 +79,7 @@ func (c *cluster) readAll(t *testing.T, topic string, isolation kgo.IsolationLev
 	})
 	kafka := c.reader(t, topic, isolation, kgo.KeepControlRecords())
 	defer kafka.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience) // a transaction of the dead may be open for as long as it may
 	defer cancel()
 	for len(left) > 0 {
 		if ctx.Err() != nil {
