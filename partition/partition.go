@@ -138,9 +138,9 @@ type Partition struct {
 	ahead            map[int64][]*proposal // of idempotent producers, by id: those of queue and stored, in order
 	beginning        int                   // how many of ahead begin a transaction
 	uncommittedBytes int
-	startAsked       int64   // by commands applied and not carried out yet, 0 for none; until then there is no new checkpoint
-	startOrdered     int64   // the largest that a command applied since the open has asked for
-	checkpointOwed   bool    // the newest could not be written
+	startAsked       int64 // by commands applied and not carried out yet, 0 for none; until then there is no new checkpoint
+	startOrdered     int64 // the largest that a command applied since the open has asked for
+	checkpointOwed   bool  // the newest could not be written
 	ordering         atomic.Bool
 	starting         *Append // the newest command by which retention has asked for one; nil: none
 	sole             bool    // of this leadership: no other replica has a vote
