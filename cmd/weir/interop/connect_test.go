@@ -92,7 +92,11 @@ scheduled.rebalance.max.delay.ms=0
 consumer.session.timeout.ms=6000
 consumer.heartbeat.interval.ms=500
 plugin.discovery=service_load
+producer.transaction.timeout.ms=10000
+consumer.isolation.level=read_committed
 `
+	// A worker reads what is committed of the offsets to their end before it joins, and so waits for the transaction of a dead
+	// one. What has come out is to have been committed: the worker is killed then.
 	if err := os.WriteFile(w.properties, []byte(strings.ReplaceAll(text, "NAME", w.name)), 0o644); err != nil {
 		t.Fatal(err)
 	}
