@@ -189,13 +189,21 @@ func (k *testCluster) seeds(m *testMember) (seeds []Seed) {
 	return seeds
 }
 
-// grow starts members 1 to n and waits until as many of them vote as should.
+// grow starts members 1 to n and waits until as many of them vote as should, and all of them know it: one
+// that has not heard yet that it votes would stand for no election when the leader goes.
 func (k *testCluster) grow(n int32) {
 	k.t.Helper()
 	for id := int32(1); id <= n; id++ {
 		k.join(k.start(id, 1))
 	}
-	k.until("the voters are complete", func() bool { return k.voters() == min(int(n-1)|1, maxVoters) })
+	k.until("the voters are complete", func() bool {
+		for _, m := range k.all() {
+			if voters(m) != min(int(n-1)|1, maxVoters) {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // until waits in the bubble's time.
@@ -223,13 +231,13 @@ func (k *testCluster) leader() *testMember {
 	return nil
 }
 
-func (k *testCluster) voters() (n int) {
-	leader := k.leader()
-	if leader == nil {
+// voters is how many vote as far as m knows, 0 when it is nil.
+func voters(m *testMember) (n int) {
+	if m == nil {
 		return 0
 	}
-	for _, m := range leader.Status().Members {
-		if m.Voter {
+	for _, member := range m.Status().Members {
+		if member.Voter {
 			n++
 		}
 	}
@@ -330,7 +338,7 @@ func TestVotersAreOdd(t *testing.T) {
 			}
 			k.join(k.start(int32(id), 1))
 			time.Sleep(5 * time.Second) // more than it needs, of the bubble's time
-			if got := k.voters(); got != want {
+			if got := voters(k.leader()); got != want {
 				t.Fatalf("%d brokers: %d voters, want %d", id, got, want)
 			}
 		}
@@ -400,7 +408,7 @@ func TestWipedBrokerComesBackAsAnother(t *testing.T) {
 			}
 			members := leader.raft.GetConfiguration().Configuration().Servers
 			old, now := ServerID(2, [16]byte{2, 1}), ServerID(2, [16]byte{2, 2})
-			return !hasServer(members, old) && hasServer(members, now) && k.voters() == 3
+			return !hasServer(members, old) && hasServer(members, now) && voters(k.leader()) == 3
 		})
 		createTopics(t, m.Controller, 0, 3)
 		k.settle()
@@ -414,7 +422,7 @@ func TestUnregisteredBrokerLeavesTheGroup(t *testing.T) {
 		propose(t, k.follower().Controller, metadata.UnregisterBroker{ID: gone.config.NodeID})
 		k.until("it is no member", func() bool {
 			leader := k.leader()
-			return leader != nil && leader != gone && len(leader.Status().Members) == 3 && k.voters() == 3
+			return leader != nil && leader != gone && len(leader.Status().Members) == 3 && voters(k.leader()) == 3
 		})
 		k.stop(gone.config.NodeID)
 		propose(t, k.follower().Controller, metadata.SetBrokerConfigs{Broker: metadata.AllBrokers, Expected: metadata.AnyIndex})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -427,7 +426,7 @@ func TestClusterInterrupted(t *testing.T) {
 
 // TestClusterHealthOfLowDisk: the reason names the broker, its folder, what is free and the mark.
 func TestClusterHealthOfLowDisk(t *testing.T) {
-	b := brokertest.Start(t, map[string]string{config.FreeBytesMin: strconv.Itoa(1 << 60)})
+	b := brokertest.Start(t, map[string]string{config.FreeBytesMin: "1152921504606846976"})
 	c := &cli{t: t, addr: b.Addr(), broker: b}
 	out, _, code := c.run("", "cluster", "health")
 	want := `(?m)^  the disk of broker 1 is low, and it takes no records for what it leads: ` + regexp.QuoteMeta(b.Node().DataDir()) +
