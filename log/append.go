@@ -308,14 +308,9 @@ func (l *Log) roll() error {
 	if active.Sealed() {
 		return l.addSegment() // an earlier roll got half way
 	}
-	if err := active.Seal(); err != nil {
+	if err := l.syncBy(active, active.Seal); err != nil {
 		return err
 	}
-	end, err := active.End()
-	if err != nil {
-		return err
-	}
-	l.setSynced(active, end)
 	return l.addSegment()
 }
 

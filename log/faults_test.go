@@ -283,3 +283,56 @@ func TestRefusedIsNotRecovered(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestDeleteGoesOnAfterAFailedRename: what could not be dropped is in the log still, and goes with the next call.
+func TestDeleteGoesOnAfterAFailedRename(t *testing.T) {
+	inj := vfs.NewInjector()
+	l := logtest.Open(t, log.Config{FS: vfs.Inject(vfs.NewMem(), inj)})
+	bases := segments(t, l, 4)
+	if err := l.AdvanceStart(bases[3]); err != nil {
+		t.Fatal(err)
+	}
+	inj.Add(vfs.Rule{Kinds: vfs.OpRename, Path: "*.log*", Nth: 2, Err: syscall.EIO})
+	if deleted, err := l.DeleteSegments(); deleted != 1 || !errors.Is(err, syscall.EIO) {
+		t.Fatalf("%d segments deleted: %v", deleted, err)
+	}
+	if err := logtest.Check(l); err != nil {
+		t.Fatal(err)
+	}
+	if deleted, err := l.DeleteSegments(); deleted != 2 || err != nil {
+		t.Fatalf("%d segments deleted: %v", deleted, err)
+	}
+	if err := logtest.Check(l); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRollBesideAFailedSync: the system tells of bytes that it could not write once, so that a roll beside the sync that
+// hears of it does not take them for written.
+func TestRollBesideAFailedSync(t *testing.T) {
+	inj, gate := vfs.NewInjector(), vfs.NewGate()
+	l, err := log.Open(log.Config{Dir: "/log", FS: vfs.Inject(vfs.NewMem(), inj)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendBatch(t, l, 1, logtest.Batch(t, 1000, 2, "x"))
+	inj.Add(vfs.Rule{Kinds: vfs.OpSync, Path: "*.log", Gate: gate, Err: syscall.EIO})
+	synced, rolled := make(chan error, 1), make(chan error, 1)
+	go func() { synced <- l.Sync() }()
+	<-gate.Entered()
+	go func() { rolled <- l.Roll() }()
+	for range 10_000 {
+		runtime.Gosched() // it comes as far as it can
+	}
+	gate.Open()
+	if err := <-synced; !errors.Is(err, syscall.EIO) {
+		t.Errorf("sync: %v", err)
+	}
+	if err := <-rolled; !errors.Is(err, syscall.EIO) {
+		t.Errorf("roll: %v", err)
+	}
+	if durable := l.DurableOffset(); durable != 0 {
+		t.Errorf("%d offsets are taken for durable", durable)
+	}
+	_ = l.Close() // it has failed
+}

@@ -313,14 +313,9 @@ func (l *Log) Close() error {
 func (l *Log) save() error {
 	active := l.active()
 	if !active.Sealed() {
-		if err := active.Trim(); err != nil {
+		if err := l.syncBy(active, active.Trim); err != nil {
 			return err
 		}
-		end, err := active.End()
-		if err != nil {
-			return err
-		}
-		l.setSynced(active, end)
 	}
 	if err := l.writeCheckpoint(unmoved, durably); err != nil {
 		return err

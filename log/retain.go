@@ -58,6 +58,7 @@ func (l *Log) DeleteSegments() (deleted int, err error) {
 		return 0, err
 	}
 	deleted, unlink, err := l.dropBelowStart()
+	err = l.failIfSync(err)
 	l.mu.Unlock()
 	// Unlinking takes long for large files, and needs no lock.
 	return deleted, errors.Join(err, l.unlink(unlink))
@@ -76,15 +77,26 @@ func (l *Log) dropBelowStart() (deleted int, unlink []string, err error) {
 	l.firstRaft.Store(h.BaseRaftIndex)
 	rest := append([]*segment.Segment(nil), list[deleted:]...)
 	l.segments.Store(&rest)
-	for _, s := range list[:deleted] {
+	for i, s := range list[:deleted] {
 		names, err := s.Drop()
 		unlink = append(unlink, names...)
 		if err != nil {
-			// After the next open the rest is still below the log start.
-			return deleted, unlink, errors.Join(err, l.failIfSync(l.syncDir()))
+			return i, unlink, errors.Join(err, l.putBack(list[i:]), l.failIfSync(l.syncDir()))
 		}
 	}
 	return deleted, unlink, l.failIfSync(l.syncDir())
+}
+
+// putBack has segments in the list again that could not be dropped: the next call tries once more.
+func (l *Log) putBack(list []*segment.Segment) error {
+	h, err := list[0].Header()
+	if err != nil {
+		return err
+	}
+	rest := append([]*segment.Segment(nil), list...)
+	l.segments.Store(&rest)
+	l.firstRaft.Store(h.BaseRaftIndex)
+	return nil
 }
 
 // belowStart counts the segments that may go and gives the header of the first

@@ -57,6 +57,25 @@ func (l *Log) syncOnce() (due bool, err error) {
 	}
 }
 
+// syncBy has a segment's end made durable by something else than its Sync. No other sync of the file may run beside
+// it: the system tells of a write that has failed once, and whoever does not hear of it would take it for a good one.
+func (l *Log) syncBy(s *segment.Segment, sync func() error) error {
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	if f := l.failure.Load(); f != nil {
+		return f
+	}
+	if err := sync(); err != nil {
+		return l.failIfSync(err)
+	}
+	end, err := s.End()
+	if err != nil {
+		return err
+	}
+	l.noteSyncedLocked(s, end)
+	return nil
+}
+
 // syncedRaft is the raft index below which all is on disk.
 func (l *Log) syncedRaft() uint64 {
 	l.syncMu.Lock()

@@ -53,7 +53,8 @@ func (p *Partition) nextCheckpoint() (write func()) {
 	p.checkpointing++
 	encoded := p.state.encode()
 	return func() {
-		written := p.writeCheckpoint(at.raftIndex, encoded)
+		// A checkpoint above what a power loss leaves would be of no use, and drive out one that is.
+		written := p.log.Sync() == nil && p.writeCheckpoint(at.raftIndex, encoded)
 		p.mu.Lock()
 		if !written {
 			p.checkpoint, p.checkpointOwed = min(p.checkpoint, p.checkpointOnDisk.Load()), true
@@ -151,7 +152,7 @@ func (p *Partition) loadState() (*state, error) {
 		return nil, err
 	}
 	for i := len(have) - 1; i >= 0; i-- {
-		b, err := readSmallFile(fsys, checkpointName(dir, have[i]))
+		b, err := readSmallFile(fsys, checkpointName(dir, have[i]), maxCheckpointBytes)
 		if err != nil {
 			return nil, err
 		}
@@ -201,7 +202,8 @@ func sweepCheckpoints(fsys vfs.FS, dir string, last uint64) error {
 	return fsys.SyncDir(dir)
 }
 
-func readSmallFile(fsys vfs.FS, name string) (b []byte, err error) {
+// readSmallFile gives nil for a file of more than limit bytes.
+func readSmallFile(fsys vfs.FS, name string, limit int64) (b []byte, err error) {
 	f, err := fsys.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
@@ -211,7 +213,7 @@ func readSmallFile(fsys vfs.FS, name string) (b []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if size > maxCheckpointBytes {
+	if size > limit {
 		return nil, nil // not one of ours: decodes as bad
 	}
 	b = make([]byte, size)

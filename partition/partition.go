@@ -216,6 +216,9 @@ func (p *Partition) start() error {
 			return err
 		}
 	}
+	if err := p.finishInstall(); err != nil {
+		return err
+	}
 	if err := p.loadVote(); err != nil {
 		return err
 	}
