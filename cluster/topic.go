@@ -125,7 +125,7 @@ func (t *Topic) compact(ctx context.Context, now time.Time, logger *slog.Logger)
 		if p == nil || ctx.Err() != nil {
 			continue
 		}
-		done, err := p.Compact(ctx, now)
+		done, err := p.Compact(ctx, now, nil)
 		if err != nil && !errors.Is(err, partition.ErrClosed) && ctx.Err() == nil {
 			logger.Error("compaction failed", "topic", t.Name, "partition", p.Index(), "err", err)
 		} else if done.Segments > 0 {

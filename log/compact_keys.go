@@ -30,7 +30,7 @@ func (p *pass) readKeys(dirty []*segment.Segment, from int64) error {
 	for _, s := range dirty {
 		for c, err := range s.Contents(from) {
 			if err == nil {
-				err = p.check()
+				err = p.check(c.Bytes)
 			}
 			if err != nil {
 				return err
