@@ -17,14 +17,15 @@ type Compaction struct {
 	MinLagMillis          int64   // records younger than this, by their segment, stay; ≤ 0: none
 	MaxLagMillis          int64   // dirty records older than this ask for a pass; ≤ 0: never
 	MinDirtyRatio         float64 // dirty bytes over all bytes above which there is a pass
-	// MaxKeys is how many keys a pass remembers, at about 64 bytes each; 0: 2 Mi. With
-	// more than that it ends where they do not fit, and the next one goes on.
+	// MaxKeys is how many keys a pass remembers, at KeyBytes each; 0: 4 Mi. With more than
+	// that it ends where they do not fit, and the next one goes on. A single batch with more
+	// has the room that it needs.
 	MaxKeys int
 	Meter   Meter // follows the pass; nil: nobody does
 }
 
-// defaultMaxKeys takes about 128 MiB, Kafka's log.cleaner.dedupe.buffer.size.
-const defaultMaxKeys = 2 << 20
+// defaultMaxKeys takes 128 MiB, the default of Kafka's log.cleaner.dedupe.buffer.size.
+const defaultMaxKeys = 128 << 20 / KeyBytes
 
 // Compacted says what a pass did.
 type Compacted struct {
@@ -102,7 +103,7 @@ type pass struct {
 	logEnd  int64 // as the pass began
 	cuts    int   // likewise
 	secured bool  // the recovery point is past all sealed segments
-	keys    map[keyHash]int64
+	keys    *keyTable
 	end     int64 // records below it are in keys, if they are dirty
 
 	read, written int64 // bytes that the meter has not been told of
@@ -136,7 +137,7 @@ func (p *pass) run(lastStable int64) error {
 	if err := p.readKeys(dirty, from); err != nil || p.end <= from {
 		return err
 	}
-	p.result.Keys = len(p.keys)
+	p.result.Keys = p.keys.used
 	all = slices.DeleteFunc(all, func(s *segment.Segment) bool { return s.BaseOffset() >= p.end })
 	p.meter.Plan(sizeBytes(all) + p.walked - planned)
 	for _, s := range all {
