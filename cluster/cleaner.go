@@ -17,14 +17,24 @@ type cleaner struct {
 	slots    slots     // log.cleaner.threads
 	throttle *throttle // log.cleaner.io.max.bytes.per.second
 
-	mu      sync.Mutex // guards running; a leaf lock
+	done cleanerTotals
+
+	mu      sync.Mutex // guards the rest; a leaf lock
 	running map[*partition.Partition]*pass
+	looked  map[*partition.Partition]looked // at the last look
+}
+
+// looked is what a pass has found of a partition.
+type looked struct {
+	folder       *folder
+	clean, dirty int64 // bytes: of the segments that were compacted before, and that may be now
+	failed       bool  // the last pass
 }
 
 func newCleaner() *cleaner {
 	return &cleaner{
 		slots:    slots{freed: make(chan struct{})},
-		throttle: &throttle{now: time.Now}, running: make(map[*partition.Partition]*pass),
+		throttle: &throttle{now: time.Now}, running: make(map[*partition.Partition]*pass), looked: make(map[*partition.Partition]looked),
 	}
 }
 
@@ -52,7 +62,9 @@ func (n *Node) compactFolder(f *folder) {
 // compactAll begins a pass over each partition in a folder that is compacted, but for those that have one. It ends
 // when the folder's disk hangs.
 func (n *Node) compactAll(f *folder) {
-	for t, p := range n.topics.Load().in(f) {
+	topics := n.topics.Load()
+	n.cleaner.forget(f, topics)
+	for t, p := range topics.in(f) {
 		if !t.settings.Compact || n.cleaner.isRunning(p) {
 			continue
 		}
@@ -70,7 +82,7 @@ func (n *Node) compactAll(f *folder) {
 
 // beginPass notes a pass that has a slot.
 func (n *Node) beginPass(p *partition.Partition, f *folder) *pass {
-	x := &pass{cleaner: n.cleaner, folder: f, giveSlot: sync.OnceFunc(n.cleaner.slots.give)}
+	x := &pass{cleaner: n.cleaner, partition: p, folder: f, began: time.Now(), giveSlot: sync.OnceFunc(n.cleaner.slots.give)}
 	n.watchdog.Watch(&x.disk, func() {
 		n.logger.Error("the disk hangs", "folder", f.root, "topic", p.Topic(), "partition", p.Index(),
 			"err", &partition.HungError{Op: "a compaction", Limit: n.watchdog.Limit()})
@@ -86,13 +98,15 @@ func (n *Node) compact(t *Topic, p *partition.Partition, x *pass) {
 	done, err := p.Compact(n.ctx, time.Now(), x)
 	x.disk.End()
 	n.watchdog.Forget(&x.disk)
+	failed := err != nil && !errors.Is(err, partition.ErrClosed) && n.ctx.Err() == nil
+	n.cleaner.count(x, done, failed)
 	n.cleaner.note(p, nil)
 	x.giveSlot()
-	if err != nil && !errors.Is(err, partition.ErrClosed) && n.ctx.Err() == nil {
+	if failed {
 		n.logger.Error("compaction failed", "topic", t.Name, "partition", p.Index(), "err", err)
 	} else if done.Segments > 0 {
 		n.logger.Info("compaction removed records", "topic", t.Name, "partition", p.Index(), "records", done.Records,
-			"segments", done.Segments, "bytes_before", done.BytesBefore, "bytes_after", done.BytesAfter)
+			"segments", done.Segments, "bytes_before", done.BytesBefore, "bytes_after", done.BytesAfter, "took", time.Since(x.began))
 	}
 }
 
@@ -125,18 +139,22 @@ func (c *cleaner) hangs(f *folder) bool {
 
 // pass is one compaction of a partition, as it goes.
 type pass struct {
-	cleaner  *cleaner
-	folder   *folder
-	disk     partition.Watched // each piece between two calls of Moved
-	giveSlot func()            // more than once does nothing
+	cleaner   *cleaner
+	partition *partition.Partition
+	folder    *folder
+	began     time.Time
+	disk      partition.Watched // each piece between two calls of Moved
+	giveSlot  func()            // more than once does nothing
 
-	planned, read, written atomic.Int64 // bytes
+	planned, read atomic.Int64 // bytes
 }
 
 var _ log.Meter = (*pass)(nil)
 
 // Found implements log.Meter.
-func (x *pass) Found(clean, dirty int64) {}
+func (x *pass) Found(clean, dirty int64) {
+	x.cleaner.look(x.partition, func(l *looked) { l.folder, l.clean, l.dirty = x.folder, clean, dirty })
+}
 
 // Plan implements log.Meter.
 func (x *pass) Plan(bytes int64) { x.planned.Add(bytes) }
@@ -149,7 +167,10 @@ func (x *pass) Moved(ctx context.Context, read, written int64) error {
 	x.disk.End()
 	defer x.disk.Begin()
 	x.read.Add(read)
-	x.written.Add(written)
+	x.cleaner.done.read.Add(read)
+	x.cleaner.done.written.Add(written)
+	began := time.Now()
+	defer func() { x.cleaner.done.throttledNanos.Add(int64(time.Since(began))) }()
 	for {
 		wait := x.cleaner.throttle.Take(int(read + written))
 		if wait <= 0 {

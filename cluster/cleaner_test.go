@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -77,4 +78,37 @@ func TestCompactionIsThrottled(t *testing.T) {
 		appendRecord(t, n.Topic("a"), 0, time.Now(), strings.Repeat("v", 20_000))
 	}
 	waiting(1)
+}
+
+// TestUncleanable: a partition whose passes fail is told of, until one gets through or the topic is gone.
+func TestUncleanable(t *testing.T) {
+	full := func() vfs.Rule { return vfs.Rule{Kinds: vfs.OpCreate, Path: "*.cleaned", Times: -1, Err: syscall.ENOSPC} }
+	inj := vfs.NewInjector(full())
+	n := startBusy(t, t.TempDir(), inj, map[string]string{"log.segment.bytes": "200", "log.cleaner.min.cleanable.ratio": "0", "log.cleanup.policy": "compact"})
+	defer func() { closeNode(t, n) }()
+	failing := func(topic *Topic, want bool) {
+		t.Helper()
+		awaitTrue(t, func() bool { return n.Compaction().Of[topic.partitions[0]].Failed == want })
+	}
+	topic := mustTopic(t, n, "t", 1, nil)
+	begin := func() {
+		for range 12 {
+			appendRecord(t, topic, 0, time.Now(), "value")
+		}
+	}
+	begin()
+	failing(topic, true)
+	if c := n.Compaction(); c.Failures == 0 || c.Removed != 0 {
+		t.Errorf("%+v", c)
+	}
+	inj.Clear()
+	failing(topic, false)
+	if c := n.Compaction(); c.Passes == 0 || c.Removed == 0 {
+		t.Errorf("%+v", c)
+	}
+	inj.Add(full())
+	begin()
+	failing(topic, true)
+	deleteTopic(t, n, topic)
+	awaitTrue(t, func() bool { return len(n.Compaction().Of) == 0 })
 }

@@ -18,7 +18,7 @@ import (
 // startBusy starts a node that looks after its folders all the time, on a disk that fails as told.
 func startBusy(t *testing.T, dir string, inj *vfs.Injector, more map[string]string) *Node {
 	t.Helper()
-	values := map[string]string{"log.write.timeout.ms": "500", "log.retention.check.interval.ms": "10", "log.cleaner.backoff.ms": "10"}
+	values := map[string]string{"log.write.timeout.ms": "3000", "log.retention.check.interval.ms": "10", "log.cleaner.backoff.ms": "10"}
 	for k, v := range more {
 		values[k] = v
 	}
