@@ -82,7 +82,9 @@ func TestCompactionIsThrottled(t *testing.T) {
 
 // TestUncleanable: a partition whose passes fail is told of, until one gets through or the topic is gone.
 func TestUncleanable(t *testing.T) {
-	full := func() vfs.Rule { return vfs.Rule{Kinds: vfs.OpCreate, Path: "*.cleaned", Times: -1, Err: syscall.ENOSPC} }
+	full := func() vfs.Rule {
+		return vfs.Rule{Kinds: vfs.OpCreate, Path: "*.cleaned", Times: -1, Err: syscall.ENOSPC}
+	}
 	inj := vfs.NewInjector(full())
 	n := startBusy(t, t.TempDir(), inj, map[string]string{"log.segment.bytes": "200", "log.cleaner.min.cleanable.ratio": "0", "log.cleanup.policy": "compact"})
 	defer func() { closeNode(t, n) }()
