@@ -12,7 +12,7 @@ import (
 // TestCompactionTick: of a topic that asks for it, old values of a key go by
 // themselves; of others nothing goes.
 func TestCompactionTick(t *testing.T) {
-	n := startNode(t, map[string]string{"log.retention.check.interval.ms": "10"})
+	n := startNode(t, map[string]string{"log.cleaner.backoff.ms": "10"})
 	overrides := map[string]string{"segment.bytes": "200", "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0"}
 	compacted := mustTopic(t, n, "compacted", 1, overrides)
 	plain := mustTopic(t, n, "plain", 1, map[string]string{"segment.bytes": "200"})
@@ -56,7 +56,7 @@ func TestCompactionSettings(t *testing.T) {
 	c := config.Topic{Compact: true, SegmentMillis: 5000, Compaction: config.Compaction{
 		DeleteRetentionMillis: 1, MinLagMillis: 2, MaxLagMillis: 3000, MinCleanableDirtyRatio: 0.25,
 	}}
-	s := settings(c, &config.Broker{}, true)
+	s := settings(c, config.DefaultBroker(), true)
 	if got := s.Compaction; !s.Compact || got.DeleteRetentionMillis != 1 || got.MinLagMillis != 2 || got.MaxLagMillis != 3000 || got.MinDirtyRatio != 0.25 {
 		t.Errorf("got %+v", got)
 	}
@@ -64,14 +64,14 @@ func TestCompactionSettings(t *testing.T) {
 		t.Errorf("segments last %v, want as long as the lag", s.Log.SegmentAge)
 	}
 	c.Compaction.MaxLagMillis = math.MaxInt64
-	if s := settings(c, &config.Broker{}, true); s.Log.SegmentAge != 5*time.Second {
+	if s := settings(c, config.DefaultBroker(), true); s.Log.SegmentAge != 5*time.Second {
 		t.Errorf("segments last %v without a lag", s.Log.SegmentAge)
 	}
-	if s := settings(c, &config.Broker{}, false); s.Compact {
+	if s := settings(c, config.DefaultBroker(), false); s.Compact {
 		t.Error("the broker's own topic is compacted")
 	}
 	c.Compact = false
-	if s := settings(c, &config.Broker{}, true); s.Compact {
+	if s := settings(c, config.DefaultBroker(), true); s.Compact {
 		t.Error("a topic that does not ask for it is compacted")
 	}
 }

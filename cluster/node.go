@@ -49,7 +49,8 @@ type Node struct {
 	requests    atomic.Pointer[RequestHandler] // nil until somebody serves them
 	retired     retired
 	membersWake chan struct{} // one token when a partition's members may have to change
-	throttle    *throttle
+	throttle    *throttle     // of what is sent to replicas that are behind
+	cleaner     *cleaner
 	room        *room
 	topics      atomic.Pointer[topicSet]
 	config      atomic.Pointer[config.Broker]
@@ -85,7 +86,7 @@ func openOn(ctx context.Context, fsys vfs.FS, cfg *config.Broker, endpoints []me
 	n := &Node{
 		logger: logger, fs: fsys, static: cfg, fatal: make(chan error, 1), watchdog: partition.NewWatchdog(cfg.WriteTimeout),
 		retired: retired{wake: make(chan struct{}, 1), closing: make(map[partitionKey]error)},
-		leaders: newLeaders(), logLimit: controller.NewLogLimit(raftLinesPerSecond), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), throttle: &throttle{now: time.Now}, room: newRoom(), peers: peers{
+		leaders: newLeaders(), logLimit: controller.NewLogLimit(raftLinesPerSecond), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), throttle: &throttle{now: time.Now}, cleaner: newCleaner(), room: newRoom(), peers: peers{
 			seeds: make(map[int32]string), lost: make(map[int32]time.Time), there: make(map[int32]bool), news: make(chan struct{}),
 		},
 	}
@@ -119,14 +120,15 @@ func (n *Node) open(ctx context.Context, endpoints []metadata.Endpoint) error {
 	image := n.meta().Image()
 	n.lookAtRoom() // what is opened may take records at once
 	n.reconcile(image)
-	if err := n.noteRecovered(); err != nil { // the next start looks at more than it has to
-		n.logger.Error("not all data folders are marked as recovered", "err", err)
-	}
 	for _, f := range n.inUse() {
+		n.noteRecovered(f)
 		f.sweepOrphans(image)
 	}
 	n.meta().OnChange(image, func(_, image *metadata.Image) { n.reconcile(image) })
 	n.running.Go(n.maintain)
+	for _, f := range n.folders {
+		n.running.Go(func() { n.compactFolder(f) })
+	}
 	n.running.Go(n.tellLeaders)
 	n.running.Go(n.keepMembers)
 	n.running.Go(n.keepReplicas)
@@ -357,47 +359,6 @@ func unavailable(err error) error {
 	var unknown *controller.UnknownOutcomeError
 	if errors.Is(err, controller.ErrClosed) || errors.Is(err, controller.ErrBusy) || errors.As(err, &notLeader) || errors.As(err, &unknown) {
 		return &UnavailableError{Err: err}
-	}
-	return err
-}
-
-// maintain runs what time asks for: retention, forgetting producers, retrying
-// partitions that are offline, emptying the trash, compaction.
-func (n *Node) maintain() {
-	for {
-		timer := time.NewTimer(n.Config().RetentionCheckInterval)
-		select {
-		case <-timer.C:
-		case <-n.room.short: // what may go, is to go now
-			timer.Stop()
-		case <-n.ctx.Done():
-			timer.Stop()
-			return
-		}
-		now := time.Now()
-		for _, t := range n.topics.Load().byName {
-			t.maintain(now, n.logger)
-		}
-		n.reconcile(n.meta().Image())
-		if err := n.noteRecovered(); err != nil {
-			n.logger.Error("the data directory is not marked as recovered", "err", err)
-		}
-		for _, f := range n.inUse() {
-			f.emptyTrash(now)
-		}
-		for _, t := range n.topics.Load().byName { // last, since it may take long
-			t.compact(n.ctx, now, n.logger)
-		}
-	}
-}
-
-// noteRecovered marks the data of each folder as recovered once every partition in it is open.
-func (n *Node) noteRecovered() (err error) {
-	offline := n.topics.Load().offlineIn()
-	for _, f := range n.inUse() {
-		if !offline[f] {
-			err = errors.Join(err, f.recovered())
-		}
 	}
 	return err
 }

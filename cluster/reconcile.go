@@ -33,7 +33,8 @@ func (n *Node) reconcile(image *metadata.Image) {
 	}
 	cfg := n.configured(image)
 	n.config.Store(cfg)
-	n.throttle.setRate(cfg.Peers.ThrottledRate)
+	n.throttle.setRate(float64(cfg.Peers.ThrottledRate))
+	n.cleaner.configure(cfg.Cleaner)
 	n.notePeers(image)
 	old := n.topics.Load()
 	topics := make([]*Topic, 0, len(image.Topics()))

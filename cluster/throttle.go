@@ -8,9 +8,10 @@ import (
 	"weir/partition"
 )
 
-// throttle is what this broker sends in a second to replicas that are behind, of all
-// partitions together (leader.replication.throttled.rate). Nobody waits in it: who is
-// refused asks again, so a wait may end for any reason, and a new rate counts at once.
+// throttle bounds the bytes of a second over all partitions: what this broker sends to replicas
+// that are behind (leader.replication.throttled.rate), or reads and writes for compaction
+// (log.cleaner.io.max.bytes.per.second). Nobody waits in it: who is refused asks again, so a
+// wait may end for any reason, and a new rate counts at once.
 type throttle struct {
 	now func() time.Time
 
@@ -26,11 +27,11 @@ var _ partition.Throttle = (*throttle)(nil)
 // It makes up for waits that end late.
 const throttleSavesUp = 100 * time.Millisecond
 
-func (t *throttle) setRate(bytesPerSecond int64) {
+func (t *throttle) setRate(bytesPerSecond float64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.settle()
-	t.rate = float64(bytesPerSecond)
+	t.rate = bytesPerSecond
 }
 
 // Take lets n bytes go, however many, when what went before is paid off.

@@ -2,10 +2,9 @@ package cluster
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -108,33 +107,6 @@ func (t *Topic) Rules(now time.Time) recordbatch.Rules {
 	}
 }
 
-func (t *Topic) maintain(now time.Time, logger *slog.Logger) {
-	for _, p := range t.partitions {
-		if p == nil {
-			continue
-		}
-		if err := p.Maintain(now); err != nil && !errors.Is(err, partition.ErrClosed) {
-			logger.Error("retention failed", "topic", t.Name, "partition", p.Index(), "err", err)
-		}
-	}
-}
-
-// compact makes a pass over each partition that asks for one, one after the other.
-func (t *Topic) compact(ctx context.Context, now time.Time, logger *slog.Logger) {
-	for _, p := range t.partitions {
-		if p == nil || ctx.Err() != nil {
-			continue
-		}
-		done, err := p.Compact(ctx, now)
-		if err != nil && !errors.Is(err, partition.ErrClosed) && ctx.Err() == nil {
-			logger.Error("compaction failed", "topic", t.Name, "partition", p.Index(), "err", err)
-		} else if done.Segments > 0 {
-			logger.Info("compaction removed records", "topic", t.Name, "partition", p.Index(), "records", done.Records,
-				"segments", done.Segments, "bytes_before", done.BytesBefore, "bytes_after", done.BytesAfter)
-		}
-	}
-}
-
 // settings turns a topic's configuration into what its partitions run with.
 // compacts is false for the topic that the broker compacts itself.
 func settings(c config.Topic, b *config.Broker, compacts bool) partition.Settings {
@@ -159,6 +131,7 @@ func settings(c config.Topic, b *config.Broker, compacts bool) partition.Setting
 			MinLagMillis:          c.Compaction.MinLagMillis,
 			MaxLagMillis:          c.Compaction.MaxLagMillis,
 			MinDirtyRatio:         c.Compaction.MinCleanableDirtyRatio,
+			MaxKeys:               int(min(b.Cleaner.BufferBytes/int64(b.Cleaner.Threads), math.MaxInt32) / log.KeyBytes),
 		}
 		// A record in the active segment cannot be compacted, however late it is.
 		if lag := limitedMillis(c.Compaction.MaxLagMillis); lag > 0 && (s.Log.SegmentAge <= 0 || lag < s.Log.SegmentAge) {
@@ -223,6 +196,19 @@ func (n *Node) TopicByID(id [16]byte) *Topic { return n.topics.Load().byID[id] }
 
 // Topics returns all topics by name. The slice must not be changed.
 func (n *Node) Topics() []*Topic { return n.topics.Load().byName }
+
+// in returns the open replicas in a folder, by topic.
+func (s *topicSet) in(f *folder) iter.Seq2[*Topic, *partition.Partition] {
+	return func(yield func(*Topic, *partition.Partition) bool) {
+		for _, t := range s.byName {
+			for i, p := range t.partitions {
+				if p != nil && t.folders[i] == f && !yield(t, p) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // offlineIn returns the folders that have partitions which could not be opened.
 func (s *topicSet) offlineIn() map[*folder]bool {

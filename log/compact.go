@@ -17,13 +17,15 @@ type Compaction struct {
 	MinLagMillis          int64   // records younger than this, by their segment, stay; ≤ 0: none
 	MaxLagMillis          int64   // dirty records older than this ask for a pass; ≤ 0: never
 	MinDirtyRatio         float64 // dirty bytes over all bytes above which there is a pass
-	// MaxKeys is how many keys a pass remembers, at about 64 bytes each; 0: 2 Mi. With
-	// more than that it ends where they do not fit, and the next one goes on.
+	// MaxKeys is how many keys a pass remembers, at KeyBytes each; 0: 4 Mi. With more than
+	// that it ends where they do not fit, and the next one goes on. A single batch with more
+	// has the room that it needs.
 	MaxKeys int
+	Meter   Meter // follows the pass; nil: nobody does
 }
 
-// defaultMaxKeys takes about 128 MiB, Kafka's log.cleaner.dedupe.buffer.size.
-const defaultMaxKeys = 2 << 20
+// defaultMaxKeys takes 128 MiB, the default of Kafka's log.cleaner.dedupe.buffer.size.
+const defaultMaxKeys = 128 << 20 / KeyBytes
 
 // Compacted says what a pass did.
 type Compacted struct {
@@ -62,7 +64,13 @@ type Judge interface {
 func (l *Log) Compact(ctx context.Context, now time.Time, lastStable int64, c Compaction, judge Judge) (Compacted, error) {
 	l.compactMu.Lock()
 	defer l.compactMu.Unlock()
-	p := pass{l: l, ctx: ctx, now: now.UnixMilli(), Compaction: c, judge: judge, live: make(map[int64]bool)}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(l.closing, stop)()
+	p := pass{l: l, ctx: ctx, now: now.UnixMilli(), Compaction: c, judge: judge, meter: c.Meter, live: make(map[int64]bool)}
+	if p.meter == nil {
+		p.meter = freely{}
+	}
 	if p.MaxKeys <= 0 {
 		p.MaxKeys = defaultMaxKeys
 	}
@@ -75,7 +83,7 @@ func (l *Log) Compact(ctx context.Context, now time.Time, lastStable int64, c Co
 
 // stopped says why a pass is to end.
 func (l *Log) stopped() error {
-	if l.closing.Load() {
+	if l.closing.Err() != nil {
 		return ErrClosed
 	}
 	return nil
@@ -88,14 +96,18 @@ type pass struct {
 	ctx    context.Context
 	now    int64 // unix milliseconds
 	judge  Judge
+	meter  Meter
 	live   map[int64]bool // producers of whose transaction records stay, up to its marker
 	result Compacted
 
 	logEnd  int64 // as the pass began
 	cuts    int   // likewise
 	secured bool  // the recovery point is past all sealed segments
-	keys    map[keyHash]int64
+	keys    *keyTable
 	end     int64 // records below it are in keys, if they are dirty
+
+	read, written int64 // bytes that the meter has not been told of
+	walked        int64 // bytes of all frames that were looked at
 }
 
 // run is the pass; the order of its steps is told in DESIGN.md.
@@ -120,19 +132,30 @@ func (p *pass) run(lastStable int64) error {
 	if err := p.judge.Begin(); err != nil {
 		return err
 	}
+	planned := sizeBytes(dirty)
+	p.meter.Plan(planned)
 	if err := p.readKeys(dirty, from); err != nil || p.end <= from {
 		return err
 	}
-	p.result.Keys = len(p.keys)
+	p.result.Keys = p.keys.used
+	all = slices.DeleteFunc(all, func(s *segment.Segment) bool { return s.BaseOffset() >= p.end })
+	p.meter.Plan(sizeBytes(all) + p.walked - planned)
 	for _, s := range all {
-		if s.BaseOffset() >= p.end {
-			break
-		}
 		if err := p.rewrite(s); err != nil {
 			return fmt.Errorf("compaction of %s: %w", s.Path(), err)
 		}
 	}
+	if err := p.tell(); err != nil {
+		return err
+	}
 	return p.finish()
+}
+
+func sizeBytes(segments []*segment.Segment) (n int64) {
+	for _, s := range segments {
+		n += s.SizeBytes()
+	}
+	return n
 }
 
 // finish notes how far the log has been compacted.
@@ -179,6 +202,7 @@ func (p *pass) choose(cleaned, lastStable int64) (all, dirty []*segment.Segment,
 		dirtyBytes += s.SizeBytes()
 		all, dirty = append(all, s), append(dirty, s)
 	}
+	p.meter.Found(cleanBytes, dirtyBytes)
 	if len(dirty) == 0 {
 		return nil, nil, nil
 	}
@@ -210,8 +234,16 @@ func (p *pass) overdue(s *segment.Segment) (bool, error) {
 	return ts >= 0 && ts < p.now-p.MaxLagMillis, err
 }
 
-// check says whether the pass is to end. It is called for every frame.
-func (p *pass) check() error {
+// check says whether the pass is to end. It is called for every frame that was read.
+func (p *pass) check(bytes int64) error {
+	p.walked += bytes
+	if err := p.moved(bytes, 0); err != nil {
+		return err
+	}
+	return p.ended()
+}
+
+func (p *pass) ended() error {
 	if err := p.l.stopped(); err != nil {
 		return err
 	}

@@ -26,11 +26,15 @@ func hashKey(key []byte) keyHash {
 // readKeys notes the last offset of each key among the dirty records from an
 // offset on, and where it had to end.
 func (p *pass) readKeys(dirty []*segment.Segment, from int64) error {
-	p.keys, p.end = make(map[keyHash]int64), from
+	end, err := dirty[len(dirty)-1].End()
+	if err != nil {
+		return err
+	}
+	p.keys, p.end = newKeyTable(int(min(int64(p.MaxKeys), end.NextOffset-from))), from // no more keys than offsets
 	for _, s := range dirty {
 		for c, err := range s.Contents(from) {
 			if err == nil {
-				err = p.check()
+				err = p.check(c.Bytes)
 			}
 			if err != nil {
 				return err
@@ -38,7 +42,7 @@ func (p *pass) readKeys(dirty []*segment.Segment, from int64) error {
 			if c.Kind.Raft() || c.NextOffset <= from {
 				continue
 			}
-			more, err := p.noteKeys(c)
+			more, err := p.noteKeys(c, from)
 			if err != nil || !more {
 				return err
 			}
@@ -48,24 +52,28 @@ func (p *pass) readKeys(dirty []*segment.Segment, from int64) error {
 	return nil
 }
 
-// noteKeys notes the keys of a batch; more is false when the pass ends before it.
-func (p *pass) noteKeys(c segment.Content) (more bool, err error) {
+// noteKeys notes the keys of a batch; more is false when the pass ends before it, which
+// is not the first one from start on.
+func (p *pass) noteKeys(c segment.Content, start int64) (more bool, err error) {
 	h, err := recordbatch.ParseHeader(c.Data)
 	switch {
 	case err != nil:
 		return false, err
 	case h.IsControl() || p.aborted(h):
 		return true, nil // what an abort takes back must not stand for its key
-	case len(p.keys) >= p.MaxKeys:
-		return false, nil
 	}
 	for r, err := range recordbatch.Records(c.Data, math.MaxInt) {
 		if err != nil {
 			return false, err
 		}
-		if r.Key != nil {
-			p.keys[hashKey(r.Key)] = r.Offset
+		if r.Key == nil || p.keys.put(hashKey(r.Key), r.Offset) {
+			continue
 		}
+		if p.end > start {
+			return false, nil // what is noted of it is true, and does no harm
+		}
+		p.keys = p.keys.grown()
+		p.keys.put(hashKey(r.Key), r.Offset)
 	}
 	return true, nil
 }

@@ -57,7 +57,7 @@ func (p *pass) rewrite(s *segment.Segment) error {
 func (r *rewriting) fill() error {
 	for c, err := range r.segment.Contents(r.segment.BaseOffset()) {
 		if err == nil {
-			err = r.check()
+			err = r.check(c.Bytes)
 		}
 		if err == nil {
 			err = r.add(c)
@@ -170,7 +170,7 @@ func (r *rewriting) pick(c segment.Content, h recordbatch.Header) (kept int, tom
 		}
 		stays := record.Key != nil && !(record.Value == nil && buried) && !aborted
 		if stays {
-			last, ok := r.keys[hashKey(record.Key)]
+			last, ok := r.keys.last(hashKey(record.Key))
 			stays = !ok || last <= record.Offset
 		}
 		if stays {
@@ -221,7 +221,8 @@ func (r *rewriting) remove(c segment.Content, n int64) error {
 // differ begins the copy, unless there is one, from where it differs.
 func (r *rewriting) differ(from segment.State) (err error) {
 	if r.copied == nil {
-		r.copied, err = r.segment.Rewrite(from)
+		r.meter.Plan(from.Position)
+		r.copied, err = r.segment.Rewrite(from, r.moved)
 	}
 	return err
 }

@@ -280,6 +280,26 @@ func TestCompactFewKeys(t *testing.T) {
 	wantOffsets(t, l, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 39)
 }
 
+// TestCompactLargeBatch: a batch with more keys than a pass remembers is no end.
+func TestCompactLargeBatch(t *testing.T) {
+	l := logtest.Open(t, log.Config{})
+	var batch []recordbatch.Record
+	for i := range 20 {
+		batch = append(batch, rec(fmt.Sprint(i), "value"))
+	}
+	for range 3 {
+		appendRecords(t, l, plain, batch...)
+	}
+	for range 3 {
+		compact(t, l, 1, log.Compaction{MaxKeys: 3})
+	}
+	want := make([]int64, 20)
+	for i := range want {
+		want[i] = int64(40 + i)
+	}
+	wantOffsets(t, l, want...)
+}
+
 // TestCompactThenTruncate: a suffix cut goes into compacted segments, but not into
 // a run of removed entries, and what grows there anew is dirty.
 func TestCompactThenTruncate(t *testing.T) {

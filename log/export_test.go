@@ -1,4 +1,4 @@
 package log
 
 // Closing reports whether Close has told compaction to stop.
-func (l *Log) Closing() bool { return l.closing.Load() }
+func (l *Log) Closing() bool { return l.closing.Err() != nil }

@@ -7,6 +7,7 @@
 package log
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"sync"
@@ -107,8 +108,9 @@ type Log struct {
 	headMu sync.Mutex    // guards trail; held while it is followed, taken after all others but those of a segment
 	trail  segment.Trail // where EntryHead has come to
 
-	compactMu sync.Mutex  // one compaction at a time; before mu
-	closing   atomic.Bool // compaction is to stop
+	compactMu sync.Mutex      // one compaction at a time; before mu
+	closing   context.Context // ends when compaction is to stop
+	stop      context.CancelFunc
 
 	mu sync.Mutex // writer's lock: first in the order
 	w  writerState
@@ -286,7 +288,7 @@ func (l *Log) syncDir() error {
 // After an error the log was not closed cleanly: the next Open must recover.
 // Closing again does nothing.
 func (l *Log) Close() error {
-	l.closing.Store(true)
+	l.stop()
 	l.compactMu.Lock()
 	defer l.compactMu.Unlock()
 	l.mu.Lock()

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -51,6 +52,7 @@ func newLog(cfg Config, readOnly bool) *Log {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	l := &Log{cfg: cfg, fs: cfg.FS, logger: cfg.Logger, readOnly: readOnly}
+	l.closing, l.stop = context.WithCancel(context.Background())
 	l.settings.Store(cfg.Settings.withDefaults())
 	l.segments.Store(new([]*segment.Segment))
 	l.epochs.Store(new(epochList))

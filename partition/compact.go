@@ -11,15 +11,17 @@ import (
 
 // Compact has the log keep the last record of each key only, where the settings
 // ask for it and there is enough to do. It takes as long as reading the log, beside
-// everything else, and ends early with ctx and when the partition is closed.
+// everything else and as fast as meter lets it (nil: no one does), and ends early with
+// ctx and when the partition is closed.
 // Errors: ctx's, ErrClosed, *StorageError; after each of them the next call goes on.
-func (p *Partition) Compact(ctx context.Context, now time.Time) (log.Compacted, error) {
+func (p *Partition) Compact(ctx context.Context, now time.Time, meter log.Meter) (log.Compacted, error) {
 	p.mu.Lock()
 	s := p.settings
 	p.mu.Unlock()
 	if err := p.usable(); err != nil || !s.Compact {
 		return log.Compacted{}, err
 	}
+	s.Compaction.Meter = meter
 	done, err := p.log.Compact(ctx, now, p.LastStableOffset(), s.Compaction, &judge{p: p})
 	p.forgetAborted(done.To)
 	switch {

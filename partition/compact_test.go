@@ -49,12 +49,12 @@ func TestCompactKeepsIdempotence(t *testing.T) {
 	for i := range 4 {
 		mustPropose(t, r, keyedBatch(t, nobody, "k", fmt.Sprint(i)))
 	}
-	if done, err := r.Compact(context.Background(), time.Now()); err != nil || done != (log.Compacted{}) {
+	if done, err := r.Compact(context.Background(), time.Now(), nil); err != nil || done != (log.Compacted{}) {
 		t.Fatalf("not a compacted topic: %+v, %v", done, err)
 	}
 	set.Compact = true
 	r.SetSettings(set)
-	done, err := r.Compact(context.Background(), time.Now())
+	done, err := r.Compact(context.Background(), time.Now(), nil)
 	if err != nil || done.Records == 0 {
 		t.Fatalf("%+v, %v", done, err)
 	}
@@ -96,7 +96,7 @@ func TestCompactKeepsIdempotence(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Compact(context.Background(), time.Now()); !errors.Is(err, ErrClosed) {
+	if _, err := r.Compact(context.Background(), time.Now(), nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("compaction of a closed partition: %v", err)
 	}
 }
@@ -118,7 +118,7 @@ func TestCompactWaitsForACheckpoint(t *testing.T) {
 		mustPropose(t, r, keyedBatch(t, identity{id: 7, sequence: int32(1 + i)}, "k", fmt.Sprint(i)))
 	}
 	for range 3 {
-		if done, err := r.Compact(context.Background(), time.Now()); err != nil || done.Records != 0 {
+		if done, err := r.Compact(context.Background(), time.Now(), nil); err != nil || done.Records != 0 {
 			t.Fatalf("without a checkpoint: %+v, %v", done, err)
 		}
 	}
@@ -128,7 +128,7 @@ func TestCompactWaitsForACheckpoint(t *testing.T) {
 	}
 	removed := int64(0)
 	for i := range 3 { // the marker's horizon, which is over at once
-		done, err := r.Compact(context.Background(), time.Now())
+		done, err := r.Compact(context.Background(), time.Now(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

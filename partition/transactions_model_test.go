@@ -233,7 +233,7 @@ func (w *txnWorld) maintain() {
 	if err := w.r.Maintain(fixedTime()); err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := w.r.Compact(context.Background(), fixedTime()); err != nil {
+	if _, err := w.r.Compact(context.Background(), fixedTime(), nil); err != nil {
 		w.t.Fatal(err)
 	}
 }

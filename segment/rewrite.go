@@ -90,18 +90,20 @@ type Rewrite struct {
 	path  string
 	state State  // of the copy, what waits in buf included
 	buf   []byte // not written yet
+	moved func(read, written int64) error
 }
 
 // Rewrite begins a copy that is equal up to a state of the segment, which must be
 // exact, and goes on with what is appended. It may run beside readers. A copy left
-// by somebody else is replaced.
-func (s *Segment) Rewrite(same State) (*Rewrite, error) {
+// by somebody else is replaced. moved is told of bytes read and written as they are, up
+// to 256 KiB at a time, and may keep the copy waiting; its error ends the call.
+func (s *Segment) Rewrite(same State, moved func(read, written int64) error) (*Rewrite, error) {
 	f, err := s.acquire()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.release() }() // it was only read from
-	r := &Rewrite{s: s, end: s.tail.end(), path: path(s.dir, s.base, cleanedSuffix)}
+	r := &Rewrite{s: s, end: s.tail.end(), path: path(s.dir, s.base, cleanedSuffix), moved: moved}
 	if r.file, err = s.fs.OpenFile(r.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, filePerm); err != nil {
 		return nil, err
 	}
@@ -126,7 +128,11 @@ func (r *Rewrite) copy(original io.ReaderAt, same State) error {
 			return err
 		}
 		at += int64(n)
-		if err := r.flush(at); err != nil {
+		err := r.moved(int64(n), 0)
+		if err == nil {
+			err = r.flush(at)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -139,9 +145,12 @@ func (r *Rewrite) flush(end int64) error {
 	if len(r.buf) == 0 {
 		return nil
 	}
-	_, err := r.file.WriteAt(r.buf, end-int64(len(r.buf)))
+	n, err := r.file.WriteAt(r.buf, end-int64(len(r.buf)))
 	r.buf = r.buf[:0]
-	return err
+	if err != nil {
+		return err
+	}
+	return r.moved(0, int64(n))
 }
 
 // Append adds one whole frame, which fits the one before as in any segment.

@@ -81,6 +81,10 @@ func (s sink) counter(d *prometheus.Desc, value int64, labels ...string) {
 	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
 }
 
+func (s sink) seconds(d *prometheus.Desc, total time.Duration, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, total.Seconds(), labels...)
+}
+
 func (s sink) clients(st *wire.Stats) {
 	s.gauge(weirConnections, float64(st.ConnectionsOpen.Load()))
 	s.counter(weirAccepted, st.ConnectionsTotal.Load())
@@ -107,7 +111,7 @@ func (s sink) quotas(b *quota.Buckets) {
 	for _, k := range quota.Kinds() {
 		t := b.Throttled(k)
 		s.counter(weirThrottled, t.Answers.Load(), k.String())
-		s <- prometheus.MustNewConstMetric(weirThrottledTime, prometheus.CounterValue, time.Duration(t.Nanos.Load()).Seconds(), k.String())
+		s.seconds(weirThrottledTime, time.Duration(t.Nanos.Load()), k.String())
 		s.gauge(weirWaiting, float64(b.Waiting(k, time.Now())), k.String())
 	}
 }

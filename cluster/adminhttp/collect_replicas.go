@@ -10,11 +10,15 @@ import (
 type totals struct {
 	partitions, led, under, underMin, offline int
 	bytes                                     int64
+	compaction                                cluster.Compaction
+	compacting, uncleanable                   int
+	dirty                                     int64
+	dirtyRatio                                float64
 }
 
 // replicas tells of the partitions that have a replica here, and more of those that are led here.
 func (s sink) replicas(n *cluster.Node, each partitions) {
-	var all totals
+	all := totals{compaction: n.Compaction()}
 	for _, t := range n.Topics() {
 		for i := range int32(t.NumPartitions()) {
 			s.replica(n, t, i, each, &all)
@@ -26,6 +30,7 @@ func (s sink) replicas(n *cluster.Node, each partitions) {
 	s.gauge(weirUnderMin, float64(all.underMin))
 	s.gauge(weirOffline, float64(all.offline))
 	s.gauge(weirLogTotal, float64(all.bytes))
+	s.compaction(&all)
 }
 
 func (s sink) replica(n *cluster.Node, t *cluster.Topic, i int32, each partitions, all *totals) {
@@ -53,9 +58,44 @@ func (s sink) replica(n *cluster.Node, t *cluster.Topic, i int32, each partition
 	each.set(weirEnd, float64(p.LogEndOffset()))
 	each.set(weirTerm, float64(p.LeaderEpoch()))
 	each.set(weirLeading, oneIf(leading))
+	if of, known := all.compaction.Of[p]; known {
+		all.compacted(of, each)
+	}
 	if leading {
 		s.led(n, t, i, each, all)
 	}
+}
+
+// compacted tells of a replica of a compacted topic.
+func (all *totals) compacted(of cluster.PartitionCompaction, each partitions) {
+	all.dirty += of.Dirty
+	if of.Dirty > 0 {
+		all.dirtyRatio = max(all.dirtyRatio, float64(of.Dirty)/float64(of.Clean+of.Dirty))
+	}
+	if of.Failed {
+		all.uncleanable++
+	}
+	each.set(weirDirtyOf, float64(of.Dirty))
+	if of.Running {
+		all.compacting++
+		each.set(weirPlannedOf, float64(of.Planned))
+		each.set(weirReadOf, float64(of.Read))
+	}
+}
+
+func (s sink) compaction(all *totals) {
+	c := all.compaction
+	s.counter(weirPasses, c.Passes)
+	s.counter(weirPassesFailed, c.Failures)
+	s.counter(weirPassesRead, c.Read)
+	s.counter(weirPassesWrote, c.Written)
+	s.counter(weirPassesRemoved, c.Removed)
+	s.seconds(weirPassesTime, c.Time)
+	s.seconds(weirPassesWaited, c.Throttled)
+	s.gauge(weirPassesRunning, float64(all.compacting))
+	s.gauge(weirDirty, float64(all.dirty))
+	s.gauge(weirDirtyRatio, all.dirtyRatio)
+	s.gauge(weirUncleanable, float64(all.uncleanable))
 }
 
 // led tells what only a partition's leader does.

@@ -58,6 +58,19 @@ var (
 
 	weirFolderFailed = desc("weir_folder_failed", "1 when a data folder is out of use.", "folder")
 
+	// Compaction.
+	weirPasses        = desc("weir_compaction_passes_total", "Passes of compaction over a partition that had something to do and have ended.")
+	weirPassesFailed  = desc("weir_compaction_failures_total", "Passes of compaction that ended with an error.")
+	weirPassesRunning = desc("weir_compaction_running", "Passes of compaction that run.")
+	weirPassesTime    = desc("weir_compaction_seconds_total", "Time that passes of compaction took, together.")
+	weirPassesWaited  = desc("weir_compaction_throttled_seconds_total", "Time of it that they waited because of log.cleaner.io.max.bytes.per.second.")
+	weirPassesRead    = desc("weir_compaction_read_bytes_total", "Bytes that compaction has read.")
+	weirPassesWrote   = desc("weir_compaction_written_bytes_total", "Bytes that compaction has written.")
+	weirPassesRemoved = desc("weir_compaction_removed_records_total", "Records that compaction has removed.")
+	weirDirty         = desc("weir_compaction_dirty_bytes", "Bytes of sealed segments that are not compacted and may be, of all replicas at their last look.")
+	weirDirtyRatio    = desc("weir_compaction_dirty_ratio_max", "The largest share of them in what may be compacted of a replica; min.cleanable.dirty.ratio is what a pass begins above.")
+	weirUncleanable   = desc("weir_partitions_uncleanable", "Replicas on this broker whose last pass of compaction failed.")
+
 	// Replicas on this broker, all together.
 	weirPartitions = desc("weir_partitions", "Replicas on this broker.")
 	weirLed        = desc("weir_partitions_led", "Partitions that this broker leads.")
@@ -74,6 +87,11 @@ var (
 	weirEnd      = ofPartitions("weir_partition_log_end_offset", "Offset that the replica's next record gets.", "topic", "partition")
 	weirTerm     = ofPartitions("weir_partition_raft_term", "Raft term of the replica, which is the partition's leader epoch.", "topic", "partition")
 	weirLeading  = ofPartitions("weir_partition_leader", "1 where the replica leads.", "topic", "partition")
+
+	// Each replica of a compacted topic, and while a pass over it runs.
+	weirDirtyOf   = ofPartitions("weir_partition_dirty_bytes", "Bytes of the replica's sealed segments that are not compacted and may be, at the last look.", "topic", "partition")
+	weirPlannedOf = ofPartitions("weir_partition_compaction_planned_bytes", "Bytes that the pass of compaction which runs will have read.", "topic", "partition")
+	weirReadOf    = ofPartitions("weir_partition_compaction_read_bytes", "Bytes of them that it has read.", "topic", "partition")
 
 	// The controller's group, as this broker knows it.
 	weirController     = desc("weir_controller_leader", "1 where this broker leads the controller.")

@@ -92,7 +92,7 @@ func (b *busyTopic) read(ctx context.Context, from *kgo.Broker, partition int32)
 // what is made under its name is another topic, which works.
 func TestDeleteBusyTopic(t *testing.T) {
 	brokers := brokertest.Cluster(t, 3, func(int) map[string]string {
-		return map[string]string{"log.retention.check.interval.ms": "20"}
+		return map[string]string{"log.retention.check.interval.ms": "20", "log.cleaner.backoff.ms": "20"}
 	})
 	clients := map[string]*kgo.Client{ // the older versions know topics by name only
 		"by name": newClient(t, brokers, kgo.MaxVersions(kversion.V2_8_0())),

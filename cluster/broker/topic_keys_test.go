@@ -62,7 +62,7 @@ func (l *liveTopic) maintain() int64 {
 // compact makes a pass, as if so much later, and says how many records it removed.
 func (l *liveTopic) compact(later time.Duration) int64 {
 	l.t.Helper()
-	done, err := l.partition().Compact(l.t.Context(), time.Now().Add(later))
+	done, err := l.partition().Compact(l.t.Context(), time.Now().Add(later), nil)
 	if err != nil {
 		l.t.Fatal(err)
 	}

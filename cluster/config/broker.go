@@ -29,6 +29,7 @@ type Broker struct {
 	Creation  Creation
 	Producers Producers
 	Groups    Groups
+	Cleaner   Cleaner
 
 	RetentionCheckInterval    time.Duration
 	WriteTimeout              time.Duration // a disk that takes longer hangs
@@ -95,6 +96,14 @@ type Producers struct {
 	TransactionMaxTimeout      time.Duration
 	TransactionalIDExpiration  time.Duration
 	TransactionStatePartitions int32
+}
+
+// Cleaner is how topics are compacted.
+type Cleaner struct {
+	Threads     int           // partitions at a time
+	BufferBytes int64         // memory for keys, of all of them together
+	Rate        float64       // bytes a second that are read and written
+	Backoff     time.Duration // between two looks
 }
 
 // Groups bounds consumer groups and their offsets.
@@ -200,6 +209,12 @@ func build(s settings) (*Broker, error) {
 			MaxSize:                r.int("group.max.size"),
 			Consumer:               consumerGroups(r),
 		},
+		Cleaner: Cleaner{
+			Threads:     r.int("log.cleaner.threads"),
+			BufferBytes: r.long("log.cleaner.dedupe.buffer.size"),
+			Rate:        r.double("log.cleaner.io.max.bytes.per.second"),
+			Backoff:     r.millis("log.cleaner.backoff.ms"),
+		},
 		RetentionCheckInterval:    r.millis("log.retention.check.interval.ms"),
 		WriteTimeout:              r.millis("log.write.timeout.ms"),
 		FreeBytesMin:              r.long(FreeBytesMin),
@@ -254,6 +269,10 @@ func (b *Broker) Validate() error {
 	if b.Topic.Compaction.MinLagMillis > b.Topic.Compaction.MaxLagMillis {
 		errs = append(errs, &InvalidValueError{Key: "log.cleaner.min.compaction.lag.ms",
 			Value: fmt.Sprint(b.Topic.Compaction.MinLagMillis), Allowed: "at most log.cleaner.max.compaction.lag.ms"})
+	}
+	if c := b.Cleaner; c.BufferBytes/int64(c.Threads) < 1<<20 {
+		errs = append(errs, &InvalidValueError{Key: "log.cleaner.dedupe.buffer.size", Value: fmt.Sprint(c.BufferBytes),
+			Allowed: fmt.Sprintf("at least 1 MiB for each of log.cleaner.threads (%d)", c.Threads)})
 	}
 	if b.Topic.MaxMessageBytes > b.Network.RequestMaxBytes {
 		errs = append(errs, &InvalidValueError{Key: "message.max.bytes", Value: fmt.Sprint(b.Topic.MaxMessageBytes),

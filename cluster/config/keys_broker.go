@@ -1,5 +1,7 @@
 package config
 
+import "math"
+
 const (
 	// BrokerDrained is the key by which a broker is drained.
 	BrokerDrained = "broker.drained"
@@ -74,6 +76,10 @@ var brokerKeys = []Key{
 	{Name: "log.message.timestamp.before.max.ms", Type: TypeLong, Scope: ScopeBroker, Default: noLimit, Valid: atLeast(0), Dynamic: true, Doc: "Default of message.timestamp.before.max.ms, in milliseconds."},
 	{Name: "log.message.timestamp.after.max.ms", Type: TypeLong, Scope: ScopeBroker, Default: "3600000", Valid: atLeast(0), Dynamic: true, Doc: "Default of message.timestamp.after.max.ms, in milliseconds."},
 	{Name: "log.cleanup.policy", Type: TypeList, Scope: ScopeBroker, Default: "delete", Valid: subsetOf{"compact", "delete"}, Dynamic: true, Doc: "Default of cleanup.policy."},
+	{Name: "log.cleaner.threads", Type: TypeInt, Scope: ScopeBroker, Default: "1", Valid: between{1, 1000}, Dynamic: true, Doc: "Partitions that a broker compacts at a time."},
+	{Name: "log.cleaner.dedupe.buffer.size", Type: TypeLong, Scope: ScopeBroker, Default: "134217728", Valid: between{1 << 20, 1 << 40}, Dynamic: true, Doc: "Bytes of memory for the keys of all partitions that are compacted at a time, 1 MiB to 2 GiB of it for each; a key takes 32. A pass that meets more keys ends early, and the next one goes on."},
+	{Name: "log.cleaner.io.max.bytes.per.second", Type: TypeDouble, Scope: ScopeBroker, Default: "1.7976931348623157E308", Valid: ratio{1, math.MaxFloat64}, Dynamic: true, Doc: "Bytes a second that a broker reads and writes for compaction, of all partitions together."},
+	{Name: "log.cleaner.backoff.ms", Type: TypeLong, Scope: ScopeBroker, Default: "15000", Valid: between{1, 1 << 40}, Dynamic: true, Doc: "Milliseconds between two looks for partitions to compact."},
 	{Name: "log.cleaner.delete.retention.ms", Type: TypeLong, Scope: ScopeBroker, Default: "86400000", Valid: atLeast(0), Dynamic: true, Doc: "Default of delete.retention.ms, in milliseconds."},
 	{Name: "log.cleaner.min.compaction.lag.ms", Type: TypeLong, Scope: ScopeBroker, Default: "0", Valid: atLeast(0), Dynamic: true, Doc: "Default of min.compaction.lag.ms, in milliseconds."},
 	{Name: "log.cleaner.max.compaction.lag.ms", Type: TypeLong, Scope: ScopeBroker, Default: noLimit, Valid: atLeast(1), Dynamic: true, Doc: "Default of max.compaction.lag.ms, in milliseconds."},

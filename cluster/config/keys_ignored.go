@@ -9,7 +9,7 @@ const (
 	whySecurity          = "encryption, authentication and authorization are not served yet"
 	whyMetrics           = "Weir has its own metrics"
 	whyQuota             = "quotas of clients are set by request (weir quota set), and others are not served"
-	whyCleaner           = "Weir has one compactor that needs no sizing"
+	whyCleaner           = "compaction is always there, for topics that ask for it, and reads in pieces of a fixed size"
 	whyTiered            = "tiered storage is not served yet"
 	whyLocalIsAll        = "without tiered storage, which is not served yet, all that is kept is local: retention.ms and retention.bytes hold, as in Kafka"
 	whyDeletedAtOnce     = "files go at once, since readers keep those open that they are reading"
@@ -62,9 +62,8 @@ var ignoredKeys = ignored(map[string][]string{
 		"alter.log.dirs.replication.quota.window.num", "alter.log.dirs.replication.quota.window.size.seconds",
 		"controller.quota.window.num", "controller.quota.window.size.seconds", "client.quota.callback.class",
 		"quota.producer.default", "quota.consumer.default", "max.connections.per.ip.overrides"},
-	whyCleaner: {"log.cleaner.enable", "log.cleaner.threads", "log.cleaner.dedupe.buffer.size", "log.cleaner.io.buffer.size",
-		"log.cleaner.io.buffer.load.factor", "log.cleaner.io.max.bytes.per.second", "log.cleaner.backoff.ms"},
-	whyTiered: {"remote.log.storage.system.enable", "remote.log.storage.manager.class.name", "remote.log.metadata.manager.class.name"},
+	whyCleaner: {"log.cleaner.enable", "log.cleaner.io.buffer.size", "log.cleaner.io.buffer.load.factor"},
+	whyTiered:  {"remote.log.storage.system.enable", "remote.log.storage.manager.class.name", "remote.log.metadata.manager.class.name"},
 	whyGroups: {"group.coordinator.append.linger.ms", "group.coordinator.rebalance.protocols", "group.coordinator.new.enable",
 		"group.share.enable", "group.share.session.timeout.ms", "group.share.heartbeat.interval.ms", "group.share.max.size",
 		"transaction.abort.timed.out.transaction.cleanup.interval.ms", "transaction.remove.expired.transaction.cleanup.interval.ms",
