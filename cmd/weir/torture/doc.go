@@ -29,6 +29,9 @@
 //	WEIR_TORTURE_LOSSES   power losses of TestPowerLoss (5)
 //	WEIR_TORTURE_FAILED_SYNCS  how often TestFailedSync has syncs fail (3)
 //	WEIR_TORTURE_RECORDS  records of TestManyRecords (1000000)
+//	WEIR_TORTURE_KEPT_WRITTEN_MIB  through the topic of TestKeptSmall (1024), which keeps
+//	WEIR_TORTURE_KEPT_MIB        (128), each second
+//	WEIR_TORTURE_KEPT_RATE_MIB   (64)
 //	WEIR_TORTURE_CLUSTER_CYCLES  how often each fault of a cluster's tests (1)
 //	WEIR_TORTURE_CLUSTER_MIX     faults of TestClusterMix (4)
 //	WEIR_TORTURE_FAILOVERS       of each kind, of TestClusterAvailability (2)
