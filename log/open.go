@@ -91,6 +91,11 @@ func (l *Log) recover() error {
 	if l.checkpoint, known, err = loadCheckpoint(l.fs, l.cfg.Dir, l.readOnly); err != nil {
 		return err
 	}
+	if known && l.cfg.Recovery == RecoverProcessCrash && !l.readOnly {
+		if err := l.checkpoint.writeAgain(); err != nil {
+			return err
+		}
+	}
 	if known {
 		l.logStart.Store(l.checkpoint.last.logStart)
 		epochs := l.checkpoint.last.epochs
