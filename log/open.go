@@ -269,7 +269,7 @@ func (l *Log) settle(end segment.State) error {
 	l.nextRaft.Store(end.NextRaftIndex)
 	l.setSynced(active, at)
 	l.w.jitter = rand.Float64()
-	if l.w.firstTimestamp, err = active.FirstTimestamp(); err != nil {
+	if l.w.firstTimestamp, err = active.FirstTimestamp(active.BaseOffset()); err != nil {
 		return err
 	}
 	point := l.checkpoint.last.point
