@@ -274,6 +274,15 @@ func (c *checkpointFile) writeSlot(next checkpoint) error {
 	return nil
 }
 
+// writeAgain writes the newest slot over itself and syncs it. A process that died may have seen its sync fail, after
+// which the slot is in the cache only, where it says nothing to a sync of today.
+func (c *checkpointFile) writeAgain() error {
+	if _, err := c.file.WriteAt(c.last.encode(), int64(c.slot)*slotBytes); err != nil {
+		return err
+	}
+	return c.sync()
+}
+
 func (c *checkpointFile) sync() error {
 	if err := c.file.Sync(); err != nil {
 		return &segment.SyncError{Path: c.path, Err: err}

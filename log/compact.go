@@ -209,7 +209,7 @@ func (p *pass) choose(cleaned, lastStable int64) (all, dirty []*segment.Segment,
 	if float64(dirtyBytes) > p.MinDirtyRatio*float64(cleanBytes+dirtyBytes) {
 		return all, dirty, nil
 	}
-	overdue, err := p.overdue(dirty[0])
+	overdue, err := p.overdue(dirty[0], cleaned)
 	if err != nil || !overdue {
 		return nil, nil, err
 	}
@@ -225,12 +225,12 @@ func (p *pass) young(s *segment.Segment) (bool, error) {
 	return end.MaxTimestamp > p.now-p.MinLagMillis, err
 }
 
-// overdue tells whether the first dirty record has waited too long.
-func (p *pass) overdue(s *segment.Segment) (bool, error) {
+// overdue tells whether the first dirty record, which is in s at or after cleaned, has waited too long.
+func (p *pass) overdue(s *segment.Segment, cleaned int64) (bool, error) {
 	if p.MaxLagMillis <= 0 || p.now < p.MaxLagMillis {
 		return false, nil
 	}
-	ts, err := s.FirstTimestamp()
+	ts, err := s.FirstTimestamp(max(cleaned, s.BaseOffset()))
 	return ts >= 0 && ts < p.now-p.MaxLagMillis, err
 }
 

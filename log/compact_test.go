@@ -143,6 +143,52 @@ func TestCompactOnlyWhenWorthwhile(t *testing.T) {
 	wantOffsets(t, l, 3, 4)
 }
 
+// TestCompactOverdue: what waits too long asks for a pass also where the segment begins with what an earlier pass has
+// left, and only that which is dirty counts.
+func TestCompactOverdue(t *testing.T) {
+	old := func(key string, millis int64) recordbatch.Record {
+		r := rec(key, "v")
+		r.Timestamp = millis
+		return r
+	}
+	l := logtest.Open(t, log.Config{})
+	for _, r := range []recordbatch.Record{old("a", 1000), old("a", 2000), old("b", 2500), old("c", 5000)} {
+		b, err := recordbatch.AppendBatch(nil, plain, recordbatch.CodecNone, []recordbatch.Record{r})
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendBatch(t, l, 1, b)
+	}
+	if err := l.Roll(); err != nil {
+		t.Fatal(err)
+	}
+	appendRecords(t, l, plain, old("c", 6000))
+	// So few keys that the pass ends amid the first segment.
+	if got := compact(t, l, 5500, log.Compaction{MaxKeys: 2}); got.To != 3 || got.Records != 1 {
+		t.Fatalf("first pass: %+v", got)
+	}
+	c := log.Compaction{MinDirtyRatio: 1, MaxLagMillis: 1000}
+	if got := compact(t, l, 6000, c); got.To != 0 {
+		t.Errorf("what is clean has made a pass: %+v", got)
+	}
+	if got := compact(t, l, 6001, c); got.To != 5 {
+		t.Errorf("overdue: %+v", got)
+	}
+	wantOffsets(t, l, 1, 2, 4)
+
+	// A replica that catches up gets what compaction has removed as such.
+	if _, err := l.AppendStamped([]log.Entry{removed(7)}); err != nil {
+		t.Fatal(err)
+	}
+	appendRecords(t, l, plain, old("b", 7000))
+	if got := compact(t, l, 8000, c); got.To != 0 {
+		t.Errorf("not overdue: %+v", got)
+	}
+	if got := compact(t, l, 8001, c); got.To != 8 {
+		t.Errorf("overdue behind a stand-in: %+v", got)
+	}
+}
+
 // TestCompactKeyless: a record without a key in a log that has become compacted
 // goes, as it does in Kafka; an empty key is a key.
 func TestCompactKeyless(t *testing.T) {

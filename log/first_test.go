@@ -2,11 +2,13 @@ package log_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"weir/log"
 	"weir/log/logtest"
 	"weir/protocol/recordbatch"
+	"weir/segment/vfs"
 )
 
 // TestFirstRecord: the first record that a client is given, over what compaction has taken away, markers, and
@@ -54,5 +56,47 @@ func TestFirstRecord(t *testing.T) {
 	}
 	if _, _, err := l.FirstRecord(4, 8); !errors.Is(err, log.ErrClosed) {
 		t.Errorf("of a closed log: %v", err)
+	}
+}
+
+// TestFirstRecordBesideASwap: a walk that reads the old file when compaction puts a new one in its place looks again.
+func TestFirstRecordBesideASwap(t *testing.T) {
+	inj := vfs.NewInjector()
+	l := logtest.Open(t, log.Config{FS: vfs.Inject(vfs.NewMem(), inj)})
+	for _, r := range []recordbatch.Record{rec("a", "1"), rec("b", strings.Repeat("larger", 10))} {
+		b, err := recordbatch.AppendBatch(nil, plain, recordbatch.CodecNone, []recordbatch.Record{r})
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendBatch(t, l, 1, b)
+	}
+	if err := l.Roll(); err != nil {
+		t.Fatal(err)
+	}
+	appendRecords(t, l, plain, rec("a", "2"))
+	if found, ok, err := l.FirstRecord(0, 3); err != nil || !ok || found.Offset != 0 { // opens the file, too
+		t.Fatalf("%+v, %v, %v", found, ok, err)
+	}
+
+	gate := vfs.NewGate()
+	inj.Add(vfs.Rule{Kinds: vfs.OpRead, Path: "*.log", Gate: gate})
+	type answer struct {
+		log.Found
+		ok  bool
+		err error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		found, ok, err := l.FirstRecord(0, 3)
+		got <- answer{found, ok, err}
+	}()
+	<-gate.Entered()
+	done := compact(t, l, 10_000, log.Compaction{})
+	gate.Open()
+	if a := <-got; a.err != nil || !a.ok || a.Offset != 1 {
+		t.Errorf("%+v", a)
+	}
+	if done.Records != 1 {
+		t.Errorf("%+v, want one record removed", done)
 	}
 }

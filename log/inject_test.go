@@ -375,4 +375,26 @@ func afterwards(t *testing.T, l *log.Log, mem *vfs.Mem, p promise, n, fatal int,
 			t.Fatalf("operation %d, then %s: %v", n, end.name, err)
 		}
 	}
+	if fatal > 0 {
+		lostLater(t, processCrash, n)
+	}
+}
+
+// lostLater takes the power from under the process that came after one that died, and closed: what it had is
+// durable, also where a sync of the one before had failed and left it in the cache only.
+func lostLater(t *testing.T, after *vfs.Mem, n int) {
+	t.Helper()
+	l, err := log.Open(scriptConfig(after))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := promiseOf(l, l.DurableOffset())
+	if err := errors.Join(err, l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	cfg := scriptConfig(after.CrashClone(vfs.CrashOptions{Seed: uint64(n)}))
+	cfg.Recovery = log.RecoverPowerLoss
+	if err := kept(cfg, p); err != nil {
+		t.Fatalf("operation %d, the next process, then power loss: %v", n, err)
+	}
 }

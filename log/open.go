@@ -93,6 +93,11 @@ func (l *Log) recover() error {
 	if l.checkpoint, known, err = loadCheckpoint(l.fs, l.cfg.Dir, l.readOnly); err != nil {
 		return err
 	}
+	if known && l.cfg.Recovery == RecoverProcessCrash && !l.readOnly {
+		if err := l.checkpoint.writeAgain(); err != nil {
+			return err
+		}
+	}
 	if known {
 		l.logStart.Store(l.checkpoint.last.logStart)
 		epochs := l.checkpoint.last.epochs
@@ -266,7 +271,7 @@ func (l *Log) settle(end segment.State) error {
 	l.nextRaft.Store(end.NextRaftIndex)
 	l.setSynced(active, at)
 	l.w.jitter = rand.Float64()
-	if l.w.firstTimestamp, err = active.FirstTimestamp(); err != nil {
+	if l.w.firstTimestamp, err = active.FirstTimestamp(active.BaseOffset()); err != nil {
 		return err
 	}
 	point := l.checkpoint.last.point

@@ -101,7 +101,7 @@ func (l *Log) Batches(from, limit int64) iter.Seq2[recordbatch.Header, error] {
 				yield(recordbatch.Header{}, &OffsetOutOfRangeError{Offset: from, Start: start, End: limit})
 				return
 			}
-			err := l.batches(&from, limit, yield)
+			err := l.batches(&from, limit, func(_ *segment.Segment, h recordbatch.Header) bool { return yield(h, nil) })
 			if err == nil {
 				return
 			}
@@ -113,8 +113,8 @@ func (l *Log) Batches(from, limit int64) iter.Seq2[recordbatch.Header, error] {
 	}
 }
 
-// batches is Batches until a segment has gone away, and moves from along.
-func (l *Log) batches(from *int64, limit int64, yield func(recordbatch.Header, error) bool) error {
+// batches is Batches until a segment has gone away, and moves from along; yield is told the segment, too.
+func (l *Log) batches(from *int64, limit int64, yield func(*segment.Segment, recordbatch.Header) bool) error {
 	for _, s := range l.from(*from) {
 		if *from >= limit {
 			return nil
@@ -126,7 +126,7 @@ func (l *Log) batches(from *int64, limit int64, yield func(recordbatch.Header, e
 			if err != nil {
 				return err
 			}
-			if h.NextOffset() > limit || !yield(h, nil) {
+			if h.NextOffset() > limit || !yield(s, h) {
 				return nil
 			}
 			if *from = h.NextOffset(); *from >= limit {

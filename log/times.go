@@ -82,29 +82,28 @@ func (l *Log) recordIn(s *segment.Segment, batch segment.Frame, ts, start, limit
 
 // FirstRecord finds the first record of a client, none of a marker, at or after offset, in batches that end at
 // or below limit; false when there is none. Below the log start the search begins at that.
-func (l *Log) FirstRecord(offset, limit int64) (Found, bool, error) {
-	offset = max(offset, l.logStart.Load())
-	for h, err := range l.Batches(offset, limit) {
-		if err != nil {
-			return Found{}, false, err
-		}
-		if h.IsControl() || h.RecordCount == 0 {
-			continue
-		}
-		s := l.segmentOf(h.BaseOffset)
-		if s == nil {
-			return l.FirstRecord(offset, limit) // the start has moved
-		}
-		batch := segment.Frame{Offset: h.BaseOffset, NextOffset: h.NextOffset(), Bytes: int64(h.SizeBytes()), Epoch: h.PartitionLeaderEpoch}
-		found, ok, err := l.recordIn(s, batch, math.MinInt64, offset, limit)
-		if errors.Is(err, segment.ErrDropped) && !l.closed.Load() {
-			return l.FirstRecord(offset, limit)
-		}
-		if ok || err != nil {
+func (l *Log) FirstRecord(offset, limit int64) (found Found, ok bool, err error) {
+	for {
+		found, ok, err = l.firstRecordFrom(max(offset, l.logStart.Load()), min(limit, l.logEnd.Load()))
+		if !errors.Is(err, segment.ErrDropped) || l.closed.Load() {
 			return found, ok, l.explain(err, offset)
 		}
 	}
-	return Found{}, false, nil
+}
+
+// firstRecordFrom is FirstRecord until a segment has gone away. A batch is decoded from the segment whose walk has
+// met it: the one in its place may be another by now, where compaction has taken that batch away.
+func (l *Log) firstRecordFrom(offset, limit int64) (found Found, ok bool, err error) {
+	from := offset
+	walked := l.batches(&from, limit, func(s *segment.Segment, h recordbatch.Header) bool {
+		if h.IsControl() || h.RecordCount == 0 {
+			return true
+		}
+		batch := segment.Frame{Offset: h.BaseOffset, NextOffset: h.NextOffset(), Bytes: int64(h.SizeBytes()), Epoch: h.PartitionLeaderEpoch}
+		found, ok, err = l.recordIn(s, batch, math.MinInt64, offset, limit)
+		return !ok && err == nil
+	})
+	return found, ok, errors.Join(err, walked)
 }
 
 // readBatch reads the batch at offset, of so many bytes.

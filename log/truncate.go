@@ -93,7 +93,7 @@ func (l *Log) truncate(s *segment.Segment, to segment.State) error {
 		return l.fail(err)
 	}
 
-	l.w.firstTimestamp, err = s.FirstTimestamp()
+	l.w.firstTimestamp, err = s.FirstTimestamp(s.BaseOffset())
 	return l.fail(err)
 }
 

@@ -55,14 +55,29 @@ func (x *index) counts() (offsets, times int) { return x.offsets.count(), x.time
 // the index is as before, with some of it perhaps written.
 func (x *index) seal(end State) error {
 	offsets, times := x.counts()
-	o, t := x.rule.sealing(end)
-	var b [entryBytes]byte
-	x.offsets.add(o.append(b[:0]))
-	x.times.add(t.append(b[:0]))
+	x.addClosing(end)
 	if err := x.finish(); err != nil {
 		return errors.Join(err, x.offsets.cut(offsets), x.times.cut(times))
 	}
 	return nil
+}
+
+// sealIfRoom is seal for readers: what the disk has no room for stays in memory, where it serves them as well.
+func (x *index) sealIfRoom(end State) error {
+	x.addClosing(end)
+	err := x.finish()
+	var syncErr *SyncError
+	if vfs.IsNoSpace(err) && !errors.As(err, &syncErr) {
+		return nil
+	}
+	return err
+}
+
+func (x *index) addClosing(end State) {
+	o, t := x.rule.sealing(end)
+	var b [entryBytes]byte
+	x.offsets.add(o.append(b[:0]))
+	x.times.add(t.append(b[:0]))
 }
 
 // cutAt drops the entries at and above position and sets the rule to go on

@@ -82,8 +82,11 @@ func (r *recovery) open(f *files, size int64, head []byte, from *RecoveryPoint, 
 	if err := r.s.follows(h, before); err != nil {
 		return State{}, err
 	}
+	known := int64(0) // to be on disk, up to this position
 	if from == nil {
 		from = &RecoveryPoint{Base: r.s.base, State: h.start()}
+	} else {
+		known = from.State.Position
 	}
 	if size < from.State.Position {
 		return State{}, r.s.corrupt(size, -1, fmt.Sprintf("file ends here; everything below position %d had been synced", from.State.Position))
@@ -98,8 +101,13 @@ func (r *recovery) open(f *files, size int64, head []byte, from *RecoveryPoint, 
 	if err := r.s.observeFrames(f, from.State, end.Position, r.visit); err != nil {
 		return State{}, err
 	}
-	if r.s.readOnly || size == end.Position && end.Position == from.State.Position {
+	if r.s.readOnly || size == end.Position && end.Position == known {
 		return end, nil
+	}
+	if r.mode == RecoverProcessCrash {
+		if err := r.writeAgain(f, known, from.State, end); err != nil {
+			return State{}, err
+		}
 	}
 	if err := f.log.Truncate(end.Position); err != nil {
 		return State{}, err
@@ -155,6 +163,28 @@ func (r *recovery) scan(f *files, size int64, from State) (State, error) {
 		}
 		return sc.state, r.judge(sc, reason)
 	}
+}
+
+// writeAgain writes the file over itself from a position on, so that the sync that follows speaks of these bytes:
+// after one that failed the page cache goes on showing them, as clean, and a process that comes later has nothing
+// to sync. A page that was given up since the scan would bring old bytes in, so that they are scanned once more,
+// as they are going to be.
+func (r *recovery) writeAgain(f *files, position int64, from, end State) error {
+	b := make([]byte, min(scanBytes, end.Position-position))
+	for at := position; at < end.Position; at += int64(len(b)) {
+		b = b[:min(int64(len(b)), end.Position-at)]
+		if err := readFull(f.log, b, at); err != nil {
+			return err
+		}
+		if _, err := f.log.WriteAt(b, at); err != nil {
+			return err
+		}
+	}
+	again, err := r.scan(f, end.Position, from)
+	if err == nil && again != end {
+		err = r.s.corrupt(again.Position, again.NextOffset, "the frame has changed since it was scanned")
+	}
+	return err
 }
 
 // judge decides about a bad frame at the scanner's position: nil cuts there.

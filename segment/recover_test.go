@@ -171,6 +171,61 @@ func TestRecoverBelowThePoint(t *testing.T) {
 	})
 }
 
+// TestRecoverWritesAgain: after the death of a process what lies past the recovery point is written over itself, the
+// header too where there is no point; otherwise nothing is.
+func TestRecoverWritesAgain(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		mode    Mode
+		point   int // after this frame, -1: none
+		written bool
+	}{
+		{"process crash", RecoverProcessCrash, 200, true},
+		{"process crash, no point", RecoverProcessCrash, -1, true},
+		{"process crash, all below the point", RecoverProcessCrash, 3999, false},
+		{"power loss", RecoverPowerLoss, 200, false},
+		{"clean", RecoverClean, 200, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			mem, inj := vfs.NewMem(), vfs.NewInjector()
+			f := newFixture(t, mem, "/log", 200)
+			f.fill(t, 4000) // more than is written at once
+			var from *RecoveryPoint
+			begin := int64(0)
+			if tc.point >= 0 {
+				from = f.pointAfter(t, tc.point)
+				begin = from.State.Position
+			}
+			f.rewrite(t, f.bytes)
+			f.cfg.FS = vfs.Inject(mem, inj)
+			s, _, err := f.reopen(from, tc.mode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			end := begin
+			for _, op := range inj.Trace() {
+				if op.Kind == vfs.OpWrite && op.Path == f.s.Path() {
+					if op.Offset != end || op.Length > scanBytes {
+						t.Errorf("%d bytes written at %d, after %d", op.Length, op.Offset, end)
+					}
+					end = op.Offset + op.Length
+				}
+			}
+			want := begin
+			if tc.written {
+				want = f.end().Position
+			}
+			if end != want {
+				t.Errorf("written up to %d from %d, want %d", end, begin, want)
+			}
+			if got := readFile(t, mem, f.s.Path()); !bytes.Equal(got, f.bytes) {
+				t.Error("the content has changed")
+			}
+		})
+	}
+}
+
 // Index files that are missing, short, of another log, or damaged are made
 // again equal.
 func TestIndexRemade(t *testing.T) {

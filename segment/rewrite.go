@@ -84,13 +84,14 @@ const rewriteBytes = 256 << 10
 // Rewrite is a copy of a sealed segment in the making, with fewer records and
 // the same offsets and raft indexes. It ends with Swap or Discard.
 type Rewrite struct {
-	s     *Segment
-	end   State // of the original
-	file  vfs.File
-	path  string
-	state State  // of the copy, what waits in buf included
-	buf   []byte // not written yet
-	moved func(read, written int64) error
+	s      *Segment
+	end    State // of the original
+	file   vfs.File
+	path   string
+	header Header // of the copy
+	state  State  // likewise, what waits in buf included
+	buf    []byte // not written yet
+	moved  func(read, written int64) error
 }
 
 // Rewrite begins a copy that is equal up to a state of the segment, which must be
@@ -107,9 +108,9 @@ func (s *Segment) Rewrite(same State, moved func(read, written int64) error) (*R
 	if r.file, err = s.fs.OpenFile(r.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, filePerm); err != nil {
 		return nil, err
 	}
-	h := f.header
-	h.StandIns = true
-	r.state, r.buf = h.start(), AppendHeader(make([]byte, 0, rewriteBytes), h)
+	r.header = f.header
+	r.header.StandIns = true
+	r.state, r.buf = r.header.start(), AppendHeader(make([]byte, 0, rewriteBytes), r.header)
 	if err := r.copy(f.log, same); err != nil {
 		return nil, errors.Join(err, r.Discard())
 	}
@@ -196,9 +197,10 @@ func (r *Rewrite) SizeBytes() int64 { return r.state.Position }
 func (r *Rewrite) Discard() error { return errors.Join(r.file.Close(), Remove(r.s.fs, r.path)) }
 
 // Swap puts the finished copy in the segment's place, durable on return, and
-// returns it as a segment of its own. Readers that hold the old one go on; those
-// that come to it get ErrDropped. The caller keeps writers away and sees to it
-// that no recovery point lies in the segment.
+// returns it as a segment of its own, whose header and end are known without its
+// files. Readers that hold the old one go on; those that come to it get ErrDropped.
+// The caller keeps writers away and sees to it that no recovery point lies in the
+// segment.
 //
 // An error with a nil segment: the old one is still there, and the copy is gone.
 // With a segment: that one counts now, and is perhaps not durable.
@@ -223,7 +225,10 @@ func (r *Rewrite) Swap(cfg Config) (*Segment, error) {
 	}
 	err = s.syncDir()
 	s.dropped = true
-	return OpenSealed(cfg, s.base, r.state.Position), errors.Join(err, r.file.Close(), s.closeFilesLocked())
+	fresh, h := OpenSealed(cfg, s.base, r.state.Position), r.header
+	fresh.header.Store(&h)
+	fresh.tail.reset(r.state)
+	return fresh, errors.Join(err, r.file.Close(), s.closeFilesLocked())
 }
 
 func (s *Segment) syncDir() error {

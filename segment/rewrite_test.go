@@ -223,6 +223,89 @@ func TestSwapBesideReaders(t *testing.T) {
 	}
 }
 
+// TestSwapOnFullDisk: where a segment begins and ends is known after a swap without its files, and it is read
+// while there is no room for its index.
+func TestSwapOnFullDisk(t *testing.T) {
+	mem, inj := vfs.NewMem(), vfs.NewInjector()
+	f := newFixture(t, vfs.Inject(mem, inj), "/log", 200)
+	f.fill(t, 3000)
+	if err := f.s.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	s := f.rewritten(t, func(i int) []byte {
+		if i == len(f.frames)-1 {
+			return standIn(f.frames[i].Offset, f.frames[i].NextOffset, 1, f.frames[i].Epoch)
+		}
+		return f.frameBytes(i)
+	})
+	defer s.Close()
+	before := len(inj.Trace())
+	h, err := s.Header()
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, err := s.End()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made := inj.Trace()[before:]; len(made) != 0 {
+		t.Errorf("header and end take %+v", made)
+	}
+	mem.SetCapacity(0)
+	r, err := s.Read(f.frames[4].Offset, f.end().NextOffset, 1, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.FirstOffset != f.frames[4].Offset {
+		t.Errorf("range begins at %d, want %d", r.FirstOffset, f.frames[4].Offset)
+	}
+	got, _, release, err := s.Entry(f.frames[1500].RaftIndex)
+	if err != nil || got != f.frames[1500] {
+		t.Fatalf("entry %+v, %v; want %+v", got, err, f.frames[1500])
+	}
+	release()
+	mem.SetCapacity(1 << 30)
+	if err := errors.Join(r.Release(), s.Release()); err != nil {
+		t.Fatal(err)
+	}
+	if got := verify(t, s); got != end {
+		t.Errorf("ends at %+v, and was said to end at %+v", got, end)
+	}
+	if len(readFile(t, mem, f.path(".index"))) == 0 {
+		t.Error("the index has not been written")
+	}
+	again := OpenSealed(f.cfg, 100, s.SizeBytes())
+	defer again.Close()
+	if got, err := again.Header(); err != nil || got != h {
+		t.Errorf("header %+v (%v), and was said to be %+v", got, err, h)
+	}
+}
+
+// TestTruncateOnFullDisk: a segment whose index found no room is cut and written to.
+func TestTruncateOnFullDisk(t *testing.T) {
+	mem := vfs.NewMem()
+	f := newFixture(t, mem, "/log", 200)
+	f.fill(t, 3000)
+	if err := f.s.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	s := f.rewritten(t, f.frameBytes)
+	defer s.Close()
+	mem.SetCapacity(0)
+	if err := s.TruncateSuffix(f.ends[2500]); err != nil {
+		t.Fatal(err)
+	}
+	mem.SetCapacity(1 << 30)
+	f.s, f.frames, f.ends = s, f.frames[:2501], f.ends[:2501]
+	f.fill(t, 10)
+	if err := s.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	if got := verify(t, s); got != f.end() {
+		t.Errorf("ends at %+v, want %+v", got, f.end())
+	}
+}
+
 // TestRewriteRefuses: a copy takes only what fits, must end where the original
 // does, and leaves nothing when it is given up.
 func TestRewriteRefuses(t *testing.T) {

@@ -41,7 +41,7 @@ type Segment struct {
 	lastUse atomic.Int64
 	sealed  atomic.Bool
 	files   atomic.Pointer[files]  // nil while closed
-	header  atomic.Pointer[Header] // nil until the files have been open once
+	header  atomic.Pointer[Header] // nil until the files have been open once, or a swap has told it
 
 	mu      sync.Mutex // guards opening and closing; taken before the locks of the index
 	dropped bool
@@ -315,7 +315,8 @@ func (s *Segment) openSealedIndex(f *files, size int64, head []byte) (State, err
 	return end, err
 }
 
-// remakeIndex fills the index from the frames of a sealed log file.
+// remakeIndex fills the index from the frames of a sealed log file. On a full disk it is in memory, as far as it
+// found no room, until the files are closed.
 func (s *Segment) remakeIndex(f *files, size int64) (State, error) {
 	if !s.readOnly {
 		if err := errors.Join(Remove(s.fs, f.index.offsets.path), Remove(s.fs, f.index.times.path)); err != nil {
@@ -326,7 +327,7 @@ func (s *Segment) remakeIndex(f *files, size int64) (State, error) {
 	if err := s.observeFrames(f, end, size, func(fr Frame) { end.add(fr) }); err != nil {
 		return State{}, err
 	}
-	return end, f.index.seal(end)
+	return end, f.index.sealIfRoom(end)
 }
 
 // observeFrames walks the frames from a state to a position, where the last one

@@ -94,19 +94,34 @@ func (s *Segment) seekMax(f *files, limit int64) (State, error) {
 	return state, nil
 }
 
-// FirstTimestamp is the largest timestamp of the segment's first batch, by
-// which its age is told, as Kafka does; -1 when there is none.
-func (s *Segment) FirstTimestamp() (ts int64, err error) {
+// FirstTimestamp is the largest timestamp of the segment's first batch, from the one that holds offset on, that has
+// one, by which its age is told, as Kafka does; -1 when there is none. What compaction has emptied has none.
+func (s *Segment) FirstTimestamp(offset int64) (ts int64, err error) {
 	f, err := s.acquire()
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, f.release()) }()
-	c := s.cursor(f, f.header.start(), s.tail.end().Position, lookupBytes)
-	defer c.close()
-	frame, ok, err := c.seekOffset(s.base)
-	if err != nil || !ok {
-		return noTimestamp, err
+	end := s.tail.end()
+	if end.MaxTimestamp < 0 {
+		return noTimestamp, nil
 	}
-	return frame.MaxTimestamp, nil
+	from := f.header.start()
+	if offset > s.base {
+		if from, err = s.seek(f, keyOffset, offset-s.base); err != nil {
+			return noTimestamp, err
+		}
+	}
+	c := s.cursor(f, from, end.Position, lookupBytes)
+	defer c.close()
+	for {
+		frame, ok, err := c.seekOffset(offset)
+		if err != nil || !ok {
+			return noTimestamp, err
+		}
+		if frame.MaxTimestamp >= 0 {
+			return frame.MaxTimestamp, nil
+		}
+		c.state.add(frame)
+	}
 }
