@@ -1,0 +1,538 @@
+package partition
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weir/log"
+	"weir/segment/vfs"
+)
+
+// mixedRun is the life of a group in a bubble: a script drawn from a seed, one of whose replicas dies at an operation of its disk.
+type mixedRun struct {
+	*group
+	seed   uint64
+	rng    *rand.Rand // of the step
+	m      *keyModel
+	now    time.Time // of records and of what is due
+	target *member   // the one that dies
+	deaths chan death
+	over   chan struct{}
+	down   map[*member]*absence
+	floor  map[*member]int64 // log starts seen
+	seen   map[*rig]int64    // high watermarks seen
+	writer map[int64]*mixedWriter
+	did    *mixedCounts
+}
+
+type death struct {
+	m    *member
+	left *vfs.Mem
+	mode log.RecoveryMode
+}
+
+type absence struct {
+	mode  log.RecoveryMode
+	steps int // until it is started again
+}
+
+// mixedWriter is what an idempotent producer remembers.
+type mixedWriter struct {
+	next   identity
+	last   []byte // its last batch, as sent
+	offset int64
+}
+
+// mixedCounts is what the runs of a test came to.
+type mixedCounts struct{ deaths, removed, deletions, tails, snapshots atomic.Int64 }
+
+const mixedRetention = time.Minute
+
+func mixedSettings(rng *rand.Rand) Settings {
+	s := testSettings()
+	s.Log.SegmentBytes = 1 << 10
+	s.Log.DeleteByRetention, s.Log.RetentionBytes, s.Log.RetentionAge = true, 10<<10, 3*mixedRetention
+	s.ProducerExpiry = 1000 * time.Hour
+	s.Compact = true
+	s.Compaction = log.Compaction{DeleteRetentionMillis: mixedRetention.Milliseconds(), MaxKeys: []int{0, 5}[rng.IntN(2)]}
+	return s
+}
+
+// arm has a node die before its nth change of the disk from its next start on.
+func (c *mixedRun) arm(m *member, nth int, rng *rand.Rand) {
+	gate, power, opts := vfs.NewGate(), rng.IntN(2) == 0, vfs.CrashOptions{Seed: rng.Uint64N(4)}
+	m.rules = []vfs.Rule{{Kinds: vfs.OpChanging, Nth: nth, Gate: gate}}
+	go func() {
+		select {
+		case <-gate.Entered():
+		case <-c.over:
+			return
+		}
+		if err := m.net.Close(); err != nil { // what it does from here on nobody hears of
+			c.t.Error(err)
+		}
+		left, mode := m.leaves(power, opts)
+		c.deaths <- death{m, left, mode}
+		gate.Open()
+	}()
+}
+
+// tend looks after those that have died, and has a majority up.
+func (c *mixedRun) tend() {
+	c.t.Helper()
+	for len(c.deaths) > 0 {
+		d := <-c.deaths
+		c.bury(d.m, d.left)
+		c.down[d.m] = &absence{d.mode, c.rng.IntN(6)}
+		c.did.deaths.Add(1)
+		if d.m.rules = nil; c.rng.IntN(2) == 0 {
+			c.arm(d.m, 1+c.rng.IntN(60), c.rng)
+		}
+	}
+	able := 0
+	for _, m := range c.nodes {
+		if m.rig == nil {
+			continue
+		}
+		select {
+		case err := <-m.fatal:
+			c.t.Fatalf("node %d: %v", m.node, err)
+		case err := <-m.reopen:
+			if !errors.Is(err, errAhead) {
+				c.t.Fatalf("node %d leaves its group: %v", m.node, err)
+			}
+			c.openAgain(m)
+		default:
+		}
+		if !c.wires.cut[m.id] {
+			able++
+		}
+	}
+	if able < 2 {
+		c.startAll()
+	}
+}
+
+func (c *mixedRun) startAll() {
+	for _, m := range c.nodes {
+		c.back(m)
+	}
+}
+
+func (c *mixedRun) back(m *member) {
+	c.t.Helper()
+	if away := c.down[m]; away != nil {
+		delete(c.down, m)
+		c.start(m, away.mode)
+	}
+}
+
+func (c *mixedRun) up() (all []*member) {
+	for _, m := range c.nodes {
+		if m.rig != nil {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// look compares all replicas with the model, at a moment at which nothing is under way.
+func (c *mixedRun) look() {
+	c.t.Helper()
+	for {
+		c.tend()
+		if synctest.Wait(); len(c.deaths) == 0 {
+			break
+		}
+	}
+	for _, m := range c.up() {
+		c.m.learn(m.Partition)
+	}
+	for _, m := range c.up() {
+		c.m.check(m.Partition, c.rng)
+		start, high := m.LogStartOffset(), m.HighWatermark()
+		if start < c.floor[m] || high < c.seen[m.rig] {
+			c.t.Fatalf("node %d: log start %d was %d, high watermark %d was %d", m.node, start, c.floor[m], high, c.seen[m.rig])
+		}
+		c.floor[m], c.seen[m.rig] = start, high
+	}
+}
+
+// until has time pass until done says so.
+func (c *mixedRun) until(what string, done func() bool) {
+	c.t.Helper()
+	for end := time.Now().Add(2 * patience); ; time.Sleep(10 * time.Millisecond) {
+		c.tend()
+		if synctest.Wait(); done() {
+			return
+		}
+		if time.Now().After(end) {
+			for _, m := range c.up() {
+				c.t.Logf("node %d: log [%d, %d), high watermark %d", m.node, m.LogStartOffset(), m.LogEndOffset(), m.HighWatermark())
+			}
+			c.t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// settled starts all nodes and waits until they agree.
+func (c *mixedRun) settled() {
+	c.t.Helper()
+	c.until("all replicas agree", func() bool {
+		c.startAll()
+		l := c.nodes[0]
+		for _, m := range c.nodes {
+			if _, leading := m.Leading(); leading {
+				l = m
+			}
+		}
+		_, leading := l.Leading()
+		for _, m := range c.nodes {
+			if !leading || len(c.deaths) > 0 || m.HighWatermark() != l.LogEndOffset() || m.LogEndOffset() != l.LogEndOffset() || m.LogStartOffset() != l.LogStartOffset() {
+				return false
+			}
+		}
+		return true
+	})
+	c.look()
+	if l := c.leader(); l.HighWatermark() < c.m.end || l.LogStartOffset() < c.m.start {
+		c.t.Fatalf("log [%d, %d): records below %d were acknowledged, and the deletion of those below %d", l.LogStartOffset(), l.HighWatermark(), c.m.end, c.m.start)
+	}
+}
+
+// step does one thing.
+func (c *mixedRun) step(i int) {
+	c.t.Helper()
+	c.rng = rand.New(rand.NewPCG(c.seed, uint64(i)))
+	c.now = c.now.Add(time.Second)
+	for _, m := range c.nodes {
+		if away := c.down[m]; away != nil {
+			if away.steps--; away.steps < 0 {
+				c.back(m)
+			}
+		}
+	}
+	switch n := c.rng.IntN(100); {
+	case n < 25:
+		c.plain()
+	case n < 42:
+		c.idempotent()
+	case n < 50:
+		c.retry()
+	case n < 57:
+		c.deleteRecords()
+	case n < 65:
+		c.retention()
+	case n < 78:
+		c.compact(c.nodes[c.rng.IntN(len(c.nodes))])
+	case n < 82:
+		for _, m := range c.nodes {
+			c.compact(m)
+		}
+	case n < 86:
+		c.transfer(c.nodes[c.rng.IntN(len(c.nodes))])
+	case n < 91:
+		c.cutOff()
+	case n < 95:
+		c.leaveOne()
+	default:
+		c.letTombstonesGo()
+	}
+}
+
+// plain has several batches on their way at once; those that no leader takes are sent again.
+func (c *mixedRun) plain() {
+	c.t.Helper()
+	var batches []Batch
+	var appends []*Append
+	l := c.leader()
+	for range 1 + c.rng.IntN(4) {
+		b := c.m.batch(c.rng, nobody, 1+c.rng.IntN(4), c.now)
+		batches = append(batches, b)
+		appends = append(appends, l.Propose(parsed(c.t, bytes.Clone(b.Data)), AcksAll))
+	}
+	for i, a := range appends {
+		err := await(c.t, a)
+		base := a.BaseOffset
+		if deposed := new(NotLeaderError); errors.As(err, &deposed) {
+			base = c.put(batches[i])
+		} else if err != nil {
+			c.t.Fatal(err)
+		}
+		c.m.acknowledged(batches[i], base)
+	}
+}
+
+func (c *mixedRun) idempotent() {
+	c.t.Helper()
+	id := c.rng.Int64N(3)
+	w := c.writer[id]
+	if w == nil {
+		w = &mixedWriter{next: identity{id: id}}
+		c.writer[id] = w
+	}
+	n := 1 + c.rng.IntN(4)
+	b := c.m.batch(c.rng, w.next, n, c.now)
+	w.last, w.next.sequence = b.Data, w.next.sequence+int32(n)
+	w.offset = c.put(b)
+	c.m.acknowledged(b, w.offset)
+}
+
+// retry sends a producer's last batch again: it is known wherever it went meanwhile.
+func (c *mixedRun) retry() {
+	c.t.Helper()
+	w := c.writer[c.rng.Int64N(3)]
+	if w == nil {
+		return
+	}
+	if offset := c.put(parsed(c.t, w.last)); offset != w.offset {
+		c.t.Fatalf("the last batch of producer %d is at %d, again at %d", w.next.id, w.offset, offset)
+	}
+}
+
+func (c *mixedRun) deleteRecords() {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	share := c.rng.Float64()
+	c.do(func(l *member) error {
+		to := l.LogStartOffset() + int64(share*share*float64(l.HighWatermark()-l.LogStartOffset()))
+		c.m.ordered(to)
+		_, err := l.DeleteRecords(ctx, to)
+		if err == nil {
+			c.m.deleted(to)
+			c.did.deletions.Add(1)
+		}
+		return err
+	})
+}
+
+// retention has each replica do what time asks for.
+func (c *mixedRun) retention() {
+	c.t.Helper()
+	for range 1 + c.rng.IntN(3) {
+		synctest.Wait()
+		for _, m := range c.up() {
+			to, err := m.log.RetentionStart(c.now, m.HighWatermark())
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			c.m.ordered(to)
+			if err := m.Maintain(c.now); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (c *mixedRun) compact(m *member) (done log.Compacted) {
+	c.t.Helper()
+	c.look() // what it may remove is known then, and nothing moves until it has begun
+	if m.rig == nil {
+		return done
+	}
+	c.m.compacts(m.HighWatermark(), c.now)
+	done, err := m.Compact(context.Background(), c.now)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.did.removed.Add(done.Records)
+	return done
+}
+
+// transfer may fail: a replica that is asked to lead may die, or be behind.
+func (c *mixedRun) transfer(to *member) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if l := c.leader(); l != to {
+		if err := l.Transfer(ctx, to.id); err != nil {
+			c.t.Logf("transfer to node %d: %v", to.node, err)
+		}
+	}
+}
+
+// cutOff has a leader write what nobody else hears of, while the others go on; then it comes back. What it wrote, an
+// order to delete among it, must be gone.
+func (c *mixedRun) cutOff() {
+	c.t.Helper()
+	c.settled()
+	if c.rng.IntN(2) == 0 {
+		c.transfer(c.target)
+		c.settled()
+	}
+	old := c.leader()
+	c.wires.setCut(old.id, true)
+	var alone []*Append
+	for range 1 + c.rng.IntN(8) {
+		alone = append(alone, old.Propose(c.m.batch(c.rng, nobody, 1+c.rng.IntN(4), c.now), AcksLeader))
+	}
+	alone = append(alone, old.propose(advanceStartTo(old.HighWatermark())))
+	for _, a := range alone {
+		if await(c.t, a) == nil {
+			c.did.tails.Add(1)
+		}
+	}
+	c.until("the others elect one of theirs", func() bool {
+		for _, m := range c.up() {
+			if _, leading := m.Leading(); leading && m != old {
+				return true
+			}
+		}
+		return false
+	})
+	for range c.rng.IntN(3) {
+		c.plain()
+	}
+	c.wires.setCut(old.id, false)
+}
+
+// leaveOne has a node that is not the target die, or stop, for a while.
+func (c *mixedRun) leaveOne() {
+	c.t.Helper()
+	c.startAll()
+	m := c.nodes[1+c.rng.IntN(len(c.nodes)-1)]
+	away := &absence{log.RecoverClean, c.rng.IntN(6)}
+	switch c.rng.IntN(3) {
+	case 0:
+		c.stop(m)
+	case 1:
+		away.mode = c.crash(m, false)
+	default:
+		away.mode = c.crash(m, true)
+	}
+	c.down[m] = away
+}
+
+// letTombstonesGo lets as much time pass as tombstones stay, which all replicas have to have by then: one that was
+// away for longer may miss them for ever (DESIGN.md).
+func (c *mixedRun) letTombstonesGo() {
+	c.t.Helper()
+	c.settled()
+	c.now = c.now.Add(mixedRetention)
+}
+
+// compactAll has nothing left to compact.
+func (c *mixedRun) compactAll() {
+	c.t.Helper()
+	for _, m := range c.nodes {
+		if err := m.log.Roll(); err != nil {
+			c.t.Fatal(err)
+		}
+		for c.compact(m).To > 0 {
+		}
+	}
+}
+
+// finish checks what is to hold in the end: all agree, also after all have lost their power at once or were stopped,
+// and hold the same when all has been compacted.
+func (c *mixedRun) finish() {
+	c.t.Helper()
+	for _, m := range c.nodes {
+		if m.rules = nil; m.rig != nil {
+			m.inj.Clear()
+		}
+	}
+	c.settled()
+	for _, m := range c.nodes {
+		away := &absence{mode: log.RecoverClean}
+		if c.seed%2 == 0 {
+			away.mode = c.crash(m, true)
+		} else {
+			c.stop(m)
+		}
+		c.down[m] = away
+	}
+	c.startAll()
+	c.settled()
+	for range 2 { // the first meets the tombstones
+		b := c.m.last(c.now)
+		c.m.acknowledged(b, c.put(b))
+		c.settled()
+		c.compactAll()
+		c.now = c.now.Add(mixedRetention)
+	}
+	c.look()
+	for _, m := range c.nodes {
+		c.m.clean(m.Partition)
+		if err := verify(m.Partition); err != nil {
+			c.t.Fatalf("node %d: %v", m.node, err)
+		}
+	}
+	c.did.snapshots.Add(c.wires.snapshots.Load())
+}
+
+const mixedSteps = 40
+
+// mixed lives through one script, in which the target dies before its nth change of the disk, 0 for never. It returns
+// how many of them there were.
+func mixed(t *testing.T, seed uint64, nth int, did *mixedCounts) (changes int) {
+	synctest.Test(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(seed, uint64(nth)<<32))
+		c := &mixedRun{
+			seed: seed, rng: rng, m: newKeyModel(t, mixedRetention), now: time.Now(), deaths: make(chan death, 1), over: make(chan struct{}),
+			down: map[*member]*absence{}, floor: map[*member]int64{}, seen: map[*rig]int64{}, writer: map[int64]*mixedWriter{}, did: did,
+		}
+		timing := Timing{Heartbeat: 100 * time.Millisecond, Election: time.Second, Commit: 20 * time.Millisecond}
+		c.group = &group{t: t, settings: mixedSettings(rand.New(rand.NewPCG(seed, 1))), timing: timing, wires: newWires(), meanwhile: c.tend}
+		c.makeNodes(3, 3)
+		defer close(c.over)
+		c.target = c.nodes[0]
+		if nth > 0 {
+			c.arm(c.target, nth, rng)
+		}
+		for _, m := range c.nodes {
+			c.start(m, log.RecoverClean)
+		}
+		for i := range mixedSteps {
+			c.step(i)
+			c.look()
+		}
+		if nth == 0 {
+			changes = c.target.inj.Count(vfs.OpChanging)
+		}
+		c.finish()
+	})
+	return changes
+}
+
+func TestMixed(t *testing.T) {
+	var did mixedCounts
+	t.Run("", func(t *testing.T) {
+		for seed := range uint64(envInt(t, "MIXED_SEEDS", 4)) {
+			seed += uint64(envInt(t, "MIXED_SEED", 1))
+			began := time.Now()
+			changes := mixed(t, seed, 0, &did)
+			t.Log(seed, changes, time.Since(began))
+			stride := envInt(t, "MIXED_STRIDE", 16)
+			for n := 1 + int(seed)%stride; n <= changes; n += stride {
+				t.Run(fmt.Sprintf("seed=%d,change=%d", seed, n), func(t *testing.T) {
+					t.Parallel()
+					mixed(t, seed, n, &did)
+				})
+			}
+		}
+	})
+	t.Logf("%d deaths, %d records removed, %d deletions, %d entries of leaders cut off, %d snapshots", did.deaths.Load(), did.removed.Load(), did.deletions.Load(), did.tails.Load(), did.snapshots.Load())
+}
+
+func envInt(t *testing.T, name string, def int) int {
+	if v := os.Getenv(name); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	return def
+}
