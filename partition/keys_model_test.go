@@ -17,8 +17,9 @@ import (
 // Each replica compacts for itself and segments differ, so between two settled states replicas need not hold the same
 // records. What holds exactly on each of them, at any moment at which nothing is under way:
 //
-//   - log start <= high watermark <= log end. The start is one that was ordered, and never goes back, not by a crash
-//     either. The high watermark does not go back while the replica is open.
+//   - log start <= high watermark <= log end. The start is one that was ordered, or that of a replica which a snapshot
+//     has begun and for which that order is still to come. It never goes back, not by a crash either. The high watermark
+//     does not go back while the replica is open.
 //   - What is read at an offset was sent, and is what everybody has ever read there: key, value, headers, timestamp.
 //     A batch of an idempotent producer is there once. Where a producer was told that its records lie, they do.
 //   - A record between log start and high watermark is missing only if a later one of its key lies below a point up to
@@ -224,8 +225,8 @@ func (m *keyModel) check(p *Partition, rng *rand.Rand) {
 	if start > high || high > end || high > int64(len(m.records)) {
 		m.t.Fatalf("start %d, high watermark %d, end %d, known up to %d: out of order", start, high, end, len(m.records))
 	}
-	if !m.starts[start] {
-		m.t.Fatalf("the log starts at %d, which nobody has ordered", start)
+	if first, err := p.firstKept(); !m.starts[start] && (err != nil || start != first.nextOffset) {
+		m.t.Fatalf("the log starts at %d, which nobody has ordered, and its first entry ends at %d (%v)", start, first.nextOffset, err)
 	}
 	present := map[int64]bool{}
 	all := m.read(p, start, 3000, true)

@@ -223,7 +223,7 @@ func (p *Partition) start() error {
 		return err
 	}
 	var err error
-	if p.state, err = p.loadState(); err != nil {
+	if p.state, err = p.endInstall(p.loadState()); err != nil {
 		return err
 	}
 	at := p.state.at

@@ -202,71 +202,6 @@ func (k *sink) Cancel() error {
 	return nil
 }
 
-// install takes over what a leader sent in place of entries it has not any more: the
-// log begins anew with the first entry that the leader kept. Where this log holds that
-// entry already, nothing in it changes.
-func (p *Partition) install(r io.Reader) error {
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return err
-	}
-	s, err := p.decodeSnapshot(b)
-	if err != nil {
-		return p.fail(err)
-	}
-	p.mu.Lock()
-	late := s.at.raftIndex < p.state.at.raftIndex
-	p.mu.Unlock()
-	if late {
-		return nil
-	}
-	ahead := false // what the library takes for the last entry is gone
-	if head, err := p.log.EntryHead(s.at.raftIndex); err != nil || head.Epoch != s.at.epoch {
-		ahead = p.log.LastRaftIndex() > s.at.raftIndex
-		if err := p.beginWith(s); err != nil {
-			return p.fail(err)
-		}
-	}
-	p.mu.Lock()
-	s.state.at = s.at
-	p.state = s.state
-	p.setAborted(s.state.aborted)
-	p.log.SetAppliedFloor(s.at.raftIndex)
-	p.checkpoint = 0
-	p.mu.Unlock()
-	p.saveCheckpoint()
-	p.setRetainFloor()
-	p.mu.Lock()
-	p.setHighWatermark(max(s.at.nextOffset, p.highWatermark.Load()))
-	p.mu.Unlock()
-	p.waiters.wakeAll()
-	if ahead {
-		p.retire(errAhead)
-	}
-	return nil
-}
-
-// errAhead: the library does not look at the log's end again after a snapshot (its issue
-// 697), and refuses what follows for as long as it believes in its own.
-var errAhead = errors.New("partition: the log was longer than the one that the leader's snapshot begins anew")
-
-// beginWith makes the log one that begins with the snapshot's entry.
-func (p *Partition) beginWith(s *peerState) error {
-	if err := p.log.ResetTo(s.baseOffset, s.at.raftIndex, s.epochBefore); err != nil {
-		return err
-	}
-	if _, err := p.log.AppendStamped([]log.Entry{s.entry}); err != nil {
-		return err
-	}
-	if err := p.log.Sync(); err != nil {
-		return err
-	}
-	if start := min(s.logStart, p.log.LogEndOffset()); start > p.log.LogStartOffset() {
-		return p.log.AdvanceStart(start)
-	}
-	return nil
-}
-
 // peerState is a snapshot as a leader sent it.
 type peerState struct {
 	at          applied // of the entry
@@ -274,7 +209,7 @@ type peerState struct {
 	baseOffset  int64
 	logStart    int64
 	entry       log.Entry
-	state       *state
+	state       *state // as of at
 }
 
 var errBadSnapshot = errors.New("partition: bad snapshot from the leader")
@@ -304,5 +239,6 @@ func (p *Partition) decodeSnapshot(b []byte) (*peerState, error) {
 	if s.state, err = decodeState(b[size:], p.settings.MaxProducers); err != nil {
 		return nil, err
 	}
+	s.state.at = s.at // what it tells of later entries they tell again
 	return s, nil
 }
