@@ -301,7 +301,7 @@ func (m *keyModel) clean(p *Partition) {
 	}
 	for _, r := range m.read(p, p.LogStartOffset(), 3000, true) {
 		if want := last[string(r.Key)]; want == nil || nameOf(want.Record) != nameOf(r) || r.Value == nil {
-			m.t.Fatalf("record %d of %s is there after all has been compacted", r.Offset, r.Key)
+			m.t.Fatalf("record %d of %s (tombstone %t, last %v) is there after all has been compacted, log [%d, %d)", r.Offset, r.Key, r.Value == nil, want, p.LogStartOffset(), p.HighWatermark())
 		}
 		delete(last, string(r.Key))
 	}
