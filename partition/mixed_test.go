@@ -27,6 +27,7 @@ type mixedRun struct {
 	// recovering: the target has lost its power and is being opened. A process that dies then has the next one know.
 	recovering atomic.Bool
 	over       chan struct{}
+	ends       bool // nobody is to die any more
 	down       map[*member]*absence
 	floor      map[*member]int64 // log starts seen
 	seen       map[*rig]int64    // high watermarks seen
@@ -97,7 +98,7 @@ func (c *mixedRun) tend() {
 		c.bury(d.m, d.left)
 		c.down[d.m] = &absence{d.mode, c.rng.IntN(6)}
 		c.did.deaths.Add(1)
-		if d.m.rules = nil; c.rng.IntN(2) == 0 {
+		if d.m.rules = nil; c.rng.IntN(2) == 0 && !c.ends {
 			c.arm(d.m, 1+c.rng.IntN(60), c.rng)
 		}
 	}
@@ -270,6 +271,7 @@ func (c *mixedRun) compactAll() {
 // and hold the same when all has been compacted.
 func (c *mixedRun) finish() {
 	c.t.Helper()
+	c.ends = true
 	for _, m := range c.nodes {
 		if m.rules = nil; m.rig != nil {
 			m.inj.Clear()
