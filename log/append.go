@@ -146,7 +146,10 @@ func planBatch(f *segment.Frame, e Entry, stamped bool) (reason string, err erro
 	if err != nil {
 		return err.Error(), nil
 	}
-	if h.Magic != recordbatch.Magic || h.SizeBytes() != len(e.Data) || h.LastOffsetDelta < 0 || h.RecordCount < 1 {
+	if stamped && segment.IsEmptied(h) {
+		f.Removed, f.Emptied = 1, true
+	}
+	if h.Magic != recordbatch.Magic || h.SizeBytes() != len(e.Data) || h.LastOffsetDelta < 0 || h.RecordCount < 1 && !f.Emptied {
 		return fmt.Sprintf("not one whole batch: magic %d, %d bytes of %d, last offset delta %d, %d records",
 			h.Magic, len(e.Data), h.SizeBytes(), h.LastOffsetDelta, h.RecordCount), nil
 	}

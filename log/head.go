@@ -24,7 +24,7 @@ type EntryHead struct {
 //
 // Of a run of entries that compaction has removed, KindRemoved, only the last one
 // has offsets, those of the whole run, and the Batch that stands in for it; the
-// NextOffset of the others is 0.
+// NextOffset of the others is 0. A batch that is kept for its producer is one without records.
 //
 // Errors: ErrEntryNotFound itself, ErrClosed, *CorruptError, those of reading.
 func (l *Log) EntryHead(raftIndex uint64) (EntryHead, error) {
@@ -58,7 +58,7 @@ func (l *Log) head(raftIndex uint64) (segment.Head, error) {
 
 func entryHead(h segment.Head, raftIndex uint64) EntryHead {
 	e := EntryHead{Kind: h.Kind, Epoch: h.Epoch, Offset: h.Offset, NextOffset: h.NextOffset, SizeBytes: h.Bytes, Batch: h.Batch, Data: h.Data}
-	if h.Removed == 0 {
+	if h.Removed == 0 || h.Emptied {
 		return e
 	}
 	if raftIndex+1 < h.RaftIndex+uint64(h.Removed) {

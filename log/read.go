@@ -163,7 +163,7 @@ func (l *Log) Entry(raftIndex uint64) (e Entry, release func(), err error) {
 				if f.Kind.Raft() {
 					data = segment.RaftFrameData(data)
 				}
-				if f.Removed > 0 {
+				if f.Removed > 0 && !f.Emptied {
 					f.Kind = KindRemoved
 				}
 				return Entry{Kind: f.Kind, Epoch: f.Epoch, Data: data}, release, nil

@@ -15,7 +15,7 @@ func BadCheckpoints(fsys vfs.FS, dir string) (bad []string, whole int, err error
 	}
 	for _, raftIndex := range have {
 		name := checkpointName(dir, raftIndex)
-		b, err := readSmallFile(fsys, name, maxCheckpointBytes)
+		b, err := readSmallFile(fsys, name)
 		if err != nil {
 			return nil, 0, err
 		}

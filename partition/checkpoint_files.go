@@ -152,7 +152,7 @@ func (p *Partition) loadState() (*state, error) {
 		return nil, err
 	}
 	for i := len(have) - 1; i >= 0; i-- {
-		b, err := readSmallFile(fsys, checkpointName(dir, have[i]), maxCheckpointBytes)
+		b, err := readSmallFile(fsys, checkpointName(dir, have[i]))
 		if err != nil {
 			return nil, err
 		}
@@ -202,8 +202,7 @@ func sweepCheckpoints(fsys vfs.FS, dir string, last uint64) error {
 	return fsys.SyncDir(dir)
 }
 
-// readSmallFile gives nil for a file of more than limit bytes.
-func readSmallFile(fsys vfs.FS, name string, limit int64) (b []byte, err error) {
+func readSmallFile(fsys vfs.FS, name string) (b []byte, err error) {
 	f, err := fsys.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
@@ -213,7 +212,7 @@ func readSmallFile(fsys vfs.FS, name string, limit int64) (b []byte, err error) 
 	if err != nil {
 		return nil, err
 	}
-	if size > limit {
+	if size > maxCheckpointBytes {
 		return nil, nil // not one of ours: decodes as bad
 	}
 	b = make([]byte, size)

@@ -124,34 +124,62 @@ func TestFullDiskAfterACut(t *testing.T) {
 	}
 }
 
-// TestSnapshotBelowADivergentTail (TR-5): what a leader wrote alone reaches past the first entry that
-// the others have kept. Their snapshot begins its log anew, and the library believes in the old end
+// TestSnapshotBelowADivergentTail (TR-5): what a leader wrote alone reaches to the first entry that
+// the others have kept, or past it. Their snapshot begins its log anew, and the library believes in the old end
 // of it (its issue 697) until the replica is opened again.
 func TestSnapshotBelowADivergentTail(t *testing.T) {
-	g := newGroupTimed(t, 3, 3, testSettings(), Timing{Heartbeat: 500 * time.Millisecond, Commit: 20 * time.Millisecond})
-	rng := rand.New(rand.NewPCG(1, 1))
-	g.put(makeBatch(t, rng, nobody, 2))
-	g.settle()
-	old, mode := g.alone(150, rng)
-	acked := records{}
-	for range 80 {
+	for _, past := range []bool{true, false} {
+		g := newGroupTimed(t, 3, 3, testSettings(), Timing{Heartbeat: 500 * time.Millisecond, Commit: 20 * time.Millisecond})
+		rng := rand.New(rand.NewPCG(1, 1))
+		g.put(makeBatch(t, rng, nobody, 2))
+		g.settle()
+		old, mode := g.alone(150, rng)
+		acked := records{}
+		for range 80 {
+			acked.put(g, makeBatch(t, rng, nobody, 2))
+		}
+		const start = 100
+		g.do(func(l *member) error { _, err := l.DeleteRecords(context.Background(), start); return err })
+		g.forgets(g.leader(), 20)
+		for offset := range acked {
+			if offset < start {
+				delete(acked, offset)
+			}
+		}
+		if !past {
+			for _, m := range g.nodes {
+				if m.rig != nil { // whoever leads next
+					g.forgets(m, g.leader().log.FirstRaftIndex())
+				}
+			}
+			old.endsAt(t, g.leader().log.FirstRaftIndex(), mode)
+		}
+		g.start(old, mode)
+		if err := g.left(old); !errors.Is(err, errAhead) {
+			t.Fatalf("left with %v", err)
+		}
+		g.openAgain(old)
 		acked.put(g, makeBatch(t, rng, nobody, 2))
-	}
-	const start = 100
-	g.do(func(l *member) error { _, err := l.DeleteRecords(context.Background(), start); return err })
-	g.forgets(g.leader(), 20)
-	for offset := range acked {
-		if offset < start {
-			delete(acked, offset)
+		acked.areIn(t, g.same())
+		for _, m := range g.nodes {
+			g.stop(m)
 		}
 	}
-	g.start(old, mode)
-	if err := g.left(old); !errors.Is(err, errAhead) {
-		t.Fatalf("left with %v", err)
+}
+
+// endsAt cuts the log of a node that is down.
+func (m *member) endsAt(t *testing.T, raftIndex uint64, mode log.RecoveryMode) {
+	t.Helper()
+	l, err := log.Open(log.Config{Dir: "/p", FS: m.fs, Recovery: mode, Settings: testSettings().Log})
+	if err != nil {
+		t.Fatal(err)
 	}
-	g.openAgain(old)
-	acked.put(g, makeBatch(t, rng, nobody, 2))
-	acked.areIn(t, g.same())
+	if l.LastRaftIndex() <= raftIndex {
+		t.Fatalf("the log ends at %d: the test shows nothing", l.LastRaftIndex())
+	}
+	if err := errors.Join(l.TruncateSuffix(raftIndex+1), l.Close()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestFullLeader: a leader whose disk has no room refuses a batch, and another leads, where it is

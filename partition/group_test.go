@@ -32,6 +32,9 @@ type group struct {
 	sent     *sentTo      // nil: not counted
 	ahead    atomic.Int64 // by how much the members' clocks are
 	watchdog *Watchdog
+	wires    *wires // nil: they talk over sockets
+	// meanwhile, if not nil, runs again and again while a leader is waited for.
+	meanwhile func()
 
 	mu        sync.Mutex // guards addresses
 	addresses map[int32]string
@@ -46,7 +49,7 @@ type member struct {
 	fs     *vfs.Mem
 	inj    *vfs.Injector
 	stable *raft.InmemStore
-	net    *transport.Transport
+	net    io.Closer
 	// handed, if not nil, is asked what becomes of the answer when this node has told
 	// another one to stand.
 	handed func()
@@ -117,7 +120,17 @@ func newGroupTimed(t testing.TB, n, voters int, s Settings, timing Timing) *grou
 }
 
 func newGroupWatched(t testing.TB, n, voters int, s Settings, timing Timing, dog *Watchdog) *group {
-	g := &group{t: t, settings: s, timing: timing, addresses: map[int32]string{}, watchdog: dog}
+	g := &group{t: t, settings: s, timing: timing, watchdog: dog}
+	g.makeNodes(n, voters)
+	for _, m := range g.nodes[:voters] {
+		g.start(m, log.RecoverClean)
+	}
+	return g
+}
+
+// makeNodes makes n nodes, which are stopped when the test ends, and the first ones the group's first members.
+func (g *group) makeNodes(n, voters int) {
+	g.addresses = map[int32]string{}
 	for i := range int32(n) {
 		m := &member{id: raft.ServerID(transport.Address(i+1, directory(i+1))), node: i + 1, fs: vfs.NewMem(), stable: raft.NewInmemStore()}
 		g.nodes = append(g.nodes, m)
@@ -125,15 +138,11 @@ func newGroupWatched(t testing.TB, n, voters int, s Settings, timing Timing, dog
 			g.voters = append(g.voters, m.id)
 		}
 	}
-	for _, m := range g.nodes[:voters] {
-		g.start(m, log.RecoverClean)
-	}
-	t.Cleanup(func() {
+	g.t.Cleanup(func() {
 		for _, m := range g.nodes {
 			g.stop(m)
 		}
 	})
-	return g
 }
 
 func (g *group) resolve(node int32) (string, bool) {
@@ -143,8 +152,14 @@ func (g *group) resolve(node int32) (string, bool) {
 	return a, ok
 }
 
-func (g *group) start(m *member, mode log.RecoveryMode) {
+// join gives a node its place in the network, and its memory of votes.
+func (g *group) join(m *member) (Transport, raft.StableStore) {
 	g.t.Helper()
+	if g.wires != nil {
+		w := g.wires.join(m.id)
+		m.net = w
+		return w, votes{m.stable, w}
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		g.t.Fatal(err)
@@ -152,16 +167,23 @@ func (g *group) start(m *member, mode log.RecoveryMode) {
 	g.mu.Lock()
 	g.addresses[m.node] = listener.Addr().String()
 	g.mu.Unlock()
-	m.net, err = transport.Open(transport.Config{
+	trans, err := transport.Open(transport.Config{
 		ClusterID: "test", Node: m.node, Directory: directory(m.node), Listener: listener, Resolve: g.resolve,
 	})
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	handle, err := m.net.Group(transport.GroupID{1})
+	m.net = trans
+	handle, err := trans.Group(transport.GroupID{1})
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	return handOver{handle, m, g.sent}, m.stable
+}
+
+func (g *group) start(m *member, mode log.RecoveryMode) {
+	g.t.Helper()
+	trans, stable := g.join(m)
 	r := &rig{fatal: make(chan error, 1)}
 	fatal := func(err error) {
 		select {
@@ -170,19 +192,21 @@ func (g *group) start(m *member, mode log.RecoveryMode) {
 		}
 	}
 	r.syncer = log.NewSyncer(2, fatal)
-	rep := Replication{Local: m.id, Stable: m.stable, Transport: handOver{handle, m, g.sent}, Timing: g.timing, Throttle: g.throttle, Returned: m.returned}
+	rep := Replication{Local: m.id, Stable: stable, Transport: trans, Timing: g.timing, Throttle: g.throttle, Returned: m.returned}
 	for _, id := range g.voters {
 		if id == m.id {
 			rep.Voters = g.voters
 		}
 	}
 	m.inj, m.reopen = vfs.NewInjector(m.rules...), make(chan error, 1)
+	var err error
 	r.Partition, err = Open(Config{
 		Dir: "/p", FS: vfs.Inject(m.fs, m.inj), Topic: "t", Recovery: mode, Syncer: r.syncer, Replication: rep,
 		Logger: g.logger(), Now: func() time.Time { return time.Now().Add(time.Duration(g.ahead.Load())) }, Settings: g.settings, Fatal: fatal,
 		Reopen: func(err error) { m.reopen <- err }, Watchdog: g.watchdog, Damaged: m.bad,
 	})
 	if err != nil {
+		r.syncer.Close()
 		g.t.Fatalf("node %d: %v", m.node, err)
 	}
 	m.rig = r
@@ -242,18 +266,26 @@ func (g *group) crash(m *member, power bool) (mode log.RecoveryMode) {
 	if err := m.net.Close(); err != nil { // nothing that happens from here on is heard by anybody
 		g.t.Error(err)
 	}
-	disk := m.fs
-	if mode = log.RecoverProcessCrash; power {
-		mode = log.RecoverPowerLoss
-		m.fs = disk.CrashClone(vfs.CrashOptions{})
-	} else {
-		m.fs = disk.ProcessCrashClone()
+	left, mode := m.leaves(power, vfs.CrashOptions{})
+	g.bury(m, left)
+	return mode
+}
+
+// leaves is what a node finds that dies now, and starts again.
+func (m *member) leaves(power bool, opts vfs.CrashOptions) (*vfs.Mem, log.RecoveryMode) {
+	if power {
+		return m.fs.CrashClone(opts), log.RecoverPowerLoss
 	}
-	if err := m.rig.stop(); err != nil {
+	return m.fs.ProcessCrashClone(), log.RecoverProcessCrash
+}
+
+// bury ends what is left of a node that has died, and puts in place what it finds when it starts again.
+func (g *group) bury(m *member, left *vfs.Mem) {
+	g.t.Helper()
+	if err := errors.Join(m.rig.stop(), m.net.Close()); err != nil {
 		g.t.Errorf("node %d: %v", m.node, err)
 	}
-	m.rig = nil
-	return mode
+	m.fs, m.rig = left, nil
 }
 
 // leader waits until a member serves as the leader.
@@ -261,6 +293,9 @@ func (g *group) leader() *member {
 	g.t.Helper()
 	deadline := time.Now().Add(patience)
 	for time.Now().Before(deadline) {
+		if g.meanwhile != nil {
+			g.meanwhile()
+		}
 		var up *member
 		for _, m := range g.nodes {
 			if m.rig == nil {

@@ -3,18 +3,22 @@ package partition
 import (
 	"errors"
 	"io"
+	"io/fs"
+	"path/filepath"
 
 	"weir/log"
 	"weir/segment/vfs"
 )
 
-// installingName is a file with the snapshot that takes the place of the log. It is there from before the log
-// begins anew until a checkpoint says what came before its first entry: without either the replica would be lost.
-const installingName = "installing"
+// installName is the file of a snapshot that the log is about to begin anew with. What a crash leaves from then on may be
+// a log that is empty, or begins with an entry of which no checkpoint tells: the next open ends what was begun.
+const installName = "install"
+
+func (p *Partition) installPath() string { return filepath.Join(p.cfg.Dir, installName) }
 
 // install takes over what a leader sent in place of entries it has not any more: the
 // log begins anew with the first entry that the leader kept. Where this log holds that
-// entry already, nothing in it changes.
+// entry already, it keeps what it has.
 func (p *Partition) install(r io.Reader) error {
 	b, err := io.ReadAll(r)
 	if err != nil {
@@ -30,30 +34,32 @@ func (p *Partition) install(r io.Reader) error {
 	if late {
 		return nil
 	}
-	ahead := false // what the library takes for the last entry is gone
-	if !p.bearsOut(s.at) {
-		if err := vfs.ReplaceFile(p.cfg.FS, p.file(installingName), b); err != nil {
-			return p.storageError(err) // the library tells the leader, who sends it again
-		}
-		ahead = p.log.LastRaftIndex() > s.at.raftIndex
-		if err := p.beginWith(s); err != nil {
-			return p.fail(err)
-		}
+	anew := !p.bearsOut(s.at)
+	ahead := anew && p.log.LastRaftIndex() >= s.at.raftIndex // what the library takes for the last entry goes
+	if anew {
+		err = vfs.ReplaceFile(p.cfg.FS, p.installPath(), b)
+	}
+	if vfs.IsNoSpace(err) {
+		p.foundFull(err)
+		return err // nothing has changed; the leader sends it again
+	}
+	if err == nil {
+		err = p.beginWith(s)
+	}
+	if err != nil {
+		return p.fail(err)
 	}
 	p.mu.Lock()
-	s.state.at = s.at
 	p.state = s.state
 	p.setAborted(s.state.aborted)
 	p.log.SetAppliedFloor(s.at.raftIndex)
 	p.checkpoint = 0
 	p.mu.Unlock()
 	p.saveCheckpoint()
-	if p.checkpointOnDisk.Load() >= s.at.raftIndex {
-		if err := p.unmark(installingName); err != nil {
-			p.logger.Warn("an installed snapshot stays until the next start", "err", err)
-		}
-	}
 	p.setRetainFloor()
+	if p.checkpointOnDisk.Load() >= s.at.raftIndex {
+		p.forgetInstall()
+	}
 	p.mu.Lock()
 	p.setHighWatermark(max(s.at.nextOffset, p.highWatermark.Load()))
 	p.mu.Unlock()
@@ -66,60 +72,56 @@ func (p *Partition) install(r io.Reader) error {
 
 // errAhead: the library does not look at the log's end again after a snapshot (its issue
 // 697), and refuses what follows for as long as it believes in its own.
-var errAhead = errors.New("partition: the log was longer than the one that the leader's snapshot begins anew")
+var errAhead = errors.New("partition: the log went on past the place, or differed there, where the leader's snapshot begins it anew")
 
-// beginWith makes the log one that begins with the snapshot's entry.
+// beginWith makes the log one that holds the snapshot's entry, and starts where orders up to it have moved the start.
 func (p *Partition) beginWith(s *peerState) error {
-	if err := p.log.ResetTo(s.baseOffset, s.at.raftIndex, s.epochBefore); err != nil {
-		return err
-	}
-	if _, err := p.log.AppendStamped([]log.Entry{s.entry}); err != nil {
-		return err
-	}
-	if err := p.log.Sync(); err != nil {
-		return err
-	}
-	return p.startAsIn(s)
-}
-
-// startAsIn moves the log start to that of the leader.
-func (p *Partition) startAsIn(s *peerState) error {
-	if start := min(s.logStart, p.log.LogEndOffset()); start > p.log.LogStartOffset() {
-		return p.log.AdvanceStart(start)
-	}
-	return nil
-}
-
-// finishInstall goes on, at an open, with what a crash has interrupted.
-func (p *Partition) finishInstall() error {
-	begun, err := p.marked(installingName)
-	if err != nil || !begun {
-		return err
-	}
-	b, err := readSmallFile(p.cfg.FS, p.file(installingName), maxSnapshotBytes)
-	if err != nil {
-		return err
-	}
-	s, err := p.decodeSnapshot(b)
-	if err != nil {
-		return err
-	}
-	if s.at.raftIndex >= p.log.FirstRaftIndex() { // otherwise the log has gone on since
-		if err := p.finishInstalling(s); err != nil {
+	if !p.bearsOut(s.at) {
+		if err := p.log.ResetTo(s.baseOffset, s.at.raftIndex, s.epochBefore); err != nil {
+			return err
+		}
+		if _, err := p.log.AppendStamped([]log.Entry{s.entry}); err != nil {
+			return err
+		}
+		if err := p.log.Sync(); err != nil {
 			return err
 		}
 	}
-	return p.unmark(installingName)
+	return p.log.AdvanceStart(min(s.logStart, s.at.nextOffset))
 }
 
-func (p *Partition) finishInstalling(s *peerState) error {
-	again := p.beginWith
-	if p.bearsOut(s.at) {
-		again = p.startAsIn
+// forgetInstall removes the file once a checkpoint tells what it told. One that stays changes nothing.
+func (p *Partition) forgetInstall() {
+	if err := removed(p.cfg.FS.Remove(p.installPath())); err != nil {
+		p.logger.Warn("a snapshot that has been taken over stays on the disk", "err", err)
 	}
-	if err := again(s); err != nil {
-		return err
+}
+
+// endInstall does what is left to do when the process has died amid install. It is given what loadState gave, and
+// returns the state to go on with.
+func (p *Partition) endInstall(loaded *state, failed error) (*state, error) {
+	var lost *LostError
+	if failed != nil && !errors.As(failed, &lost) {
+		return nil, failed
 	}
-	s.state.at = s.at
-	return writeCheckpoint(p.cfg.FS, p.cfg.Dir, s.at.raftIndex, s.state.encode())
+	b, err := vfs.ReadFile(p.cfg.FS, p.installPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return loaded, failed
+	}
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.decodeSnapshot(b)
+	if err != nil || p.log.FirstRaftIndex() > s.at.raftIndex || failed == nil && loaded.at.raftIndex >= s.at.raftIndex {
+		p.forgetInstall() // of no use any more
+		return loaded, failed
+	}
+	if err := p.beginWith(s); err != nil {
+		return nil, err
+	}
+	if err := writeCheckpoint(p.cfg.FS, p.cfg.Dir, s.at.raftIndex, s.state.encode()); err != nil {
+		return nil, err
+	}
+	p.forgetInstall()
+	return s.state, nil
 }

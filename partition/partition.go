@@ -216,9 +216,6 @@ func (p *Partition) start() error {
 			return err
 		}
 	}
-	if err := p.finishInstall(); err != nil {
-		return err
-	}
 	if err := p.loadVote(); err != nil {
 		return err
 	}
@@ -226,7 +223,7 @@ func (p *Partition) start() error {
 		return err
 	}
 	var err error
-	if p.state, err = p.loadState(); err != nil {
+	if p.state, err = p.endInstall(p.loadState()); err != nil {
 		return err
 	}
 	at := p.state.at

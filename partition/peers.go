@@ -209,7 +209,7 @@ type peerState struct {
 	baseOffset  int64
 	logStart    int64
 	entry       log.Entry
-	state       *state
+	state       *state // as of at
 }
 
 var errBadSnapshot = errors.New("partition: bad snapshot from the leader")
@@ -239,5 +239,6 @@ func (p *Partition) decodeSnapshot(b []byte) (*peerState, error) {
 	if s.state, err = decodeState(b[size:], p.settings.MaxProducers); err != nil {
 		return nil, err
 	}
+	s.state.at = s.at // what it tells of later entries they tell again
 	return s, nil
 }

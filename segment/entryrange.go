@@ -98,7 +98,7 @@ func (b *rangeBuilder) add(f Frame) bool {
 	if next <= b.first {
 		return true
 	}
-	if f.Removed > 0 {
+	if f.gone() {
 		return b.addRemoved(f, next)
 	}
 	r := &b.r
@@ -167,7 +167,7 @@ func (r *EntryRange) check(e RangeEntry, b []byte) error {
 	b = b[e.Start:][:e.Bytes]
 	f, reason := parseFrame(b, r.Position+int64(e.Start))
 	raft := e.Kind.Raft()
-	if reason != "" || f.Kind != e.Kind || f.Epoch != e.Epoch || f.Bytes != int64(e.Bytes) || f.Removed != 0 ||
+	if reason != "" || f.Kind != e.Kind || f.Epoch != e.Epoch || f.Bytes != int64(e.Bytes) || f.gone() ||
 		f.Offset != e.Offset || f.NextOffset != e.NextOffset || raft && f.RaftIndex != e.RaftIndex {
 		return io.ErrUnexpectedEOF
 	}

@@ -82,7 +82,13 @@ type Frame struct {
 	// Removed is how many raft entries compaction has removed here: the frame is
 	// their stand-in. 0 for a frame that is an entry itself.
 	Removed int32
+	// Emptied says that it stands in for one batch, whose head tells where its producer is: to replicas it is that
+	// batch, without records.
+	Emptied bool
 }
+
+// gone says that compaction has left nothing of the entries to be told to others.
+func (f Frame) gone() bool { return f.Removed > 0 && !f.Emptied }
 
 // entries is how many raft indexes the frame takes.
 func (f Frame) entries() uint64 { return uint64(max(f.Removed, 1)) }
@@ -185,6 +191,11 @@ func AppendStandIn(dst []byte, offset, next int64, epoch, n int32) []byte {
 	})
 }
 
+// IsEmptied says whether a batch is what compaction leaves of one that it keeps for its producer.
+func IsEmptied(h recordbatch.Header) bool {
+	return h.RecordCount == 0 && h.ProducerID >= 0 && h.BaseTimestamp == 1 && h.SizeBytes() == recordbatch.HeaderBytes
+}
+
 func appendPrefix(dst []byte, offset int64, size int, epoch int32) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(offset))
 	dst = binary.BigEndian.AppendUint32(dst, uint32(size-lengthEnd))
@@ -247,6 +258,9 @@ func parseStandIn(b []byte, f Frame) (Frame, string) {
 		return f, fmt.Sprintf("stand-in for %d entries", n)
 	}
 	f.Removed = int32(n)
+	if f.Emptied = int64(binary.BigEndian.Uint64(b[43:])) >= 0; f.Emptied && n != 1 {
+		return f, fmt.Sprintf("batch of a producer for %d entries", n)
+	}
 	return f, ""
 }
 
