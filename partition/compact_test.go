@@ -156,3 +156,105 @@ func crashed(t *testing.T, r *rig, mem *vfs.Mem, set Settings) *rig {
 	}
 	return open(t, left, log.RecoverProcessCrash, set)
 }
+
+// TestKeptHeaderTravels: a follower that was away while a producer's last batch became a header only learns
+// of the producer by that, and so does who learns from it, and either's next start.
+func TestKeptHeaderTravels(t *testing.T) {
+	set := testSettings()
+	set.Log.SegmentBytes, set.Compact = 200, true
+	g := newGroup(t, 4, 3, set)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	p := identity{id: 7, epoch: 1}
+	send := func(n int) {
+		for range n {
+			g.put(keyedBatch(t, p, "k", "from the producer"))
+			p.sequence++
+		}
+	}
+	send(2)
+	g.settle()
+	f := g.follower()
+	g.stop(f)
+	send(4)
+	last := int64(p.sequence - 1)
+	for i := range 4 {
+		g.put(keyedBatch(t, nobody, "k", fmt.Sprint(i)))
+	}
+	for _, m := range g.nodes {
+		if m.rig != nil {
+			g.compacted(m)
+		}
+	}
+	stands := func(m *member) footing {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.state.producers.footing(p.id)
+	}
+	want := stands(g.leader())
+	g.start(f, log.RecoverClean)
+	g.settle()
+	g.handTo(f)
+	added := g.nodes[3]
+	g.start(added, log.RecoverClean)
+	g.do(func(l *member) error { return l.AddLearner(ctx, added.id) })
+	g.settle()
+	for _, m := range []*member{f, added} {
+		g.stop(m)
+		g.withoutCheckpoints(m)
+		g.start(m, log.RecoverClean)
+		g.settle()
+		if got := stands(m); got != want {
+			t.Errorf("node %d, started again, knows %+v, want %+v", m.node, got, want)
+		}
+	}
+	g.handTo(f)
+	fenced := new(ProducerEpochError)
+	old := p
+	old.epoch--
+	if err := await(t, f.Propose(keyedBatch(t, old, "k", "late"), AcksAll)); !errors.As(err, &fenced) {
+		t.Errorf("an older instance: %v", err)
+	}
+	retry := p
+	retry.sequence--
+	if a := mustPropose(t, f.rig, keyedBatch(t, retry, "k", "from the producer")); a.BaseOffset != last {
+		t.Errorf("the last batch again: offset %d, want %d", a.BaseOffset, last)
+	}
+	if a := mustPropose(t, f.rig, keyedBatch(t, p, "k", "next")); a.BaseOffset != last+5 {
+		t.Errorf("the next batch: offset %d, want %d", a.BaseOffset, last+5)
+	}
+}
+
+// handTo has a member lead.
+func (g *group) handTo(m *member) {
+	g.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for l := g.leader(); l != m; l = g.leader() {
+		if err := l.Transfer(ctx, m.id); ctx.Err() != nil {
+			g.t.Fatalf("node %d does not lead: %v", m.node, err)
+		}
+	}
+}
+
+// compacted has a member compact, which has something to do.
+func (g *group) compacted(m *member) {
+	g.t.Helper()
+	if done, err := m.Compact(context.Background(), time.Now(), nil); err != nil || done.Records == 0 {
+		g.t.Fatalf("node %d: %+v, %v", m.node, done, err)
+	}
+}
+
+// withoutCheckpoints has a member that is down learn all from its log.
+func (g *group) withoutCheckpoints(m *member) {
+	g.t.Helper()
+	have, err := checkpoints(m.fs, "/p")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for _, raftIndex := range have {
+		if err := m.fs.Remove(checkpointName("/p", raftIndex)); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+}

@@ -52,9 +52,13 @@ func (p *Partition) install(r io.Reader) error {
 	p.mu.Lock()
 	p.state = s.state
 	p.setAborted(s.state.aborted)
+	err = p.applyRetold()
 	p.log.SetAppliedFloor(s.at.raftIndex)
 	p.checkpoint = 0
 	p.mu.Unlock()
+	if err != nil {
+		return p.fail(err)
+	}
 	p.saveCheckpoint()
 	p.setRetainFloor()
 	if p.checkpointOnDisk.Load() >= s.at.raftIndex {

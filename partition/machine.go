@@ -131,6 +131,25 @@ func (p *Partition) applyStored(head log.EntryHead, raftIndex uint64, now time.T
 	return nil
 }
 
+// applyRetold has a state that tells of more than its entry know what the log has up to there: of how far that
+// has been retold no checkpoint tells. It is called with mu held, or before the library runs.
+func (p *Partition) applyRetold() error {
+	at, now := p.state.at, p.cfg.Now()
+	if p.state.producers.next <= at.nextOffset {
+		return nil
+	}
+	for raftIndex := p.log.FirstRaftIndex(); raftIndex <= at.raftIndex; raftIndex++ {
+		head, err := p.log.EntryHead(raftIndex)
+		if err == nil && head.Kind == log.KindBatch {
+			err = p.applyStored(head, raftIndex, now)
+		}
+		if err != nil && !errors.Is(err, log.ErrEntryNotFound) { // which retention has taken meanwhile
+			return err
+		}
+	}
+	return nil
+}
+
 // advanceHighWatermark moves it to what is applied, and with it the last stable offset,
 // unless the replica has left: what it says then counts for nothing. It is called with mu held.
 func (p *Partition) advanceHighWatermark() {

@@ -230,6 +230,9 @@ func (p *Partition) start() error {
 	p.checkpoint, p.checkpointOffset = at.raftIndex, at.nextOffset
 	p.checkpointOnDisk.Store(at.raftIndex)
 	p.setAborted(p.state.aborted)
+	if err := p.applyRetold(); err != nil {
+		return err
+	}
 	p.setHighWatermark(max(at.nextOffset, p.log.LogStartOffset()))
 	p.log.SetAppliedFloor(at.raftIndex)
 	p.setRetainFloor()

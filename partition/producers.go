@@ -65,6 +65,9 @@ type producers struct {
 	open  *list.List // of *producer with one, by its first offset: the order in which they began
 	limit int        // producers kept; the least recently seen without a transaction makes room
 	next  int64      // what lies below is known: a snapshot may tell of more than its entry
+	// retold is what has come below next and may yet be aborted: by producer, where the records of its
+	// transaction begin. Who made the snapshot may have compacted, and forgotten, what another leader sends whole.
+	retold map[int64]int64
 }
 
 func newProducers(limit int) *producers {
@@ -81,10 +84,14 @@ func (t *producers) firstUnstable() (offset int64, ok bool) {
 
 // stable is the last stable offset of a log that is known up to a high watermark.
 func (t *producers) stable(highWatermark int64) int64 {
+	stable := highWatermark
 	if first, ok := t.firstUnstable(); ok {
-		return min(first, highWatermark)
+		stable = min(stable, first)
 	}
-	return highWatermark
+	for _, first := range t.retold {
+		stable = min(stable, first)
+	}
+	return stable
 }
 
 // find looks for a retry of one of the last n batches of its producer.
@@ -102,9 +109,14 @@ func (t *producers) find(h recordbatch.Header, n int) *batchRef {
 }
 
 // add notes a batch that is now in the log at baseOffset. One that the state knows of
-// already, since it comes from a later place in the log, changes nothing.
+// already, since it comes from a later place in the log, changes nothing but what is retold.
 func (t *producers) add(h recordbatch.Header, baseOffset int64, now time.Time) {
-	if !t.reach(baseOffset, baseOffset+int64(h.LastOffsetDelta)+1) || h.ProducerID < 0 {
+	next := baseOffset + int64(h.LastOffsetDelta) + 1
+	if !t.reach(baseOffset, next) {
+		t.addRetold(h, baseOffset, next)
+		return
+	}
+	if h.ProducerID < 0 {
 		return
 	}
 	p := t.seen(h.ProducerID, now)
@@ -136,10 +148,31 @@ func (t *producers) lastOpen() (offset int64, ok bool) {
 	return 0, false
 }
 
+// addRetold notes where a transaction begins of which the state tells the end, if it remembers it.
+func (t *producers) addRetold(h recordbatch.Header, baseOffset, next int64) {
+	if _, begun := t.retold[h.ProducerID]; h.IsTransactional() && !begun {
+		if t.retold == nil {
+			t.retold = make(map[int64]int64)
+		}
+		t.retold[h.ProducerID] = baseOffset
+	}
+	t.endRetold(next)
+}
+
+// endRetold forgets what was retold when the log has come to where the state ends: what is open there the state knows.
+func (t *producers) endRetold(next int64) {
+	if next >= t.next {
+		t.retold = nil
+	}
+}
+
 // end notes a marker at an offset, and returns the transaction that it has aborted, if any.
 func (t *producers) end(m Marker, offset int64, now time.Time) (aborted AbortedTransaction, ok bool) {
 	if !t.reach(offset, offset+1) {
-		return AbortedTransaction{}, false
+		first, begun := t.retold[m.ProducerID]
+		delete(t.retold, m.ProducerID)
+		t.endRetold(offset + 1)
+		return AbortedTransaction{ProducerID: m.ProducerID, FirstOffset: first, lastOffset: offset, stable: t.stable(offset + 1)}, begun && !m.Commit
 	}
 	p := t.seen(m.ProducerID, now)
 	p.inEpoch(m.ProducerEpoch)
@@ -158,7 +191,7 @@ func (t *producers) reach(base, next int64) bool {
 	if base < t.next {
 		return false
 	}
-	t.next = next
+	t.next, t.retold = next, nil
 	return true
 }
 

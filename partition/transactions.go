@@ -134,6 +134,19 @@ func (x abortedIndex) endedFrom(offset int64) int {
 	return sort.Search(len(x), func(i int) bool { return x[i].lastOffset >= offset })
 }
 
+// with adds one that has ended, at its place if others have ended later, unless it is there.
+func (x abortedIndex) with(t AbortedTransaction) abortedIndex {
+	i := x.endedFrom(t.lastOffset)
+	if i == len(x) {
+		return append(x, t)
+	}
+	if x[i].lastOffset == t.lastOffset {
+		return x
+	}
+	t.stable = min(t.stable, x[i].FirstOffset, x[i].stable) // of those that end later none begins below
+	return slices.Concat(x[:i], abortedIndex{t}, x[i:])
+}
+
 // setAborted has readers see an index. It is called with mu held, before the last stable offset
 // moves past what the index tells of.
 func (p *Partition) setAborted(x abortedIndex) {
@@ -153,7 +166,7 @@ func (p *Partition) forgetAborted(below int64) {
 // applyMarker notes the marker of a control batch. It is called with mu held.
 func (p *Partition) applyMarker(m Marker, offset int64, now time.Time) {
 	if aborted, ok := p.state.producers.end(m, offset, now); ok {
-		p.setAborted(append(p.state.aborted, aborted))
+		p.setAborted(p.state.aborted.with(aborted))
 	}
 }
 
