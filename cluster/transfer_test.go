@@ -137,6 +137,7 @@ func TestRebalanceLeavesTheDrainedAlone(t *testing.T) {
 		followers := p.Followers()
 		return len(followers) == 1 && !followers[0].CaughtUp.IsZero()
 	})
+	eventually("broker 2 knows of it", func() bool { return isDrained(second.Image(), 1) })
 	look := func() func() {
 		r := rebalancer{due: time.Now()}
 		return r.next(second, time.Now())

@@ -56,6 +56,12 @@ func TestDrain(t *testing.T) {
 	c := dial(t, brokers[2].Addr())
 	setDrained(c, 1, true)
 	brokertest.Eventually(t, "broker 1 leads nothing", func() bool { return leadsNothing(brokers, 1) })
+	brokertest.Eventually(t, "all know that it is drained", func() bool {
+		return !slices.ContainsFunc(brokers, func(b *broker.Broker) bool {
+			first, known := b.Node().Image().Broker(1)
+			return !known || !first.Draining
+		})
+	})
 	brokertest.Eventually(t, "another broker is the controller", func() bool {
 		id := brokers[2].Node().ControllerID()
 		return id == 2 || id == 3
