@@ -293,8 +293,9 @@ func checkpointAhead(t *testing.T, r *rig) {
 	}
 }
 
-// TestCheckpointIsBorneOut: what a checkpoint tells of is on disk before it is, also when records count in the page cache.
-func TestCheckpointIsBorneOut(t *testing.T) {
+// cachedBatch opens a replica and puts a batch of three records into it, which counts though it is in the page cache only.
+func cachedBatch(t *testing.T) (*rig, *vfs.Mem, Settings) {
+	t.Helper()
 	set := testSettings()
 	set.WriteCaching = true
 	mem := vfs.NewMem()
@@ -302,6 +303,12 @@ func TestCheckpointIsBorneOut(t *testing.T) {
 	if err := await(t, r.Propose(makeBatch(t, rand.New(rand.NewPCG(1, 1)), nobody, 3), AcksAll)); err != nil {
 		t.Fatal(err)
 	}
+	return r, mem, set
+}
+
+// TestCheckpointIsBorneOut: what a checkpoint tells of is on disk before it is, also when records count in the page cache.
+func TestCheckpointIsBorneOut(t *testing.T) {
+	r, mem, set := cachedBatch(t)
 	r.saveCheckpoint()
 	lost := mem.CrashClone(vfs.CrashOptions{})
 	stopped(t, r)
@@ -355,13 +362,7 @@ func TestSnapshotOfLostBatchesStaysGone(t *testing.T) {
 // TestCheckpointAboveTheEnd (TR-19): a checkpoint of entries that a power loss took is not where a start goes
 // on from: the library would take what comes in their place for applied.
 func TestCheckpointAboveTheEnd(t *testing.T) {
-	set := testSettings()
-	set.WriteCaching = true
-	mem := vfs.NewMem()
-	r := open(t, mem, log.RecoverClean, set)
-	if err := await(t, r.Propose(makeBatch(t, rand.New(rand.NewPCG(1, 1)), nobody, 3), AcksAll)); err != nil {
-		t.Fatal(err)
-	}
+	r, mem, set := cachedBatch(t)
 	checkpointAhead(t, r)
 	lost := mem.CrashClone(vfs.CrashOptions{})
 	stopped(t, r)
