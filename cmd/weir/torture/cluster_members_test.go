@@ -9,11 +9,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // admin runs f until it succeeds.
@@ -173,22 +176,57 @@ func (c *trio) fill() {
 	})
 }
 
-// noteHolders has replicas be compared where they are by the cluster's word.
+// noteHolders has replicas be compared where they are by the cluster's word, in which all brokers agree: one that has just
+// come back may tell of the time before.
 func (c *trio) noteHolders() {
 	c.t.Helper()
 	c.moved()
-	c.admin("replicas", func(ctx context.Context, a *kadm.Client) error {
-		topics, err := a.ListTopics(ctx, replicated[0].name, replicated[1].name)
-		if err != nil {
-			return err
-		}
-		for _, to := range replicated {
-			for _, p := range topics[to.name].Partitions {
-				c.holders[to.partition(p.Partition)] = p.Replicas
+	c.admin("replicas", func(ctx context.Context, _ *kadm.Client) error {
+		for i, b := range c.brokers {
+			topics, err := topicsOf(ctx, b.address)
+			if err != nil {
+				return err
+			}
+			for _, to := range replicated {
+				for _, p := range topics[to.name].Partitions {
+					at := to.partition(p.Partition)
+					if i > 0 && !slices.Equal(c.holders[at], p.Replicas) {
+						return fmt.Errorf("%s-%d is on %v, and by the word of broker %d on %v", to.name, p.Partition, c.holders[at], i+1, p.Replicas)
+					}
+					c.holders[at] = p.Replicas
+				}
 			}
 		}
-		return topics.Error()
+		return nil
 	})
+}
+
+// topicsOf is what one broker tells of the topics.
+func topicsOf(ctx context.Context, address string) (kadm.TopicDetails, error) {
+	alone, err := kgo.NewClient(kgo.SeedBrokers(address))
+	if err != nil {
+		return nil, err
+	}
+	defer alone.Close()
+	req := kmsg.NewPtrMetadataRequest()
+	for _, to := range replicated {
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = kmsg.StringPtr(to.name)
+		req.Topics = append(req.Topics, topic)
+	}
+	resp, err := alone.SeedBrokers()[0].Request(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	topics := kadm.TopicDetails{}
+	for _, t := range resp.(*kmsg.MetadataResponse).Topics {
+		detail := kadm.TopicDetail{Topic: *t.Topic, Partitions: kadm.PartitionDetails{}, Err: kerr.ErrorForCode(t.ErrorCode)}
+		for _, p := range t.Partitions {
+			detail.Partitions[p.Partition] = kadm.PartitionDetail{Topic: *t.Topic, Partition: p.Partition, Replicas: p.Replicas}
+		}
+		topics[*t.Topic] = detail
+	}
+	return topics, topics.Error()
 }
 
 // TestClusterMembers moves partitions over five brokers that are drained, killed, and lose their
