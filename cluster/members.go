@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -167,7 +168,13 @@ func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partitio
 	}
 	if _, ok := wanted[self]; !ok {
 		heir, _, _ := n.heir(mp.Goal(), p, nil) // if there is none yet, the library chooses
-		return n.change(mt, index, "hand over", self, func(ctx context.Context) error { return p.Transfer(ctx, heir) }), false
+		return n.change(mt, index, "hand over", self, func(ctx context.Context) error {
+			err := p.Transfer(ctx, heir)
+			if errors.Is(err, partition.ErrTransferred) {
+				p.StepDown() // or the move would wait for as long as this replica leads
+			}
+			return err
+		}), false
 	}
 	if mp.Reassigning() {
 		if !p.MembersCommitted() {

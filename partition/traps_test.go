@@ -273,6 +273,17 @@ func TestTransferOnce(t *testing.T) {
 		g.start(m, log.RecoverClean)
 	}
 	g.put(makeBatch(t, rng, nobody, 1))
+	l = g.leader()
+	epoch, _ := l.Leading()
+	l.StepDown() // which ends it in another way
+	if err := g.left(l); !errors.Is(err, ErrTransferred) {
+		t.Errorf("left with %v", err)
+	}
+	g.openAgain(l)
+	g.put(makeBatch(t, rng, nobody, 1))
+	if now, _ := g.leader().Leading(); now <= epoch {
+		t.Errorf("after the leadership of epoch %d there is one of %d", epoch, now)
+	}
 	g.same()
 }
 
