@@ -98,8 +98,8 @@ func Check(dir string, fsys vfs.FS, recovery RecoveryMode) (*Checked, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	file, known, err := loadCheckpoint(l.fs, dir, true)
-	if err := errors.Join(c.note(BadCheckpoint, 0, err), file.close()); err != nil {
+	file, known, err := loadCheckpoint(l.fs, dir)
+	if err := c.note(BadCheckpoint, 0, err); err != nil {
 		return nil, err
 	}
 	return c, l.checkSegments(c, listing.Bases, file.last, known)

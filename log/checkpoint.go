@@ -119,10 +119,10 @@ func (c checkpoint) sane() error {
 	return nil
 }
 
-// checkpointFile is the file with the two slots.
+// checkpointFile is the file with the two slots. It is opened to be read or written only: a
+// broker may have ten thousand of them.
 type checkpointFile struct {
-	file    vfs.File // nil until the first write
-	path    string
+	path    string     // empty until there is one
 	last    checkpoint // newest slot, written or read
 	slot    int        // it is in
 	durable bool       // it is known to be on disk
@@ -145,29 +145,23 @@ func checkpointPath(dir string) string { return filepath.Join(dir, checkpointNam
 
 // loadCheckpoint reads the newest valid slot. ok is false when there is no
 // checkpoint; a file with content and without a valid slot is a *CorruptError.
-func loadCheckpoint(fsys vfs.FS, dir string, readOnly bool) (c checkpointFile, ok bool, err error) {
-	flag := os.O_RDWR
-	if readOnly {
-		flag = os.O_RDONLY
-	}
-	f, err := fsys.OpenFile(checkpointPath(dir), flag, 0o644)
+func loadCheckpoint(fsys vfs.FS, dir string) (c checkpointFile, ok bool, err error) {
+	f, err := fsys.OpenFile(checkpointPath(dir), os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return checkpointFile{}, false, nil
 	}
 	if err != nil {
 		return checkpointFile{}, false, err
 	}
-	c = checkpointFile{file: f, path: checkpointPath(dir)}
-	if ok, err = c.read(); err != nil {
-		return checkpointFile{}, false, errors.Join(err, f.Close())
-	}
-	return c, ok, nil
+	c.path = checkpointPath(dir)
+	ok, err = c.read(f)
+	return c, ok, errors.Join(err, f.Close())
 }
 
-func (c *checkpointFile) read() (ok bool, err error) {
+func (c *checkpointFile) read(f vfs.File) (ok bool, err error) {
 	var reason error
 	for slot := range 2 {
-		b, err := c.readSlot(slot)
+		b, err := readSlot(f, slot)
 		if err != nil {
 			return false, err
 		}
@@ -191,11 +185,11 @@ func (c *checkpointFile) read() (ok bool, err error) {
 }
 
 // readSlot reads one slot, of which most have little.
-func (c *checkpointFile) readSlot(slot int) ([]byte, error) {
+func readSlot(f vfs.File, slot int) ([]byte, error) {
 	const little = 1 << 10
 	for want := little; ; want = slotBytes {
 		b := make([]byte, want)
-		n, err := c.file.ReadAt(b, int64(slot)*slotBytes)
+		n, err := f.ReadAt(b, int64(slot)*slotBytes)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
@@ -208,20 +202,12 @@ func (c *checkpointFile) readSlot(slot int) ([]byte, error) {
 // write puts a new checkpoint over the older slot, which is safe because the
 // newer one is on disk.
 func (c *checkpointFile) write(fsys vfs.FS, dir string, next checkpoint, how care) error {
-	if c.file == nil {
+	if c.path == "" {
 		if err := c.create(fsys, dir, next); err != nil {
 			return err
 		}
 	}
-	if how == twice {
-		if err := c.writeSlot(next); err != nil {
-			return err
-		}
-	}
-	if err := c.writeSlot(next); err != nil || how == lazily {
-		return err
-	}
-	if err := c.sync(); err != nil {
+	if err := c.within(fsys, func(f vfs.File) error { return c.writeWith(f, next, how) }); err != nil || how == lazily {
 		return err
 	}
 	if !c.named {
@@ -233,6 +219,26 @@ func (c *checkpointFile) write(fsys vfs.FS, dir string, next checkpoint, how car
 	return nil
 }
 
+func (c *checkpointFile) writeWith(f vfs.File, next checkpoint, how care) error {
+	if how == twice {
+		if err := c.writeSlot(f, next); err != nil {
+			return err
+		}
+	}
+	if err := c.writeSlot(f, next); err != nil || how == lazily {
+		return err
+	}
+	return c.sync(f)
+}
+
+func (c *checkpointFile) within(fsys vfs.FS, do func(vfs.File) error) error {
+	f, err := fsys.OpenFile(c.path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(f), f.Close())
+}
+
 // create makes the file with both slots written, which takes the room for both
 // while there is some, and gives it its name when it is on disk: a checkpoint
 // without a valid slot is always damage.
@@ -242,62 +248,51 @@ func (c *checkpointFile) create(fsys vfs.FS, dir string, next checkpoint) error 
 	if err != nil {
 		return err
 	}
-	fresh := checkpointFile{file: f, path: checkpointPath(dir)}
-	for err == nil && fresh.last.sequence < 2 {
-		err = fresh.writeSlot(next)
+	fresh := checkpointFile{path: checkpointPath(dir)}
+	if err := errors.Join(fresh.writeWith(f, next, twice), f.Close()); err != nil {
+		return err
 	}
-	if err == nil {
-		err = fresh.sync()
-	}
-	if err == nil {
-		err = fsys.Rename(tmp, fresh.path)
-	}
-	if err != nil {
-		return errors.Join(err, f.Close())
+	if err := fsys.Rename(tmp, fresh.path); err != nil {
+		return err
 	}
 	*c = fresh
 	return nil
 }
 
-func (c *checkpointFile) writeSlot(next checkpoint) error {
+func (c *checkpointFile) writeSlot(f vfs.File, next checkpoint) error {
 	if !c.durable && c.last.sequence != 0 {
-		if err := c.sync(); err != nil {
+		if err := c.writeNewest(f); err != nil {
 			return err
 		}
 	}
 	next.sequence = c.last.sequence + 1
 	slot := 1 - c.slot
-	if _, err := c.file.WriteAt(next.encode(), int64(slot)*slotBytes); err != nil {
+	if _, err := f.WriteAt(next.encode(), int64(slot)*slotBytes); err != nil {
 		return err
 	}
 	c.last, c.slot, c.durable = next, slot, false
 	return nil
 }
 
-// writeAgain writes the newest slot over itself and syncs it. A process that died may have seen its sync fail, after
+// writeAgain makes what was read durable. A process that died may have seen its sync fail, after
 // which the slot is in the cache only, where it says nothing to a sync of today.
-func (c *checkpointFile) writeAgain() error {
-	if _, err := c.file.WriteAt(c.last.encode(), int64(c.slot)*slotBytes); err != nil {
+func (c *checkpointFile) writeAgain(fsys vfs.FS) error { return c.within(fsys, c.writeNewest) }
+
+// writeNewest writes the newest slot over itself and syncs it: the disk may have failed it while
+// the file was not open, of which a sync of today need not hear.
+func (c *checkpointFile) writeNewest(f vfs.File) error {
+	if _, err := f.WriteAt(c.last.encode(), int64(c.slot)*slotBytes); err != nil {
 		return err
 	}
-	return c.sync()
+	return c.sync(f)
 }
 
-func (c *checkpointFile) sync() error {
-	if err := c.file.Sync(); err != nil {
+func (c *checkpointFile) sync(f vfs.File) error {
+	if err := f.Sync(); err != nil {
 		return &segment.SyncError{Path: c.path, Err: err}
 	}
 	c.durable = true
 	return nil
-}
-
-func (c *checkpointFile) close() error {
-	if c.file == nil {
-		return nil
-	}
-	f := c.file
-	c.file = nil
-	return f.Close()
 }
 
 // writeCheckpoint writes log start, recovery point and epochs. The recovery point is what has been synced; where the

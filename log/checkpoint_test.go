@@ -69,11 +69,10 @@ func TestCheckpointSlots(t *testing.T) {
 	var file checkpointFile
 	start := func() int64 {
 		t.Helper()
-		c, ok, err := loadCheckpoint(fsys, "/log", true)
+		c, ok, err := loadCheckpoint(fsys, "/log")
 		if err != nil || !ok {
 			t.Fatal(ok, err)
 		}
-		defer c.close()
 		return c.last.logStart
 	}
 	for i, how := range []care{lazily, lazily, durably, twice, lazily, durably} {
@@ -85,9 +84,6 @@ func TestCheckpointSlots(t *testing.T) {
 		if got := start(); got != int64(i) {
 			t.Fatalf("write %d: log start %d is read back", i, got)
 		}
-	}
-	if err := file.close(); err != nil {
-		t.Fatal(err)
 	}
 	whole, err := vfs.ReadFile(fsys, "/log/checkpoint")
 	if err != nil {
@@ -105,7 +101,7 @@ func TestCheckpointSlots(t *testing.T) {
 		b[(1-slot)*slotBytes+30] ^= 1
 		replace(t, fsys, b)
 		var corrupt *CorruptError
-		if _, _, err := loadCheckpoint(fsys, "/log", true); !errors.As(err, &corrupt) {
+		if _, _, err := loadCheckpoint(fsys, "/log"); !errors.As(err, &corrupt) {
 			t.Errorf("both slots damaged: %v", err)
 		}
 	}
@@ -154,15 +150,12 @@ func TestCheckpointManyEpochs(t *testing.T) {
 		t.Fatalf("%d epochs take %d bytes of a slot of %d", maxEpochs, n, slotBytes)
 	}
 	var file checkpointFile
-	if err := errors.Join(file.write(fsys, "/log", c, durably), file.close()); err != nil {
+	if err := file.write(fsys, "/log", c, durably); err != nil {
 		t.Fatal(err)
 	}
-	got, ok, err := loadCheckpoint(fsys, "/log", false)
+	got, ok, err := loadCheckpoint(fsys, "/log")
 	if err != nil || !ok || !reflect.DeepEqual(got.last.epochs, c.epochs) {
 		t.Fatalf("%d epochs are read back, %v, %v", len(got.last.epochs), ok, err)
-	}
-	if err := got.close(); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -61,7 +61,7 @@ func newLog(cfg Config, readOnly bool) *Log {
 
 // abandon lets go of what a failed open holds.
 func (l *Log) abandon() error {
-	err := l.checkpoint.close()
+	var err error
 	for _, s := range l.list() {
 		err = errors.Join(err, s.Close())
 	}
@@ -90,11 +90,11 @@ func (l *Log) recover() error {
 		return err
 	}
 	var known bool
-	if l.checkpoint, known, err = loadCheckpoint(l.fs, l.cfg.Dir, l.readOnly); err != nil {
+	if l.checkpoint, known, err = loadCheckpoint(l.fs, l.cfg.Dir); err != nil {
 		return err
 	}
 	if known && l.cfg.Recovery == RecoverProcessCrash && !l.readOnly {
-		if err := l.checkpoint.writeAgain(); err != nil {
+		if err := l.checkpoint.writeAgain(l.fs); err != nil {
 			return err
 		}
 	}
