@@ -146,6 +146,9 @@ func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partitio
 	}
 	for id := range wanted {
 		if !members[id] {
+			if p.Timing() != n.timing(&mp) {
+				return func() { p.StepDown(errGrows) }, false
+			}
 			return n.change(mt, index, "add", id, func(ctx context.Context) error { return p.AddLearner(ctx, id) }), false
 		}
 	}
@@ -171,7 +174,7 @@ func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partitio
 		return n.change(mt, index, "hand over", self, func(ctx context.Context) error {
 			err := p.Transfer(ctx, heir)
 			if errors.Is(err, partition.ErrTransferred) {
-				p.StepDown() // or the move would wait for as long as this replica leads
+				p.StepDown(err) // or the move would wait for as long as this replica leads
 			}
 			return err
 		}), false
@@ -184,6 +187,9 @@ func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partitio
 	}
 	return nil, true
 }
+
+// errGrows is why a replica that was opened to be alone (timing) is opened again before others join it.
+var errGrows = errors.New("the group grows, and is timed for one replica")
 
 func (n *Node) change(mt *metadata.Topic, index int32, what string, id raft.ServerID, f func(context.Context) error) func() {
 	return func() {

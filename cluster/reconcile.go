@@ -192,14 +192,22 @@ func (n *Node) openPartition(t *Topic, index int32, s partition.Settings) (*part
 	return p, err
 }
 
-// aloneTiming is for groups on a broker that knows no other: they wait for nobody, and
-// wake up once a lease. It is also how long one that could not write its first entry, on
-// a full disk, waits before it stands again.
+// aloneTiming is for groups of one replica: they wait for nobody, and wake up once a lease.
+// It is also how long one that could not write its first entry, on a full disk, waits before
+// it stands again.
 var aloneTiming = partition.Timing{Heartbeat: 20 * time.Second, Lease: 20 * time.Second}
 
 // groupTiming lets idle groups rest: see transport.Group.LetStand. A follower that is told
 // of its leader's death does not wait for it (lost.go).
 var groupTiming = partition.Timing{Heartbeat: transport.LeastTimeout, Lease: transport.LeastLease}
+
+// timing is what a replica is to be opened with. Before others join one that is alone it is opened again.
+func (n *Node) timing(mp *metadata.Partition) partition.Timing {
+	if n.peers.transport == nil || !mp.Reassigning() && len(mp.Replicas) == 1 {
+		return aloneTiming
+	}
+	return groupTiming
+}
 
 func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.Partition, error) {
 	mp, self := &t.meta.Partitions[index], metadata.ReplicaID{Node: n.ID(), Directory: n.DirectoryID()}
@@ -217,14 +225,12 @@ func (n *Node) tryOpen(t *Topic, index int32, s partition.Settings) (*partition.
 			rep.Voters = append(rep.Voters, serverID(r))
 		}
 	}
-	if n.peers.transport == nil {
-		rep.Timing = aloneTiming
-	} else {
+	rep.Timing = n.timing(mp)
+	if n.peers.transport != nil {
 		group, err := n.peers.transport.Group(id)
 		if err != nil {
 			return nil, err
 		}
-		rep.Timing = groupTiming
 		rep.Transport, rep.Throttle = newPatientGroup(group, &n.peers), n.throttle
 	}
 	k := partitionKey{t.ID, index}

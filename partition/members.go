@@ -108,9 +108,13 @@ func (p *Partition) Transfer(ctx context.Context, id raft.ServerID) error {
 	return err
 }
 
-// StepDown ends a leadership that cannot be handed over any more (ErrTransferred): the replica is closed and opened
-// again, and meanwhile the others elect a leader. Who waits for an append here is told that it is not known whether it stays.
-func (p *Partition) StepDown() { p.retire(ErrTransferred) }
+// StepDown ends a leadership that cannot be handed over any more (ErrTransferred), or cannot go on as it is: the replica
+// is closed and opened again, and meanwhile the others elect a leader. Who waits for an append here is told that it is
+// not known whether it stays.
+func (p *Partition) StepDown(why error) { p.retire(why) }
+
+// Timing is what the replica was opened with.
+func (p *Partition) Timing() Timing { return p.cfg.Replication.Timing }
 
 // keepLeading ends a transfer after which this replica leads as before: batches are taken
 // again when the library takes one of our entries, by which those that it has refused are
