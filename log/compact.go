@@ -161,8 +161,8 @@ func sizeBytes(segments []*segment.Segment) (n int64) {
 // finish notes how far the log has been compacted.
 func (p *pass) finish() error {
 	l := p.l
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.layoutMu.Lock()
+	defer l.layoutMu.Unlock()
 	if l.w.cuts != p.cuts {
 		return segment.ErrDropped
 	}
@@ -253,8 +253,8 @@ func (p *pass) ended() error {
 // swap puts a finished copy in the place of its segment.
 func (p *pass) swap(s *segment.Segment, copied *segment.Rewrite) error {
 	l := p.l
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.layoutMu.Lock()
+	defer l.layoutMu.Unlock()
 	list := l.list()
 	at := slices.Index(list, s)
 	err := l.writable()
@@ -269,11 +269,18 @@ func (p *pass) swap(s *segment.Segment, copied *segment.Rewrite) error {
 	}
 	fresh, err := copied.Swap(l.segmentConfig())
 	if fresh != nil {
-		list = slices.Clone(list)
-		list[at] = fresh
-		l.segments.Store(&list)
+		l.replaceSegment(at, fresh)
 	}
 	return l.failIfSync(err)
+}
+
+// replaceSegment is called with layoutMu held.
+func (l *Log) replaceSegment(at int, fresh *segment.Segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := slices.Clone(l.list())
+	list[at] = fresh
+	l.segments.Store(&list)
 }
 
 // secure moves the recovery point into the last segment, in both slots, so that
@@ -283,6 +290,8 @@ func (p *pass) secure() error {
 		return nil
 	}
 	l := p.l
+	l.mu.Lock() // once in a pass: no other segment is to begin meanwhile
+	defer l.mu.Unlock()
 	if err := l.failIfSync(l.writeCheckpoint(unmoved, twice)); err != nil {
 		return err
 	}

@@ -108,17 +108,19 @@ type Log struct {
 	headMu sync.Mutex    // guards trail; held while it is followed, taken after all others but those of a segment
 	trail  segment.Trail // where EntryHead has come to
 
-	compactMu sync.Mutex      // one compaction at a time; before mu
+	compactMu sync.Mutex      // one compaction at a time; first in the order
 	closing   context.Context // ends when compaction is to stop
 	stop      context.CancelFunc
 
-	mu sync.Mutex // writer's lock: first in the order
+	layoutMu sync.Mutex // the log start, and which segments there are but for new ones; before mu
+
+	mu sync.Mutex // writer's lock
 	w  writerState
 
-	checkpointMu sync.Mutex // guards checkpoint; second
+	checkpointMu sync.Mutex // guards checkpoint; after mu
 	checkpoint   checkpointFile
 
-	syncMu  sync.Mutex   // one sync at a time; guards synced and cutting; third
+	syncMu  sync.Mutex   // one sync at a time; guards synced and cutting; after checkpointMu
 	synced  durablePoint // everything below is on disk
 	cutting uint64       // raft index from which TruncateSuffix is removing, 0 for none
 
@@ -291,6 +293,8 @@ func (l *Log) Close() error {
 	l.stop()
 	l.compactMu.Lock()
 	defer l.compactMu.Unlock()
+	l.layoutMu.Lock()
+	defer l.layoutMu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed.Load() {

@@ -87,6 +87,8 @@ func (l *Log) ResetTo(offset int64, raftIndex uint64, epochBefore int32) error {
 	if err := r.sane(); err != nil {
 		return err
 	}
+	l.layoutMu.Lock()
+	defer l.layoutMu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.writable(); err != nil {

@@ -2,6 +2,7 @@ package log
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"weir/segment"
@@ -15,14 +16,15 @@ import (
 // Errors: *OffsetOutOfRangeError, ErrClosed, ErrReadOnly, *FailedError, those
 // of the file system, after which the start is as before.
 func (l *Log) AdvanceStart(to int64) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.layoutMu.Lock()
+	defer l.layoutMu.Unlock()
 	if err := l.writable(); err != nil {
 		return err
 	}
 	return l.failIfSync(l.advanceStart(to))
 }
 
+// advanceStart is called with layoutMu held, which keeps the end from falling: the writer does not wait for the disk.
 func (l *Log) advanceStart(to int64) error {
 	start, end := l.logStart.Load(), l.logEnd.Load()
 	if to > end {
@@ -40,6 +42,8 @@ func (l *Log) advanceStart(to int64) error {
 	if err := l.writeCheckpoint(to, twice); err != nil {
 		return err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	epochs := l.epochs.Load().from(to)
 	l.epochs.Store(&epochs)
 	l.logStart.Store(to)
@@ -52,19 +56,20 @@ func (l *Log) advanceStart(to int64) error {
 // hold a range go on. A power loss meanwhile may leave holes below the log start: it is to
 // be called again after the open.
 func (l *Log) DeleteSegments() (deleted int, err error) {
-	l.mu.Lock()
+	l.layoutMu.Lock()
 	if err := l.writable(); err != nil {
-		l.mu.Unlock()
+		l.layoutMu.Unlock()
 		return 0, err
 	}
 	deleted, unlink, err := l.dropBelowStart()
 	err = l.failIfSync(err)
-	l.mu.Unlock()
+	l.layoutMu.Unlock()
 	// Unlinking takes long for large files, and needs no lock.
 	return deleted, errors.Join(err, l.unlink(unlink))
 }
 
-// dropBelowStart renames the files of segments below the log start, oldest first.
+// dropBelowStart renames the files of segments below the log start, oldest first. It is called with layoutMu held: the
+// writer only adds to the list meanwhile.
 func (l *Log) dropBelowStart() (deleted int, unlink []string, err error) {
 	list := l.list()
 	deleted, h, err := l.belowStart(list)
@@ -74,29 +79,34 @@ func (l *Log) dropBelowStart() (deleted int, unlink []string, err error) {
 	if err != nil || deleted == 0 {
 		return 0, nil, err
 	}
-	l.firstRaft.Store(h.BaseRaftIndex)
-	rest := append([]*segment.Segment(nil), list[deleted:]...)
-	l.segments.Store(&rest)
+	l.beginWith(h.BaseRaftIndex, nil, deleted)
 	for i, s := range list[:deleted] {
 		names, err := s.Drop()
 		unlink = append(unlink, names...)
 		if err != nil {
-			return i, unlink, errors.Join(err, l.putBack(list[i:]), l.failIfSync(l.syncDir()))
+			return i, unlink, errors.Join(err, l.putBack(list[i:deleted]), l.failIfSync(l.syncDir()))
 		}
 	}
 	return deleted, unlink, l.failIfSync(l.syncDir())
 }
 
 // putBack has segments in the list again that could not be dropped: the next call tries once more.
-func (l *Log) putBack(list []*segment.Segment) error {
-	h, err := list[0].Header()
+func (l *Log) putBack(dropped []*segment.Segment) error {
+	h, err := dropped[0].Header()
 	if err != nil {
 		return err
 	}
-	rest := append([]*segment.Segment(nil), list...)
-	l.segments.Store(&rest)
-	l.firstRaft.Store(h.BaseRaftIndex)
+	l.beginWith(h.BaseRaftIndex, dropped, 0)
 	return nil
+}
+
+// beginWith replaces so many segments at the list's beginning; the first entry then is that of a raft index.
+func (l *Log) beginWith(firstRaft uint64, first []*segment.Segment, replaces int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := slices.Concat(first, l.list()[replaces:])
+	l.firstRaft.Store(firstRaft)
+	l.segments.Store(&list)
 }
 
 // belowStart counts the segments that may go and gives the header of the first
@@ -145,15 +155,23 @@ func (l *Log) unlink(names []string) error {
 // When all of the active segment goes it is sealed first, and goes after the next append; until then
 // it holds the last entry.
 func (l *Log) Retain(now time.Time, highWatermark int64) (deleted int, err error) {
-	l.mu.Lock()
-	to, err := l.retentionStart(now, highWatermark)
-	if err == nil && to == l.logEnd.Load() && to > l.active().BaseOffset() {
-		to, err = l.replaceExpired(to)
-	}
+	l.layoutMu.Lock()
+	to, err := l.retentionStartSealed(now, highWatermark)
 	if err == nil {
 		err = l.advanceStart(to)
 	}
 	return l.tidyAndUnlock(err)
+}
+
+// retentionStartSealed is RetentionStart, for which it rolls the active segment where all of that goes.
+func (l *Log) retentionStartSealed(now time.Time, highWatermark int64) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	to, err := l.retentionStart(now, highWatermark)
+	if err == nil && to == l.logEnd.Load() && to > l.active().BaseOffset() {
+		to, err = l.replaceExpired(to)
+	}
+	return to, err
 }
 
 // replaceExpired rolls the active segment, so that the log start may move to its end, and gives
@@ -172,11 +190,11 @@ func (l *Log) replaceExpired(to int64) (int64, error) {
 // Tidy is to be called from time to time: it removes what DeleteSegments removes, says how many those
 // are, moves the recovery point and closes idle files.
 func (l *Log) Tidy() (deleted int, err error) {
-	l.mu.Lock()
+	l.layoutMu.Lock()
 	return l.tidyAndUnlock(l.writable())
 }
 
-// tidyAndUnlock is Tidy, unless err is an error already. It gives mu back.
+// tidyAndUnlock is Tidy, unless err is an error already. It gives layoutMu back.
 func (l *Log) tidyAndUnlock(err error) (deleted int, _ error) {
 	var unlink []string
 	if err == nil {
@@ -186,7 +204,7 @@ func (l *Log) tidyAndUnlock(err error) (deleted int, _ error) {
 		err = l.tidy()
 	}
 	err = l.failIfSync(err)
-	l.mu.Unlock()
+	l.layoutMu.Unlock()
 	return deleted, errors.Join(err, l.unlink(unlink))
 }
 

@@ -15,6 +15,8 @@ import (
 // Errors: *TruncateError, with nothing changed; others leave the log failed
 // when it may have been changed in part. Then only opening it again helps.
 func (l *Log) TruncateSuffix(from uint64) error {
+	l.layoutMu.Lock()
+	defer l.layoutMu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.writable(); err != nil {
