@@ -3,6 +3,7 @@ package segment
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -31,6 +32,7 @@ type entryFile struct {
 	size    int64       // of the file in bytes, preallocated space included
 	written int         // entries in the file
 	pending []byte      // the entries after those
+	resting int         // so many of pending are in the file, which is closed
 	region  mmap.Region // of the whole file; nil while that is empty
 }
 
@@ -53,7 +55,30 @@ func (e *entryFile) open() error {
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
+	if size > 0 && size <= flushEntries*entryBytes && size%entryBytes == 0 {
+		e.pending = make([]byte, size)
+		_, err := f.ReadAt(e.pending, 0)
+		if errors.Is(err, io.EOF) {
+			err = nil // with all of it
+		}
+		e.resting = int(size / entryBytes)
+		return errors.Join(err, f.Close())
+	}
 	e.file, e.size, e.written = f, size, int(size/entryBytes)
+	return e.remapLocked()
+}
+
+// wakeLocked opens a file that rests, which is about to change.
+func (e *entryFile) wakeLocked() error {
+	if e.resting == 0 {
+		return nil
+	}
+	f, err := e.fs.OpenFile(e.path, os.O_RDWR, filePerm)
+	if err != nil {
+		return err
+	}
+	e.file, e.size, e.written = f, int64(e.resting*entryBytes), e.resting
+	e.pending, e.resting = e.pending[e.resting*entryBytes:], 0
 	return e.remapLocked()
 }
 
@@ -64,7 +89,7 @@ func (e *entryFile) close() error {
 	if e.file != nil {
 		err = errors.Join(err, e.file.Close())
 	}
-	e.file, e.size, e.written, e.pending = nil, 0, 0, nil
+	e.file, e.size, e.written, e.pending, e.resting = nil, 0, 0, nil, 0
 	return err
 }
 
@@ -254,8 +279,11 @@ func (e *entryFile) flush() error {
 }
 
 func (e *entryFile) flushLocked() error {
-	if len(e.pending) == 0 || e.readOnly {
+	if len(e.pending) == e.resting*entryBytes || e.readOnly {
 		return nil
+	}
+	if err := e.wakeLocked(); err != nil {
+		return err
 	}
 	if e.file == nil {
 		f, err := e.fs.OpenFile(e.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, filePerm)
@@ -294,6 +322,11 @@ func (e *entryFile) growLocked(need int64) error {
 func (e *entryFile) cut(n int) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if n < e.resting && !e.readOnly {
+		if err := e.wakeLocked(); err != nil {
+			return err
+		}
+	}
 	if n >= e.written {
 		e.pending = e.pending[:min(len(e.pending), (n-e.written)*entryBytes)]
 		return nil
@@ -320,7 +353,7 @@ func (e *entryFile) finish() error {
 	if e.readOnly {
 		return nil
 	}
-	if err := e.flushLocked(); err != nil || e.file == nil {
+	if err := errors.Join(e.wakeLocked(), e.flushLocked()); err != nil || e.file == nil {
 		return err
 	}
 	exact := int64(e.written * entryBytes)
@@ -341,11 +374,12 @@ func (e *entryFile) finish() error {
 
 // sync makes what has been written durable.
 func (e *entryFile) sync() error {
-	e.mu.RLock()
+	e.mu.Lock()
+	err := e.wakeLocked()
 	f := e.file
-	e.mu.RUnlock()
-	if f == nil {
-		return nil
+	e.mu.Unlock()
+	if err != nil || f == nil {
+		return err
 	}
 	return syncFile(f)
 }
