@@ -41,13 +41,30 @@ func (p *Partition) DeleteRecords(ctx context.Context, offset int64) (start int6
 	if err := p.propose(advanceStartTo(offset)).Wait(ctx); err != nil {
 		return p.LogStartOffset(), err
 	}
-	if start = p.LogStartOffset(); start >= offset {
-		return start, nil
+	return p.awaitStart(ctx, offset)
+}
+
+// awaitStart waits until an order to move the log start, which is applied, has been carried out here.
+func (p *Partition) awaitStart(ctx context.Context, offset int64) (start int64, err error) {
+	for {
+		news := p.alarm.await()
+		if start = p.LogStartOffset(); start >= offset {
+			return start, nil
+		}
+		if failed := p.startFailed.Load(); failed != nil {
+			return start, *failed // here; it is tried again
+		}
+		if left := p.left.Load(); left != nil {
+			return start, p.storageError(*left)
+		}
+		select {
+		case <-news:
+		case <-p.closing:
+			return start, ErrClosed
+		case <-ctx.Done():
+			return start, ctx.Err()
+		}
 	}
-	if failed := p.startFailed.Load(); failed != nil {
-		return start, *failed // here; it is tried again
-	}
-	return start, ErrClosed
 }
 
 // propose takes a command into the order. Its Append is settled when the command has

@@ -23,7 +23,8 @@ func (e *HungError) Error() string {
 type activities struct {
 	write Watched // StoreLogs, suffix deletes
 	flush Watched // a sync that nobody waits for
-	apply Watched // the log start moves, a snapshot is installed
+	start Watched // the log start moves
+	apply Watched // a snapshot is installed
 	close Watched
 }
 
@@ -31,12 +32,13 @@ func (p *Partition) watch() {
 	dog, d := p.cfg.Watchdog, &p.disk
 	dog.Watch(&d.write, func() { p.hang("a write to the log") })
 	dog.Watch(&d.flush, func() { p.hang("a sync of the log") })
-	dog.Watch(&d.apply, func() { p.hang("moving the log start") })
+	dog.Watch(&d.start, func() { p.hang("moving the log start") })
+	dog.Watch(&d.apply, func() { p.hang("taking over a snapshot") })
 	dog.Watch(&d.close, func() { p.hang("closing the log") })
 }
 
 func (p *Partition) unwatch() {
-	for _, x := range []*Watched{&p.disk.write, &p.disk.flush, &p.disk.apply, &p.disk.close} {
+	for _, x := range []*Watched{&p.disk.write, &p.disk.flush, &p.disk.start, &p.disk.apply, &p.disk.close} {
 		p.cfg.Watchdog.Forget(x)
 	}
 }

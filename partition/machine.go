@@ -49,20 +49,13 @@ func (m machine) ApplyBatch(entries []*raft.Log) []any {
 		}
 	}
 	p.nowApplied()
-	start := p.startAsked
+	p.moveStartLater()
+	p.settleApplied()
 	p.mu.Unlock()
 	p.alarm.ring()
 	if failed != nil {
 		p.fail(failed) // what is committed has to be readable
 	}
-	if start > p.log.LogStartOffset() {
-		p.disk.apply.Begin()
-		p.advanceStart(start)
-		p.disk.apply.End()
-	}
-	p.mu.Lock()
-	p.settleApplied()
-	p.mu.Unlock()
 	return make([]any, len(entries))
 }
 
@@ -192,8 +185,13 @@ func (p *Partition) settleApplied() {
 	}
 }
 
-// serve begins a leadership, now that everything before it has been applied.
+// serve begins a leadership, now that everything before it has been applied, and carried out: who deleted records
+// finds them deleted here. It is called with mu held.
 func (p *Partition) serve(epoch int32) {
+	if p.startMoving {
+		p.servesThen = epoch
+		return
+	}
 	r := p.raft.Load()
 	if r == nil || r.State() != raft.Leader || r.CurrentTerm() != uint64(epoch) {
 		return // lost meanwhile; deposed has run, or waits for mu

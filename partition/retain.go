@@ -67,7 +67,7 @@ func (p *Partition) retainAlone(now time.Time) error {
 func (p *Partition) orderStart(to int64) {
 	p.mu.Lock()
 	_, leading := p.Leading()
-	due := to > p.log.LogStartOffset() || to > p.startOrdered && !p.sole
+	due := to > p.startOrdered && (to > p.log.LogStartOffset() || !p.sole)
 	free := p.starting == nil || p.starting.Settled()
 	p.mu.Unlock()
 	if !leading || !due || !free || p.ordering.Swap(true) {
@@ -130,14 +130,45 @@ func (p *Partition) advanceStart(offset int64) {
 // applies all of them at the next open.
 func (p *Partition) setRetainFloor() { p.log.SetRetainFloor(max(1, p.checkpointOnDisk.Load())) }
 
+// moveStartLater carries out the orders that are applied. Nothing that is applied after them waits for the half a dozen
+// syncs that it takes. It is called with mu held.
+func (p *Partition) moveStartLater() {
+	if p.startMoving || p.startAsked <= max(p.startTried, p.log.LogStartOffset()) || p.closed.Load() {
+		return
+	}
+	p.startMoving = true
+	p.startFailed.Store(nil)
+	p.background.Go(p.moveStart)
+}
+
+func (p *Partition) moveStart() {
+	for {
+		p.mu.Lock()
+		asked := p.startAsked
+		if asked <= max(p.startTried, p.log.LogStartOffset()) || p.closed.Load() {
+			p.startMoving = false
+			if then := p.servesThen; then > 0 {
+				p.servesThen = 0
+				p.serve(then)
+			}
+			p.mu.Unlock()
+			return
+		}
+		p.startTried = asked
+		p.mu.Unlock()
+		p.disk.start.Begin()
+		p.advanceStart(asked)
+		p.disk.start.End()
+		p.alarm.ring()
+	}
+}
+
 // retryStart is for Maintain.
 func (p *Partition) retryStart() {
 	p.mu.Lock()
-	asked := p.startAsked
-	p.mu.Unlock()
-	if asked > p.log.LogStartOffset() {
-		p.advanceStart(asked)
-	}
+	defer p.mu.Unlock()
+	p.startTried = 0
+	p.moveStartLater()
 }
 
 // deleteSegmentsLater deletes the segments below the log start; nobody waits for it, since large files take long.
