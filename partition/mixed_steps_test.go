@@ -104,7 +104,7 @@ func (c *mixedRun) compact(m *member) (done log.Compacted) {
 	if m.rig == nil {
 		return done
 	}
-	c.m.compacts(m.HighWatermark(), c.now)
+	c.m.compacts(m.LastStableOffset(), c.now)
 	done, err := m.Compact(context.Background(), c.now, nil)
 	if err != nil {
 		c.t.Fatal(err)
@@ -136,7 +136,7 @@ func (c *mixedRun) cutOff() {
 	c.wires.setCut(old.id, true)
 	var alone []*Append
 	for range 1 + c.rng.IntN(8) {
-		alone = append(alone, old.Propose(c.m.batch(c.rng, nobody, 1+c.rng.IntN(4), c.now), AcksLeader))
+		alone = append(alone, c.alone(old))
 	}
 	alone = append(alone, old.propose(advanceStartTo(old.HighWatermark())))
 	for _, a := range alone {
