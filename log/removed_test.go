@@ -1,13 +1,16 @@
 package log_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"weir/log"
 	"weir/log/logtest"
+	"weir/protocol/recordbatch"
 	"weir/segment/vfs"
 )
 
@@ -135,5 +138,44 @@ func TestAppendRemovedRefuses(t *testing.T) {
 	}
 	if err := errors.Join(l.TruncateSuffix(5), l.TruncateSuffix(2)); err != nil || l.LogEndOffset() != 2 {
 		t.Errorf("cut beside it: %v, log end %d", err, l.LogEndOffset())
+	}
+}
+
+// A batch that has lost its last records at the leader, and lies among the last frames of a follower: a read amid it that has
+// no record there begins with the next one, as at the leader.
+func TestReadAmidThinnedBatch(t *testing.T) {
+	l := logtest.Open(t, log.Config{FS: vfs.NewMem()})
+	keyed := func(keys ...string) {
+		t.Helper()
+		var records []recordbatch.Record
+		for _, k := range keys {
+			records = append(records, recordbatch.Record{Timestamp: 1, Key: []byte(k), Value: []byte("v")})
+		}
+		b, err := recordbatch.AppendBatch(nil, recordbatch.Header{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, recordbatch.CodecNone, records)
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendBatch(t, l, 1, b)
+	}
+	keyed("a", "b", "c") // of which a stays
+	keyed("b", "c")
+	if err := l.Roll(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Compact(context.Background(), time.UnixMilli(1), 5, log.Compaction{}, logtest.Judge{}); err != nil {
+		t.Fatal(err)
+	}
+	f := logtest.Open(t, log.Config{FS: vfs.NewMem()})
+	replicate(t, l, f, 5)
+	for _, x := range []*log.Log{l, f} {
+		for offset, want := range []int64{0, 3, 3, 3, 3} {
+			r, err := x.Read(int64(offset), 1, 5, true)
+			if err != nil || r.FirstOffset != want {
+				t.Errorf("a read at %d begins at %d, want %d (%v)", offset, r.FirstOffset, want, err)
+			}
+			if err := r.Release(); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
