@@ -264,6 +264,7 @@ func (m *keyModel) check(p *Partition, rng *rand.Rand) {
 		present[r.Offset] = true
 	}
 	m.checkKeys(start, high, present)
+	m.checkMarkers(start, high, present)
 	m.checkCommitted(p, all)
 	for range 3 {
 		m.checkRead(p, start, high, all, rng)

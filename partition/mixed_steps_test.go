@@ -158,7 +158,7 @@ func (c *mixedRun) cutOff() {
 	c.wires.setCut(old.id, false)
 }
 
-// leaveOne has a node that is not the target die, or stop, for a while.
+// leaveOne has a node that is not the target die, or stop, for a while, in which the others may compact what it lacks.
 func (c *mixedRun) leaveOne() {
 	c.t.Helper()
 	c.startAll()
@@ -173,6 +173,15 @@ func (c *mixedRun) leaveOne() {
 		away.mode = c.crash(m, true)
 	}
 	c.down[m] = away
+	if c.rng.IntN(2) == 0 {
+		return
+	}
+	for range 4 {
+		c.plain()
+	}
+	for _, m := range c.nodes {
+		c.compact(m)
+	}
 }
 
 // letTombstonesGo lets as much time pass as tombstones stay, which all replicas have to have by then: one that was

@@ -367,7 +367,7 @@ func mixed(t *testing.T, seed uint64, nth int, did *mixedCounts) (changes int) {
 // GROUP_MODEL_SEED, GROUP_MODEL_SEEDS and GROUP_MODEL_STRIDE say which scripts, how many, and every how many changes; a
 // stride of 1 is all of them. When a run fails, its name says how to have it again; elections are not drawn from the seed.
 func TestMixed(t *testing.T) {
-	first, seeds, stride := setting(t, "GROUP_MODEL_SEED", 1), setting(t, "GROUP_MODEL_SEEDS", 4), setting(t, "GROUP_MODEL_STRIDE", 20)
+	first, seeds, stride := setting(t, "GROUP_MODEL_SEED", 1), setting(t, "GROUP_MODEL_SEEDS", 4), setting(t, "GROUP_MODEL_STRIDE", 30)
 	if testing.Short() {
 		seeds = min(seeds, 2)
 	}

@@ -14,8 +14,9 @@ import (
 
 // modelTxn is a transaction. Its outcome is known between two steps: whoever ends it does so until it is acknowledged.
 type modelTxn struct {
-	first  int64 // offset of its first record
-	end    int64 // where its marker was acknowledged to lie, -1 before that
+	first  int64       // offset of its first record
+	end    int64       // where its marker was acknowledged to lie, -1 before that; one sent before may lie below
+	marker *sentRecord // nil before that
 	commit bool
 }
 
@@ -82,8 +83,8 @@ func (c *mixedRun) endTransaction(w *txnProducer) {
 		w.next.epoch, w.next.sequence, w.last = marker.ProducerEpoch, 0, nil
 		c.did.fenced.Add(1)
 	}
-	end := c.mark(marker)
-	if w.open.end, w.open.commit, w.open = end, marker.Commit, nil; marker.Commit {
+	w.open.marker, w.open.end = c.mark(marker)
+	if w.open.commit, w.open = marker.Commit, nil; marker.Commit {
 		c.did.committed.Add(1)
 	} else {
 		c.did.aborted.Add(1)
@@ -96,9 +97,9 @@ func (c *mixedRun) endTransaction(w *txnProducer) {
 	}
 }
 
-func (c *mixedRun) mark(marker Marker) (offset int64) {
+func (c *mixedRun) mark(marker Marker) (s *sentRecord, offset int64) {
 	c.t.Helper()
-	s := c.m.marker(marker)
+	s = c.m.marker(marker)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c.do(func(l *member) (err error) {
@@ -106,7 +107,7 @@ func (c *mixedRun) mark(marker Marker) (offset int64) {
 		return err
 	})
 	c.m.acknowledge(s, offset)
-	return offset
+	return s, offset
 }
 
 // fenced has a producer's older instance send what is to be refused.
@@ -186,6 +187,25 @@ func (m *keyModel) checkUnkeyed(offset int64, s *sentRecord, present bool) {
 		m.t.Fatalf("%s at %d is gone, compacted up to %d", nameOf(s.Record), offset, m.compacted)
 	case s.marker && !m.buried(offset):
 		m.t.Fatalf("the %s, at %d, is gone before its time", nameOf(s.Record), offset)
+	}
+}
+
+// checkMarkers wants the marker of a transaction to be there as long as records of it are.
+func (m *keyModel) checkMarkers(start, high int64, present map[int64]bool) {
+	m.t.Helper()
+	for _, x := range m.txns {
+		left, ended := int64(-1), false
+		for o := max(x.first, start); o < min(high, int64(len(m.records))) && !ended; o++ {
+			switch s := m.records[o]; {
+			case s == nil:
+			case s.txn == x && present[o]:
+				left = o
+			case s == x.marker:
+				if ended = true; left >= 0 && !present[o] {
+					m.t.Fatalf("record %d is there, and the %s, at %d, is gone (log [%d, %d))", left, nameOf(s.Record), o, start, high)
+				}
+			}
+		}
 	}
 }
 
