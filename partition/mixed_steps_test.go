@@ -176,6 +176,7 @@ func (c *mixedRun) leaveOne() {
 	if c.rng.IntN(2) == 0 {
 		return
 	}
+	c.endTransactions() // above an open one nothing is compacted
 	for range 4 {
 		c.plain()
 	}

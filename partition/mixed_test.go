@@ -299,11 +299,7 @@ func (c *mixedRun) finish() {
 	}
 	c.startAll()
 	c.settled()
-	for i := range c.transactional {
-		if w := &c.transactional[i]; w.open != nil {
-			c.endTransaction(w)
-		}
-	}
+	c.endTransactions()
 	for range 2 { // the first meets the tombstones
 		b := c.m.last(c.now)
 		c.m.acknowledged(b, c.put(b))

@@ -97,6 +97,15 @@ func (c *mixedRun) endTransaction(w *txnProducer) {
 	}
 }
 
+func (c *mixedRun) endTransactions() {
+	c.t.Helper()
+	for i := range c.transactional {
+		if w := &c.transactional[i]; w.open != nil {
+			c.endTransaction(w)
+		}
+	}
+}
+
 func (c *mixedRun) mark(marker Marker) (s *sentRecord, offset int64) {
 	c.t.Helper()
 	s = c.m.marker(marker)
