@@ -30,9 +30,12 @@ type Entry struct {
 	// stamps base offset and epoch, and AppendStamped does not. Otherwise it is
 	// Raft's, and may be empty.
 	Data []byte
-	// NextOffset is for KindRemoved: where the run of removed entries ends that
-	// this one is the last of; 0 for the others.
+	// NextOffset is for KindRemoved: where the run of removed entries ends, in the last
+	// of them; 0 in the others.
 	NextOffset int64
+	// Ahead is for KindRemoved, where the entries given end amid a run: how many more are
+	// in that. The last one given has NextOffset then, too.
+	Ahead uint64
 }
 
 // AppendResult says where entries went.
@@ -57,14 +60,15 @@ func (l *Log) Append(entries []Entry) (AppendResult, error) {
 // AppendStamped is Append for entries that another replica's log has stamped: the
 // batches' base offsets and epochs are compared with what this log would stamp,
 // their CRCs are checked, and Data is not changed. Entries that the other log's
-// compaction has removed come as KindRemoved: each takes a raft index, and one with
-// a NextOffset above the log end all offsets up to there, so that both logs count
-// alike. They are stored as stand-ins, as far as the run ends within entries, and
-// as no-ops otherwise. Only what is committed is ever removed: what has a stand-in
-// is not cut off by TruncateSuffix.
+// compaction has removed come as KindRemoved: each takes a raft index, and a run of
+// them all offsets up to its NextOffset, so that both logs count alike. A run is stored
+// as one stand-in, whole: also what of it is Ahead of the last entry, so that the log
+// may go on after that. Half of a run could not be stored, since nobody knows at which
+// offset it would end. Only what is committed is ever removed: what has a stand-in is
+// not cut off by TruncateSuffix.
 //
-// Errors: those of Append, an *EntryError for a CRC that does not match; and
-// *DivergedError. Nothing is written then.
+// Errors: those of Append, an *EntryError for a CRC that does not match, or a run whose
+// end is not told; and *DivergedError. Nothing is written then.
 func (l *Log) AppendStamped(entries []Entry) (AppendResult, error) {
 	return l.append(entries, true)
 }
@@ -85,7 +89,10 @@ func (l *Log) append(entries []Entry, stamped bool) (AppendResult, error) {
 	if len(entries) == 0 {
 		return res, nil
 	}
-	if err := l.rollFor(total, next, raft+uint64(len(entries))); err != nil {
+	if last := l.w.frames[len(l.w.frames)-1]; last.Removed > 0 {
+		res.LastRaftIndex = last.RaftIndex + uint64(last.Removed) - 1
+	}
+	if err := l.rollFor(total, next, res.LastRaftIndex+1); err != nil {
 		return AppendResult{}, l.failIfSync(err)
 	}
 	// Epochs first: a checkpoint written by somebody else must find those of all
@@ -167,29 +174,28 @@ func planBatch(f *segment.Frame, e Entry, stamped bool) (reason string, err erro
 	return "", nil
 }
 
-// planRemoved has the frame be that of the removed entries that a run begins with,
-// n of them: a stand-in for all up to the one that says where the run ends, or a
-// no-op for the first when the run goes on past them. reason says what is wrong.
+// planRemoved has the frame be the stand-in of a run of removed entries, of which n are
+// given. reason says what is wrong.
 func planRemoved(f *segment.Frame, entries []Entry) (n int, reason string, err error) {
 	for n < len(entries) && entries[n].Kind == KindRemoved && entries[n].Epoch == f.Epoch {
+		e := entries[n]
 		n++
-		next := entries[n-1].NextOffset
-		switch {
-		case next == 0:
+		switch removed := uint64(n) + e.Ahead; {
+		case e.NextOffset == 0:
 			continue
-		case next < f.Offset:
-			return n, "", &DivergedError{RaftIndex: f.RaftIndex + uint64(n-1), GotOffset: next, WantOffset: f.Offset,
+		case e.NextOffset <= f.Offset:
+			return n, "", &DivergedError{RaftIndex: f.RaftIndex + uint64(n-1), GotOffset: e.NextOffset, WantOffset: f.Offset + 1,
 				GotEpoch: f.Epoch, WantEpoch: f.Epoch}
-		case next-1-f.Offset > math.MaxInt32:
-			return n, fmt.Sprintf("removed entries of offsets %d to %d", f.Offset, next), nil
-		case next > f.Offset:
-			f.Kind, f.Bytes, f.NextOffset, f.Removed = KindBatch, recordbatch.HeaderBytes, next, int32(n)
+		case e.NextOffset-1-f.Offset > math.MaxInt32 || e.Ahead > math.MaxInt32 || removed > math.MaxInt32:
+			return n, fmt.Sprintf("%d removed entries, and %d ahead, of offsets %d to %d", n, e.Ahead, f.Offset, e.NextOffset), nil
+		case e.Ahead > 0 && n < len(entries):
+			return n, "an entry follows amid a run of removed ones", nil
+		default:
+			f.Kind, f.Bytes, f.NextOffset, f.Removed = KindBatch, recordbatch.HeaderBytes, e.NextOffset, int32(removed)
 			return n, "", nil
 		}
-		break
 	}
-	f.Kind, f.Bytes = KindNoop, segment.RaftFrameBytes
-	return 1, "", nil
+	return n, "a run of removed entries whose end is not told", nil
 }
 
 // write stamps the planned entries, unless they are, and hands them to the active segment.

@@ -498,8 +498,10 @@ func (x *keyedRun) checkRanges() {
 		for _, e := range entries {
 			h, err := x.l.EntryHead(i)
 			x.fatal(err)
-			if e.Kind != h.Kind || e.Epoch != h.Epoch || e.Kind == log.KindRemoved && e.NextOffset != h.NextOffset {
-				x.t.Fatalf("entry %d in a range is %v of epoch %d to %d, its head %+v", i, e.Kind, e.Epoch, e.NextOffset, h)
+			end, err := x.l.EntryHead(i + e.Ahead) // of its run, when the range ends amid it
+			x.fatal(err)
+			if e.Kind != h.Kind || e.Epoch != h.Epoch || e.Kind == log.KindRemoved && e.NextOffset != end.NextOffset || end.Kind != h.Kind {
+				x.t.Fatalf("entry %d in a range is %v of epoch %d to %d, %d ahead, its head %+v, that of its run's end %+v", i, e.Kind, e.Epoch, e.NextOffset, e.Ahead, h, end)
 			}
 			if e.Kind == log.KindBatch {
 				if b, err := recordbatch.ParseHeader(e.Data); err != nil || b != h.Batch || recordbatch.VerifyChecksum(e.Data) != nil {
@@ -555,7 +557,7 @@ func (x *keyedRun) checkFollower() {
 			theirs, err := f.EntryHead(i)
 			x.fatal(err)
 			same := ours.Kind == theirs.Kind && ours.Batch == theirs.Batch
-			removed := ours.Kind == log.KindRemoved && (theirs.Kind == log.KindNoop || theirs.Kind == log.KindRemoved)
+			removed := ours.Kind == log.KindRemoved && theirs.Kind == log.KindRemoved
 			if ours.Epoch != theirs.Epoch || !same && !removed {
 				x.t.Fatalf("entry %d is %+v at the leader, %+v at the follower", i, ours, theirs)
 			}

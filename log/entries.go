@@ -59,7 +59,7 @@ func (r *EntryRange) Read(buf []byte, dst []Entry) ([]byte, []Entry, error) {
 		entry := Entry{Kind: e.Kind, Epoch: e.Epoch}
 		switch frame := buf[e.Start:][:e.Bytes:e.Bytes]; {
 		case e.Kind == KindRemoved:
-			entry.NextOffset = e.NextOffset
+			entry.NextOffset, entry.Ahead = e.NextOffset, e.Ahead
 		case e.Kind.Raft():
 			entry.Data = segment.RaftFrameData(frame)
 		default:

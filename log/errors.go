@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"weir/segment"
+	"weir/segment/vfs"
 )
 
 var (
@@ -73,3 +74,10 @@ type FailedError struct {
 
 func (e *FailedError) Error() string { return fmt.Sprintf("log %s has failed: %v", e.Dir, e.Err) }
 func (e *FailedError) Unwrap() error { return e.Err }
+
+// OutOfRoom says of an error of a log, also one that has failed with it, that nothing is wrong with the disk but that it
+// was full: opened again when there is room, the log is whole. After a sync that failed nobody knows that.
+func OutOfRoom(err error) bool {
+	var failed *segment.SyncError
+	return vfs.IsNoSpace(err) && !errors.As(err, &failed)
+}

@@ -149,7 +149,7 @@ var scripts = []struct {
 	}},
 	{"removed entries", func(l *log.Log, b func(int) []byte, p func(promise)) error {
 		for n := range 4 {
-			entries := []log.Entry{removed(0), removed(l.LogEndOffset() + 5), removed(0)}
+			entries := []log.Entry{removed(0), removed(l.LogEndOffset() + 5), removedAmid(l.LogEndOffset()+9, 2)}
 			if _, err := l.AppendStamped(entries[:3-n%2]); err != nil {
 				return err
 			}

@@ -257,13 +257,13 @@ func (l *Log) writable() error {
 }
 
 // fail makes the log refuse writes for good, when err is one after which
-// nothing is certain, and passes err on. A failed sync goes to the Syncer's
-// fatal callback, once.
+// nothing is certain, and passes err on. It goes to the Syncer's fatal callback,
+// once, unless the disk was only full.
 func (l *Log) fail(err error) error {
 	if err == nil {
 		return nil
 	}
-	if l.failure.CompareAndSwap(nil, &FailedError{Dir: l.cfg.Dir, Err: err}) && l.cfg.Syncer != nil {
+	if l.failure.CompareAndSwap(nil, &FailedError{Dir: l.cfg.Dir, Err: err}) && l.cfg.Syncer != nil && !OutOfRoom(err) {
 		l.cfg.Syncer.fatal(err)
 	}
 	return err

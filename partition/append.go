@@ -45,6 +45,7 @@ type Append struct {
 	LogStartOffset int64
 
 	partition *Partition
+	retry     bool      // the batch had been sent before
 	proposal  *proposal // nil when it was settled on return
 	acks      Acks
 	err       error
@@ -81,6 +82,21 @@ func (a *Append) Settled() bool {
 	default:
 		return false
 	}
+}
+
+// Original is for a retry that is settled without an error: the largest timestamp of the batch that was stored, unix
+// milliseconds, -1 when that has none any more, or is gone. retry is false for a batch that was not there before.
+func (a *Append) Original() (maxTimestamp int64, retry bool) {
+	if !a.retry {
+		return -1, false
+	}
+	for h, err := range a.partition.log.Batches(a.BaseOffset, a.partition.log.LogEndOffset()) {
+		if err != nil {
+			break // it is deleted, or the partition is being closed
+		}
+		return h.MaxTimestamp, true
+	}
+	return -1, true
 }
 
 // progress is how far a proposal has come.
@@ -214,9 +230,9 @@ func (p *Partition) check(b Batch, m *Marker, acks Acks) (x *proposal, cached bo
 		case original != nil:
 			// Proposed once is not committed yet: the retry waits for the same event
 			// as the original does.
-			return nil, false, original.wait(p, new(Append), acks)
+			return nil, false, original.wait(p, &Append{retry: true}, acks)
 		case ref != nil:
-			return nil, false, &Append{BaseOffset: ref.baseOffset, LogStartOffset: p.log.LogStartOffset()}
+			return nil, false, &Append{BaseOffset: ref.baseOffset, LogStartOffset: p.log.LogStartOffset(), partition: p, retry: true}
 		case x.begins && b.Continues:
 			return nil, false, &Append{err: ErrTransactionEnded}
 		}

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	checkpointSuffix    = ".checkpoint"
-	checkpointTmpSuffix = ".tmp"
-	checkpointsKept     = 2
+	checkpointSuffix = ".checkpoint"
+	tmpSuffix        = ".tmp"
+	checkpointsKept  = 2
 )
 
 func checkpointName(dir string, raftIndex uint64) string {
@@ -89,7 +89,7 @@ func writeCheckpoint(fsys vfs.FS, dir string, raftIndex uint64, b []byte) error 
 		err = errors.Join(dropCheckpoints(fsys, dir, 1), vfs.ReplaceFile(fsys, name, b))
 	}
 	if err != nil {
-		return errors.Join(err, removed(fsys.Remove(name+checkpointTmpSuffix)))
+		return errors.Join(err, removed(fsys.Remove(name+tmpSuffix)))
 	}
 	return dropCheckpoints(fsys, dir, checkpointsKept)
 }
@@ -186,7 +186,7 @@ func sweepCheckpoints(fsys vfs.FS, dir string, last uint64) error {
 	}
 	swept := false
 	for _, e := range entries {
-		half := strings.HasSuffix(e.Name(), checkpointSuffix+checkpointTmpSuffix)
+		half := strings.HasSuffix(e.Name(), checkpointSuffix+tmpSuffix)
 		raftIndex, ok := checkpointIndex(e.Name())
 		if !half && (!ok || raftIndex <= last) {
 			continue

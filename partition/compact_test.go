@@ -220,6 +220,11 @@ func TestKeptHeaderTravels(t *testing.T) {
 	if a := mustPropose(t, f.rig, keyedBatch(t, retry, "k", "from the producer")); a.BaseOffset != last {
 		t.Errorf("the last batch again: offset %d, want %d", a.BaseOffset, last)
 	}
+	retry.sequence--
+	gap := new(SequenceError)
+	if err := await(t, f.Propose(keyedBatch(t, retry, "k", "from the producer"), AcksAll)); !errors.As(err, &gap) {
+		t.Errorf("the last batch but one again, of which nothing is left (DESIGN.md): %v", err)
+	}
 	if a := mustPropose(t, f.rig, keyedBatch(t, p, "k", "next")); a.BaseOffset != last+5 {
 		t.Errorf("the next batch: offset %d, want %d", a.BaseOffset, last+5)
 	}

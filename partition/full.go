@@ -16,7 +16,7 @@ import (
 // standAsideTime is for how long after that it leaves leading to others.
 const standAsideTime = 10 * time.Second
 
-// foundFull is called by the library's main goroutine when something has found no room. It
+// foundFull is called by the library's goroutines when something has found no room. It
 // does not wait.
 func (p *Partition) foundFull(err error) {
 	now := time.Now()

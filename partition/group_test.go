@@ -33,6 +33,8 @@ type group struct {
 	ahead    atomic.Int64 // by how much the members' clocks are
 	watchdog *Watchdog
 	wires    *wires // nil: they talk over sockets
+	// messageEntries is as in Config.
+	messageEntries int
 	// meanwhile, if not nil, runs again and again while a leader is waited for.
 	meanwhile func()
 
@@ -183,6 +185,13 @@ func (g *group) join(m *member) (Transport, raft.StableStore) {
 
 func (g *group) start(m *member, mode log.RecoveryMode) {
 	g.t.Helper()
+	if err := g.tryStart(m, mode); err != nil {
+		g.t.Fatalf("node %d: %v", m.node, err)
+	}
+}
+
+func (g *group) tryStart(m *member, mode log.RecoveryMode) error {
+	g.t.Helper()
 	trans, stable := g.join(m)
 	r := &rig{fatal: make(chan error, 1)}
 	fatal := func(err error) {
@@ -203,13 +212,14 @@ func (g *group) start(m *member, mode log.RecoveryMode) {
 	r.Partition, err = Open(Config{
 		Dir: "/p", FS: vfs.Inject(m.fs, m.inj), Topic: "t", Recovery: mode, Syncer: r.syncer, Replication: rep,
 		Logger: g.logger(), Now: func() time.Time { return time.Now().Add(time.Duration(g.ahead.Load())) }, Settings: g.settings, Fatal: fatal,
-		Reopen: func(err error) { m.reopen <- err }, Watchdog: g.watchdog, Damaged: m.bad,
+		Reopen: func(err error) { m.reopen <- err }, Watchdog: g.watchdog, Damaged: m.bad, messageEntries: g.messageEntries,
 	})
 	if err != nil {
 		r.syncer.Close()
-		g.t.Fatalf("node %d: %v", m.node, err)
+		return errors.Join(err, m.net.Close())
 	}
 	m.rig = r
+	return nil
 }
 
 func (g *group) logger() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
@@ -248,6 +258,13 @@ func (g *group) reboot(m *member) {
 
 func (g *group) reopenAs(m *member, mode log.RecoveryMode) {
 	g.t.Helper()
+	g.ended(m)
+	g.start(m, mode)
+}
+
+// ended closes a replica that has left its group, or whose process ends.
+func (g *group) ended(m *member) {
+	g.t.Helper()
 	if err := m.Abandon(); err != nil {
 		g.t.Logf("node %d: %v", m.node, err)
 	}
@@ -257,7 +274,6 @@ func (g *group) reopenAs(m *member, mode log.RecoveryMode) {
 		g.t.Error(err)
 	}
 	m.rig = nil
-	g.start(m, mode)
 }
 
 // crash ends a node as the death of its process or of its machine does.

@@ -35,19 +35,16 @@ func (p *Partition) install(r io.Reader) error {
 		return nil
 	}
 	anew := !p.bearsOut(s.at)
-	ahead := anew && p.log.LastRaftIndex() >= s.at.raftIndex // what the library takes for the last entry goes
+	first, last := p.log.FirstRaftIndex(), p.log.LastRaftIndex()
+	ahead := anew && last >= s.at.raftIndex // what the library takes for the last entry goes
 	if anew {
 		err = vfs.ReplaceFile(p.cfg.FS, p.installPath(), b)
-	}
-	if vfs.IsNoSpace(err) {
-		p.foundFull(err)
-		return err // nothing has changed; the leader sends it again
 	}
 	if err == nil {
 		err = p.beginWith(s)
 	}
 	if err != nil {
-		return p.fail(err)
+		return p.notInstalled(err, first == p.log.FirstRaftIndex() && last == p.log.LastRaftIndex())
 	}
 	p.mu.Lock()
 	p.state = s.state
@@ -74,6 +71,21 @@ func (p *Partition) install(r io.Reader) error {
 	return nil
 }
 
+// notInstalled says what becomes of a snapshot that could not be taken over. Where that is for want of room, the leader
+// sends it again if the log is the same as before; else what has begun is ended by opening the replica again.
+func (p *Partition) notInstalled(err error, same bool) error {
+	if !log.OutOfRoom(err) {
+		return p.fail(err)
+	}
+	p.foundFull(err)
+	if same && p.log.Failed() == nil {
+		p.forgetInstall()
+	} else {
+		p.retire(err)
+	}
+	return err
+}
+
 // errAhead: the library does not look at the log's end again after a snapshot (its issue
 // 697), and refuses what follows for as long as it believes in its own.
 var errAhead = errors.New("partition: the log went on past the place, or differed there, where the leader's snapshot begins it anew")
@@ -94,10 +106,12 @@ func (p *Partition) beginWith(s *peerState) error {
 	return p.log.AdvanceStart(min(s.logStart, s.at.nextOffset))
 }
 
-// forgetInstall removes the file once a checkpoint tells what it told. One that stays changes nothing.
+// forgetInstall removes the file once a checkpoint tells what it told, or nothing has come of it. One that stays changes
+// nothing.
 func (p *Partition) forgetInstall() {
-	if err := removed(p.cfg.FS.Remove(p.installPath())); err != nil {
-		p.logger.Warn("a snapshot that has been taken over stays on the disk", "err", err)
+	fsys, name := p.cfg.FS, p.installPath()
+	if err := errors.Join(removed(fsys.Remove(name+tmpSuffix)), removed(fsys.Remove(name))); err != nil {
+		p.logger.Warn("a snapshot that is of no use any more stays on the disk", "err", err)
 	}
 }
 
@@ -110,6 +124,7 @@ func (p *Partition) endInstall(loaded *state, failed error) (*state, error) {
 	}
 	b, err := vfs.ReadFile(p.cfg.FS, p.installPath())
 	if errors.Is(err, fs.ErrNotExist) {
+		p.forgetInstall() // half of one
 		return loaded, failed
 	}
 	if err != nil {

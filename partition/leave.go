@@ -3,6 +3,8 @@ package partition
 import (
 	"fmt"
 	"time"
+
+	"weir/log"
 )
 
 // A replica leaves its group when what it does may not count any more: its disk hangs or
@@ -60,9 +62,14 @@ func (p *Partition) fail(err error) error {
 	return err
 }
 
-// checkLog has the process end when the log has failed.
+// checkLog has the process end when the log has failed. One that only lacked the room for what it had begun is whole when
+// it has been opened again.
 func (p *Partition) checkLog() {
-	if failed := p.log.Failed(); failed != nil {
+	switch failed := p.log.Failed(); {
+	case failed == nil:
+	case log.OutOfRoom(failed):
+		p.retire(failed)
+	default:
 		_ = p.fail(failed)
 	}
 }
@@ -114,7 +121,7 @@ func (p *Partition) broken() error {
 		return *err
 	}
 	failed := p.log.Failed()
-	if failed != nil && p.cfg.Fatal != nil {
+	if failed != nil && !log.OutOfRoom(failed) && p.cfg.Fatal != nil {
 		p.cfg.Fatal(p.storageError(failed))
 	}
 	return failed

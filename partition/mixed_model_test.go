@@ -11,8 +11,8 @@ import (
 	"weir/protocol/recordbatch"
 )
 
-// keyModel is what the replicas of a partition that is compacted and deleted from may show: all records that were ever
-// sent, and at which offset the first look below a high watermark found which of them.
+// keyModel is what the replicas of a partition that is compacted and deleted from may show: all records and markers that
+// were ever sent, and at which offset the first look below a high watermark found which of them.
 //
 // Each replica compacts for itself and segments differ, so between two settled states replicas need not hold the same
 // records. What holds exactly on each of them, at any moment at which nothing is under way:
@@ -22,16 +22,20 @@ import (
 //     does not go back while the replica is open.
 //   - What is read at an offset was sent, and is what everybody has ever read there: key, value, headers, timestamp.
 //     A batch of an idempotent producer is there once. Where a producer was told that its records lie, they do.
-//   - A record between log start and high watermark is missing only if a later one of its key lies below a point up to
-//     which some replica has been compacted, or if it is a tombstone that was met by a pass delete.retention.ms before
-//     another. So from there on the last record of each key is there.
+//   - A record between log start and high watermark is missing only if a later one of its key, or the end of its
+//     transaction, which was aborted, lies below a point up to which some replica has been compacted, or if it is a
+//     tombstone that was met by a pass delete.retention.ms before another. So from there on the last record of each key
+//     is there. A record that was aborted stands for no key. A marker is missing as a tombstone may be.
 //   - A tombstone that is gone has taken all earlier records of its key along.
 //   - A read at any offset between the two begins with the first record there is at or above it.
+//   - What readers at ReadCommitted are given is what is there below the last stable offset, without what was aborted.
+//     That offset lies above no record of a transaction that is open, and below no other.
 type keyModel struct {
 	t         testing.TB
 	retention time.Duration          // delete.retention.ms
 	sent      map[string]*sentRecord // by name
 	records   []*sentRecord          // by offset; nil: not seen, and deleted somewhere
+	txns      []*modelTxn            // in the order in which they began
 	acked     map[int64]*sentRecord  // where a producer was told that it lies
 	end       int64                  // past all of these
 	starts    map[int64]bool         // where the log start may have been ordered to
@@ -44,8 +48,11 @@ type keyModel struct {
 // sentRecord is a record with a name of its own, which it carries in a header: a tombstone has no value.
 type sentRecord struct {
 	recordbatch.Record
-	once bool  // its producer is idempotent
-	at   int64 // where it was found, -1 before
+	once   bool      // its producer is idempotent
+	at     int64     // where it was found, -1 before
+	txn    *modelTxn // that it is of, nil for none
+	marker bool      // it is no record, but the end of a transaction
+	never  bool      // it was refused, or written by a leader that was cut off
 }
 
 const nameHeader = "name"
@@ -62,6 +69,10 @@ const modelKeys = 12
 // batch makes the next batch: of n records, each a key's next value, or its deletion.
 func (m *keyModel) batch(rng *rand.Rand, who identity, n int, now time.Time) Batch {
 	m.t.Helper()
+	return m.name(who, m.draw(rng, n, now), nil)
+}
+
+func (m *keyModel) draw(rng *rand.Rand, n int, now time.Time) []recordbatch.Record {
 	records := make([]recordbatch.Record, n)
 	for i := range records {
 		r := recordbatch.Record{Timestamp: now.UnixMilli(), Key: fmt.Appendf(nil, "key-%d", rng.IntN(modelKeys))}
@@ -73,24 +84,27 @@ func (m *keyModel) batch(rng *rand.Rand, who identity, n int, now time.Time) Bat
 		}
 		records[i] = r
 	}
-	return m.name(who, records)
+	return records
 }
 
 // last makes a batch of one record that nothing supersedes.
 func (m *keyModel) last(now time.Time) Batch {
 	m.t.Helper()
-	return m.name(nobody, []recordbatch.Record{{Timestamp: now.UnixMilli(), Key: fmt.Append(nil, "last-", len(m.sent)), Value: []byte{}}})
+	return m.name(nobody, []recordbatch.Record{{Timestamp: now.UnixMilli(), Key: fmt.Append(nil, "last-", len(m.sent)), Value: []byte{}}}, nil)
 }
 
-// name makes a batch of records, each of which gets a name.
-func (m *keyModel) name(who identity, records []recordbatch.Record) Batch {
+// name makes a batch of records, each of which gets a name, in a transaction if that is not nil.
+func (m *keyModel) name(who identity, records []recordbatch.Record, txn *modelTxn) Batch {
 	m.t.Helper()
 	for i := range records {
 		name := fmt.Sprint(len(m.sent))
 		records[i].Headers = []recordbatch.RecordHeader{{Key: nameHeader, Value: []byte(name)}}
-		m.sent[name] = &sentRecord{Record: records[i], once: who.id >= 0, at: -1}
+		m.sent[name] = &sentRecord{Record: records[i], once: who.id >= 0, at: -1, txn: txn}
 	}
 	h := recordbatch.Header{ProducerID: who.id, ProducerEpoch: who.epoch, BaseSequence: who.sequence}
+	if txn != nil {
+		h = h.InTransaction()
+	}
 	b, err := recordbatch.AppendBatch(nil, h, recordbatch.CodecNone, records)
 	if err != nil {
 		m.t.Fatal(err)
@@ -102,12 +116,16 @@ func (m *keyModel) name(who identity, records []recordbatch.Record) Batch {
 func (m *keyModel) acknowledged(b Batch, base int64) {
 	m.t.Helper()
 	for i, r := range m.decode(b.Data) {
-		offset, s := base+int64(i), m.sent[nameOf(r)]
-		if offset < int64(len(m.records)) && m.records[offset] != nil && m.records[offset] != s {
-			m.t.Fatalf("record %s is acknowledged at %d, where %s was read", nameOf(s.Record), offset, nameOf(m.records[offset].Record))
-		}
-		m.acked[offset], m.end = s, max(m.end, offset+1)
+		m.acknowledge(m.sent[nameOf(r)], base+int64(i))
 	}
+}
+
+func (m *keyModel) acknowledge(s *sentRecord, offset int64) {
+	m.t.Helper()
+	if offset < int64(len(m.records)) && m.records[offset] != nil && m.records[offset] != s {
+		m.t.Fatalf("record %s is acknowledged at %d, where %s was read", nameOf(s.Record), offset, nameOf(m.records[offset].Record))
+	}
+	m.acked[offset], m.end = s, max(m.end, offset+1)
 }
 
 // ordered notes that the log start may be moved, and deleted that it has been.
@@ -136,6 +154,11 @@ func (m *keyModel) decode(b []byte) (all []recordbatch.Record) {
 		h, err := recordbatch.ParseHeader(b)
 		if err != nil {
 			m.t.Fatal(err)
+		}
+		if h.IsControl() {
+			all = append(all, m.decodeMarker(b[:h.SizeBytes()], h)...)
+			b = b[h.SizeBytes():]
+			continue
 		}
 		for r, err := range recordbatch.Records(b, 0) {
 			if err != nil {
@@ -205,7 +228,9 @@ func (m *keyModel) learn(p *Partition) {
 		case r.Offset > int64(len(m.records)):
 			m.t.Fatalf("record %d follows on %d, and nobody has compacted there", r.Offset, len(m.records)-1)
 		case s == nil:
-			m.t.Fatalf("record %d was never sent: %q=%q", r.Offset, r.Key, r.Value)
+			m.t.Fatalf("record %d, %s, was never sent: %q=%q", r.Offset, nameOf(r), r.Key, r.Value)
+		case s.never:
+			m.t.Fatalf("record %d, %s, is not to be anywhere: %q=%q", r.Offset, nameOf(r), r.Key, r.Value)
 		case s.once && s.at >= 0:
 			m.t.Fatalf("record %s of an idempotent producer is at %d and at %d", nameOf(r), s.at, r.Offset)
 		case m.acked[r.Offset] != nil && m.acked[r.Offset] != s:
@@ -239,6 +264,8 @@ func (m *keyModel) check(p *Partition, rng *rand.Rand) {
 		present[r.Offset] = true
 	}
 	m.checkKeys(start, high, present)
+	m.checkMarkers(start, high, present)
+	m.checkCommitted(p, all)
 	for range 3 {
 		m.checkRead(p, start, high, all, rng)
 	}
@@ -250,6 +277,10 @@ func (m *keyModel) checkKeys(start, high int64, present map[int64]bool) {
 	gone := map[string]int64{}  // of each key, the tombstone above that is gone
 	for o := max(high, m.compacted) - 1; o >= start; o-- {
 		if o >= int64(len(m.records)) || m.records[o] == nil {
+			continue
+		}
+		if s := m.records[o]; s.marker || s.txn.aborted() {
+			m.checkUnkeyed(o, s, present[o] || o >= high)
 			continue
 		}
 		key := string(m.records[o].Key)
@@ -297,9 +328,14 @@ func (m *keyModel) clean(p *Partition) {
 	m.t.Helper()
 	last := map[string]*sentRecord{}
 	for _, r := range m.records[p.LogStartOffset():p.HighWatermark()] {
-		last[string(r.Key)] = r
+		if !r.marker && !r.txn.aborted() {
+			last[string(r.Key)] = r
+		}
 	}
 	for _, r := range m.read(p, p.LogStartOffset(), 3000, true) {
+		if m.records[r.Offset].marker {
+			continue // it stays for its producer, or its records
+		}
 		if want := last[string(r.Key)]; want == nil || nameOf(want.Record) != nameOf(r) || r.Value == nil {
 			m.t.Fatalf("record %d of %s (tombstone %t, last %v) is there after all has been compacted, log [%d, %d)", r.Offset, r.Key, r.Value == nil, want, p.LogStartOffset(), p.HighWatermark())
 		}

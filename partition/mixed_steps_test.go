@@ -104,7 +104,7 @@ func (c *mixedRun) compact(m *member) (done log.Compacted) {
 	if m.rig == nil {
 		return done
 	}
-	c.m.compacts(m.HighWatermark(), c.now)
+	c.m.compacts(m.LastStableOffset(), c.now)
 	done, err := m.Compact(context.Background(), c.now, nil)
 	if err != nil {
 		c.t.Fatal(err)
@@ -136,7 +136,7 @@ func (c *mixedRun) cutOff() {
 	c.wires.setCut(old.id, true)
 	var alone []*Append
 	for range 1 + c.rng.IntN(8) {
-		alone = append(alone, old.Propose(c.m.batch(c.rng, nobody, 1+c.rng.IntN(4), c.now), AcksLeader))
+		alone = append(alone, c.alone(old))
 	}
 	alone = append(alone, old.propose(advanceStartTo(old.HighWatermark())))
 	for _, a := range alone {
@@ -158,7 +158,7 @@ func (c *mixedRun) cutOff() {
 	c.wires.setCut(old.id, false)
 }
 
-// leaveOne has a node that is not the target die, or stop, for a while.
+// leaveOne has a node that is not the target die, or stop, for a while, in which the others may compact what it lacks.
 func (c *mixedRun) leaveOne() {
 	c.t.Helper()
 	c.startAll()
@@ -173,6 +173,16 @@ func (c *mixedRun) leaveOne() {
 		away.mode = c.crash(m, true)
 	}
 	c.down[m] = away
+	if c.rng.IntN(2) == 0 {
+		return
+	}
+	c.endTransactions() // above an open one nothing is compacted
+	for range 4 {
+		c.plain()
+	}
+	for _, m := range c.nodes {
+		c.compact(m)
+	}
 }
 
 // letTombstonesGo lets as much time pass as tombstones stay, which all replicas have to have by then: one that was

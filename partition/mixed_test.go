@@ -25,14 +25,15 @@ type mixedRun struct {
 	target *member   // the one that dies
 	deaths chan death
 	// recovering: the target has lost its power and is being opened. A process that dies then has the next one know.
-	recovering atomic.Bool
-	over       chan struct{}
-	ends       bool // nobody is to die any more
-	down       map[*member]*absence
-	floor      map[*member]int64 // log starts seen
-	seen       map[*rig]int64    // high watermarks seen
-	writer     map[int64]*mixedWriter
-	did        *mixedCounts
+	recovering    atomic.Bool
+	over          chan struct{}
+	ends          bool // nobody is to die any more
+	down          map[*member]*absence
+	floor         map[*member]int64 // log starts seen
+	seen          map[*rig]int64    // high watermarks seen
+	writer        map[int64]*mixedWriter
+	transactional [2]txnProducer
+	did           *mixedCounts
 }
 
 type death struct {
@@ -54,7 +55,9 @@ type mixedWriter struct {
 }
 
 // mixedCounts is what the runs of a test came to.
-type mixedCounts struct{ deaths, removed, deletions, tails, snapshots atomic.Int64 }
+type mixedCounts struct {
+	deaths, removed, deletions, tails, snapshots, committed, aborted, fenced atomic.Int64
+}
 
 const mixedRetention = time.Minute
 
@@ -213,6 +216,11 @@ func (c *mixedRun) settled() {
 	if l := c.leader(); l.HighWatermark() < c.m.end || l.LogStartOffset() < c.m.start {
 		c.t.Fatalf("log [%d, %d): records below %d were acknowledged, and the deletion of those below %d", l.LogStartOffset(), l.HighWatermark(), c.m.end, c.m.start)
 	}
+	for _, m := range c.up() {
+		if m.HighWatermark() >= c.m.end { // not one that has died meanwhile
+			c.m.checkOpen(m.Partition)
+		}
+	}
 }
 
 // step does one thing.
@@ -228,23 +236,25 @@ func (c *mixedRun) step(i int) {
 		}
 	}
 	switch n := c.rng.IntN(100); {
-	case n < 25:
+	case n < 18:
 		c.plain()
-	case n < 42:
+	case n < 29:
 		c.idempotent()
-	case n < 50:
+	case n < 35:
 		c.retry()
-	case n < 57:
+	case n < 53:
+		c.transaction()
+	case n < 59:
 		c.deleteRecords()
-	case n < 65:
+	case n < 66:
 		c.retention()
-	case n < 78:
+	case n < 79:
 		c.compact(c.nodes[c.rng.IntN(len(c.nodes))])
-	case n < 82:
+	case n < 83:
 		for _, m := range c.nodes {
 			c.compact(m)
 		}
-	case n < 86:
+	case n < 87:
 		c.transfer(c.nodes[c.rng.IntN(len(c.nodes))])
 	case n < 91:
 		c.cutOff()
@@ -289,6 +299,7 @@ func (c *mixedRun) finish() {
 	}
 	c.startAll()
 	c.settled()
+	c.endTransactions()
 	for range 2 { // the first meets the tombstones
 		b := c.m.last(c.now)
 		c.m.acknowledged(b, c.put(b))
@@ -318,9 +329,12 @@ func mixed(t *testing.T, seed uint64, nth int, did *mixedCounts) (changes int) {
 			down: map[*member]*absence{}, floor: map[*member]int64{}, seen: map[*rig]int64{}, writer: map[int64]*mixedWriter{}, did: did,
 		}
 		timing := Timing{Heartbeat: 100 * time.Millisecond, Election: time.Second, Commit: 20 * time.Millisecond}
-		c.group = &group{t: t, settings: mixedSettings(rng), timing: timing, wires: newWires(), meanwhile: c.tend}
+		c.group = &group{t: t, settings: mixedSettings(rng), timing: timing, wires: newWires(), meanwhile: c.tend, messageEntries: 1 + rng.IntN(5)}
 		c.makeNodes(3, 3)
 		defer close(c.over)
+		for i := range c.transactional {
+			c.transactional[i].next.id = int64(10 + i)
+		}
 		c.target = c.nodes[0]
 		if nth > 0 {
 			c.arm(c.target, nth, rng)
@@ -341,7 +355,7 @@ func mixed(t *testing.T, seed uint64, nth int, did *mixedCounts) (changes int) {
 }
 
 // TestMixed has a group of three do all at once that its replicas can do: batches with and without a producer's sequence,
-// tombstones, retries, DeleteRecords, retention, compaction, transfers, leaders cut off with entries of their own,
+// tombstones, retries, transactions that are committed, aborted and fenced, DeleteRecords, retention, compaction, transfers, leaders cut off with entries of their own,
 // replicas that die, stop, and are away until a snapshot has to begin them anew. Of each script it makes one run, and then
 // one for every so many changes of the disk of one replica, which dies before that change (the process, or the power)
 // and, in half of the runs, once more soon after. After each step all replicas are held against keyModel.
@@ -349,7 +363,7 @@ func mixed(t *testing.T, seed uint64, nth int, did *mixedCounts) (changes int) {
 // GROUP_MODEL_SEED, GROUP_MODEL_SEEDS and GROUP_MODEL_STRIDE say which scripts, how many, and every how many changes; a
 // stride of 1 is all of them. When a run fails, its name says how to have it again; elections are not drawn from the seed.
 func TestMixed(t *testing.T) {
-	first, seeds, stride := setting(t, "GROUP_MODEL_SEED", 1), setting(t, "GROUP_MODEL_SEEDS", 4), setting(t, "GROUP_MODEL_STRIDE", 20)
+	first, seeds, stride := setting(t, "GROUP_MODEL_SEED", 1), setting(t, "GROUP_MODEL_SEEDS", 4), setting(t, "GROUP_MODEL_STRIDE", 30)
 	if testing.Short() {
 		seeds = min(seeds, 2)
 	}
@@ -365,9 +379,12 @@ func TestMixed(t *testing.T) {
 			}
 		}
 	})
-	t.Logf("%d deaths, %d records removed, %d deletions, %d entries cut off, %d snapshots",
-		did.deaths.Load(), did.removed.Load(), did.deletions.Load(), did.tails.Load(), did.snapshots.Load())
-	for what, n := range map[string]*atomic.Int64{"deaths": &did.deaths, "records removed": &did.removed, "deletions": &did.deletions, "entries cut off": &did.tails} {
+	t.Logf("%d deaths, %d records removed, %d deletions, %d entries cut off, %d snapshots, %d transactions committed, %d aborted, %d producers fenced",
+		did.deaths.Load(), did.removed.Load(), did.deletions.Load(), did.tails.Load(), did.snapshots.Load(), did.committed.Load(), did.aborted.Load(), did.fenced.Load())
+	for what, n := range map[string]*atomic.Int64{
+		"deaths": &did.deaths, "records removed": &did.removed, "deletions": &did.deletions, "entries cut off": &did.tails,
+		"transactions committed": &did.committed, "transactions aborted": &did.aborted, "producers fenced": &did.fenced,
+	} {
 		if n.Load() == 0 && !t.Failed() {
 			t.Errorf("no %s: the test shows nothing", what)
 		}

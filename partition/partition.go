@@ -61,6 +61,8 @@ type Config struct {
 	// knows. Neither may block, nor call back into the partition.
 	Room func(sizeBytes int) (elsewhere bool, err error)
 	Full func(sizeBytes int) error
+
+	messageEntries int // in one message to a follower, at most; 0: as many as the library asks for. For tests.
 }
 
 // Settings can be changed while the partition is open.

@@ -19,8 +19,9 @@ const maxMessageBytes = 1 << 20
 // An entry goes to a follower as the library has it. What the library takes for a
 // command is a batch, unless a mark in its Extensions says otherwise.
 const (
-	// markRemoved: compaction has removed it. Data are the offset at which the run of
-	// removed entries ends, an int64, in the last of them, and empty in the others.
+	// markRemoved: compaction has removed it. Data are empty but in the last of a run of them: the offset at which
+	// that ends, an int64. In the last entry of a message that ends amid a run how many more are in it, a uint64,
+	// comes behind that.
 	markRemoved = 'R'
 	// markCommand: a barrier with data.
 	markCommand = 'C'
@@ -37,13 +38,34 @@ func received(e *raft.Log) log.Entry {
 	switch e.Extensions[0] {
 	case markRemoved:
 		entry.Kind, entry.Data = log.KindRemoved, nil
-		if len(e.Data) == 8 {
-			entry.NextOffset = int64(binary.BigEndian.Uint64(e.Data))
-		}
+		entry.NextOffset, entry.Ahead = decodeRunEnd(e.Data)
 	case markCommand:
 		entry.Kind = log.KindBarrier
 	}
 	return entry
+}
+
+// encodeRunEnd is the Data of a removed entry: where its run ends, if it is the last one or the message ends with it.
+func encodeRunEnd(e log.Entry) []byte {
+	if e.NextOffset == 0 {
+		return nil
+	}
+	b := binary.BigEndian.AppendUint64(nil, uint64(e.NextOffset))
+	if e.Ahead > 0 {
+		b = binary.BigEndian.AppendUint64(b, e.Ahead)
+	}
+	return b
+}
+
+// decodeRunEnd reads what encodeRunEnd wrote.
+func decodeRunEnd(b []byte) (nextOffset int64, ahead uint64) {
+	if len(b) >= 8 {
+		nextOffset = int64(binary.BigEndian.Uint64(b))
+	}
+	if len(b) >= 16 {
+		ahead = binary.BigEndian.Uint64(b[8:])
+	}
+	return nextOffset, ahead
 }
 
 // replicator is the group's transport. The library's view of the log has no records in
@@ -116,7 +138,7 @@ func (r replicator) send(id raft.ServerID, target raft.ServerAddress, args *raft
 	}
 	m := messages.Get().(*message)
 	defer m.release()
-	err := m.load(r.p.log, args)
+	err := m.load(r.p.log, args, r.p.cfg.messageEntries)
 	if taken > 0 {
 		r.p.cfg.Replication.Throttle.Return(taken - recordBytes(args.Entries))
 	}
@@ -130,10 +152,14 @@ func (r replicator) send(id raft.ServerID, target raft.ServerAddress, args *raft
 }
 
 // load reads the records of the request's entries, and cuts off those that are too
-// many. An entry that is not what the library saw any more belongs to a leadership
+// many: more than maxMessageBytes have room for, or than most, if that is not 0. An entry that is not what the library saw any more belongs to a leadership
 // that is over.
-func (m *message) load(l *log.Log, args *raft.AppendEntriesRequest) error {
-	if err := m.read(l, args.Entries[0].Index, len(args.Entries)); err != nil {
+func (m *message) load(l *log.Log, args *raft.AppendEntriesRequest, most int) error {
+	count := len(args.Entries)
+	if most > 0 {
+		count = min(count, most)
+	}
+	if err := m.read(l, args.Entries[0].Index, count); err != nil {
 		return err
 	}
 	args.Entries = args.Entries[:len(m.entries)]
@@ -145,10 +171,7 @@ func (m *message) load(l *log.Log, args *raft.AppendEntriesRequest) error {
 		out.Data = e.Data
 		switch {
 		case e.Kind == log.KindRemoved:
-			out.Extensions, out.Data = marked(markRemoved), nil
-			if e.NextOffset > 0 {
-				out.Data = binary.BigEndian.AppendUint64(nil, uint64(e.NextOffset))
-			}
+			out.Extensions, out.Data = marked(markRemoved), encodeRunEnd(e)
 		case e.Kind == log.KindBarrier && out.Type == raft.LogCommand:
 			out.Extensions = marked(markCommand)
 		}

@@ -85,17 +85,20 @@ func (s store) StoreLogs(entries []*raft.Log) error {
 }
 
 // storeAll is StoreLogs for a replica that takes part in its group.
-
 func (p *Partition) storeAll(entries []*raft.Log) error {
-	if want := p.log.LastRaftIndex() + 1; entries[0].Index != want {
-		return p.fail(fmt.Errorf("partition: entry %d where the log goes on with %d", entries[0].Index, want))
+	entries, err := p.notAheadOf(entries)
+	if err != nil {
+		return p.fail(err)
+	}
+	if len(entries) == 0 {
+		return nil
 	}
 	if err := p.claimAll(entries); err != nil {
 		return p.fail(err)
 	}
 	w := &p.w
 	var at log.AppendResult
-	err := p.mayStore()
+	err = p.mayStore()
 	if err == nil {
 		p.rollForStart(w.entries[0])
 		at, err = w.append(p.log)
@@ -122,6 +125,28 @@ func (p *Partition) storeAll(entries []*raft.Log) error {
 	defer p.mu.Unlock()
 	p.commitAlone(entries)
 	return nil
+}
+
+// notAheadOf leaves out the first entries if the log has them already: a run that compaction has removed at a leader is
+// stored whole when the library knows of its first entries only (log.Entry.Ahead). They were committed then, so that
+// nobody is elected who has others there.
+func (p *Partition) notAheadOf(entries []*raft.Log) ([]*raft.Log, error) {
+	last := p.log.LastRaftIndex()
+	for len(entries) > 0 && entries[0].Index <= last {
+		head, err := p.log.EntryHead(entries[0].Index)
+		if err != nil {
+			return nil, err
+		}
+		if head.Kind != log.KindRemoved || uint64(head.Epoch) != entries[0].Term {
+			return nil, fmt.Errorf("partition: entry %d of epoch %d where the log has %v of epoch %d, and goes on with %d",
+				entries[0].Index, entries[0].Term, head.Kind, head.Epoch, last+1)
+		}
+		entries = entries[1:]
+	}
+	if len(entries) > 0 && entries[0].Index != last+1 {
+		return nil, fmt.Errorf("partition: entry %d where the log goes on with %d", entries[0].Index, last+1)
+	}
+	return entries, nil
 }
 
 // append writes the claimed entries: those of a leader are stamped, those of a

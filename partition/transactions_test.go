@@ -79,12 +79,16 @@ func committedRecords(t testing.TB, p *Partition, from int64) (records []recordb
 	t.Helper()
 	aborting := map[int64]bool{}
 	for next := from; next < p.LastStableOffset(); {
+		stable := p.LastStableOffset()
 		r, aborted, err := p.ReadStable(next, 3000, true)
 		if err != nil {
 			t.Fatalf("read at %d: %v", next, err)
 		}
+		if r.Bytes == 0 && r.NextOffset >= stable {
+			break // compaction has left nothing
+		}
 		if r.Bytes == 0 || r.NextOffset <= next {
-			t.Fatalf("read at %d below the last stable offset %d gives %d bytes up to %d", next, p.LastStableOffset(), r.Bytes, r.NextOffset)
+			t.Fatalf("read at %d below the last stable offset %d gives %d bytes up to %d", next, stable, r.Bytes, r.NextOffset)
 		}
 		if !slices.IsSortedFunc(aborted, func(a, b AbortedTransaction) int { return int(a.FirstOffset - b.FirstOffset) }) {
 			t.Fatalf("aborted transactions are not by their first offset: %v", aborted)

@@ -30,10 +30,11 @@ type RangeEntry struct {
 	Kind       Kind
 	Epoch      int32
 	RaftIndex  uint64
-	Offset     int64 // base offset; for Raft's own kinds the log end there; 0 for a removed entry
-	NextOffset int64 // one past the last; of removed entries, the last one of a run says where that ends, the others 0
-	Start      int   // of the frame, within the range
-	Bytes      int   // of the frame; 0 for a removed entry, which has none
+	Offset     int64  // base offset; for Raft's own kinds the log end there; 0 for a removed entry
+	NextOffset int64  // one past the last; of removed entries, the last one of a run, or of the range, says where the run ends, the others 0
+	Ahead      uint64 // of a removed entry that is the last of the range: how many of its run come after it
+	Start      int    // of the frame, within the range
+	Bytes      int    // of the frame; 0 for a removed entry, which has none
 }
 
 // maxRangeBytes bounds a range, so that its size fits where int has 32 bits; one
@@ -42,9 +43,9 @@ const maxRangeBytes = 1 << 30
 
 // ReadEntries gives the entries from raft index first on, which lies in the
 // segment: at most maxCount and maxBytes, but at least one, and none past the
-// segment. Compaction's stand-ins may lie between the frames, and count. Frames
-// appended last are found in memory. It returns ErrDropped when the segment has
-// been deleted.
+// segment. Compaction's stand-ins may lie between the frames, and count as many
+// entries as they stand for; a range may end amid one. Frames appended last are
+// found in memory. It returns ErrDropped when the segment has been deleted.
 func (s *Segment) ReadEntries(first uint64, maxCount int, maxBytes int64) (EntryRange, error) {
 	f, err := s.acquire()
 	if err != nil {
@@ -119,12 +120,10 @@ func (b *rangeBuilder) add(f Frame) bool {
 
 func (b *rangeBuilder) addRemoved(f Frame, next uint64) bool {
 	for i := max(f.RaftIndex, b.first); i < next && len(b.r.Entries) < b.maxCount; i++ {
-		e := RangeEntry{Kind: KindRemoved, Epoch: f.Epoch, RaftIndex: i}
-		if i+1 == next {
-			e.NextOffset = f.NextOffset
-		}
-		b.r.Entries = append(b.r.Entries, e)
+		b.r.Entries = append(b.r.Entries, RangeEntry{Kind: KindRemoved, Epoch: f.Epoch, RaftIndex: i})
 	}
+	last := &b.r.Entries[len(b.r.Entries)-1]
+	last.NextOffset, last.Ahead = f.NextOffset, next-1-last.RaftIndex
 	return len(b.r.Entries) < b.maxCount
 }
 

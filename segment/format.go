@@ -40,8 +40,7 @@ const (
 	KindConfiguration Kind = 2
 	KindBarrier       Kind = 3
 	// KindRemoved is an entry that compaction has removed. It is never stored:
-	// what stands in for it is a batch without records, or where it was received as
-	// such and took no offset, a no-op.
+	// what stands in for it is a batch without records.
 	KindRemoved Kind = 4
 
 	kindHeader Kind = 255

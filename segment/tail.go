@@ -3,6 +3,8 @@ package segment
 import (
 	"sort"
 	"sync"
+
+	"weir/protocol/recordbatch"
 )
 
 // recentFrames is how many of the last frames are remembered, so that readers
@@ -122,9 +124,15 @@ func (r *recentFrame) frame() Frame {
 	return f
 }
 
+// thinned says that compaction, of whoever sent it, has taken records out of a batch.
+func (r *recentFrame) thinned() bool {
+	h, err := recordbatch.ParseHeader(r.head[:])
+	return err == nil && h.RecordCount <= h.LastOffsetDelta
+}
+
 // find answers a read from memory. known is false when the offset lies before
-// the frames remembered, or in a stand-in, with which no range begins. r has no
-// file yet.
+// the frames remembered, in a stand-in, with which no range begins, or amid a batch
+// that may have lost all records from there on. r has no file yet.
 func (t *tail) find(q query) (r Range, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -140,7 +148,7 @@ func (t *tail) find(q query) (r Range, known bool) {
 	if q.offset >= first.nextOffset {
 		return r, true // the end of the segment
 	}
-	if first.standIn {
+	if first.standIn || first.offset < q.offset && first.thinned() {
 		return Range{}, false
 	}
 	for ; i < t.count; i++ {

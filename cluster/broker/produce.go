@@ -275,6 +275,9 @@ func (c *call) collect(ctx context.Context, resp *kmsg.ProduceResponse, pending 
 		p.out.BaseOffset = p.append.BaseOffset
 		p.out.LogStartOffset = p.append.LogStartOffset
 		p.out.LogAppendTime = p.logAppendTime
+		if original, retry := p.append.Original(); retry && p.logAppendTime >= 0 {
+			p.out.LogAppendTime = original
+		}
 	}
 }
 

@@ -2,8 +2,10 @@ package broker_test
 
 import (
 	"bytes"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -205,6 +207,21 @@ func TestProduceTopicRules(t *testing.T) {
 	h, err := recordbatch.ParseHeader(got)
 	if err != nil || !h.LogAppendTime() || h.MaxTimestamp != p.LogAppendTime || recordbatch.VerifyChecksum(got) != nil {
 		t.Errorf("stored header %+v, %v", h, err)
+	}
+	id := ask[*kmsg.InitProducerIDResponse](c, initProducerID()).ProducerID
+	send := func(first int32) kmsg.ProduceResponseTopicPartition {
+		t.Helper()
+		return c.produce("stamped", 0, -1, batchOf(t, recordbatch.Header{ProducerID: id, BaseSequence: first}, recordbatch.CodecNone, record("k", "v")))
+	}
+	for sequence := range int32(2) {
+		original := send(sequence)
+		for time.Now().UnixMilli() <= original.LogAppendTime { // the broker's clock
+			runtime.Gosched()
+		}
+		if again := send(sequence); again.BaseOffset != original.BaseOffset || again.LogAppendTime != original.LogAppendTime {
+			t.Errorf("the retry was answered with offset %d and append time %d, the original with %d and %d",
+				again.BaseOffset, again.LogAppendTime, original.BaseOffset, original.LogAppendTime)
+		}
 	}
 
 	c.createTopic("zipped", 1, map[string]string{"compression.type": "zstd"})

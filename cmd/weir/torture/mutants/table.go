@@ -55,8 +55,8 @@ var All = []Mutant{
 	{
 		Name: "M4", Bug: "a retry of a batch that is stored and not committed is acknowledged at once",
 		Edits: []Edit{{"partition/append.go",
-			`			return nil, false, original.wait(p, new(Append), acks)`,
-			`			return nil, false, original.wait(p, new(Append), AcksLeader)`,
+			`			return nil, false, original.wait(p, &Append{retry: true}, acks)`,
+			`			return nil, false, original.wait(p, &Append{retry: true}, AcksLeader)`,
 		}},
 		// The hasty producer sends again within the lease of a leader that is cut off.
 		Caught: []Harness{attack("^TestClusterNetwork$/^isolate-a-leader$", lost, "WEIR_TORTURE_CLUSTER_CYCLES=3")},
