@@ -23,6 +23,8 @@ var advice = map[*kerr.Error]struct{ why, do string }{
 	kerr.PolicyViolation:            {"The broker's rules forbid it", ""},
 	kerr.ClusterAuthorizationFailed: {"The user may not do that", ""},
 	kerr.TopicAuthorizationFailed:   {"The user may not do that with this topic", ""},
+	kerr.GroupAuthorizationFailed:   {"The user may not do that with this group", ""},
+	kerr.SecurityDisabled:           {"The broker does not go by ACLs", "Start all brokers with authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer"},
 	kerr.RequestTimedOut:            {"The broker did not finish in time", "Allow more with --timeout"},
 	kerr.UnsupportedVersion:         {"The broker does not speak this request", "See what it speaks: weir api-versions"},
 	kerr.CoordinatorNotAvailable:    {"No broker looks after that group yet", "Try again in a moment"},
