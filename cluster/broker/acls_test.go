@@ -114,14 +114,16 @@ func TestACLsAreKept(t *testing.T) {
 func TestACLsThatAreRefused(t *testing.T) {
 	c := dial(t, guarded(t, nil).Addr())
 	for what, change := range map[string]func(*kmsg.CreateACLsRequestCreation){
-		"any type":          func(in *kmsg.CreateACLsRequestCreation) { in.ResourceType = kmsg.ACLResourceTypeAny },
-		"unknown type":      func(in *kmsg.CreateACLsRequestCreation) { in.ResourceType = 100 },
-		"match":             func(in *kmsg.CreateACLsRequestCreation) { in.ResourcePatternType = kmsg.ACLResourcePatternTypeMatch },
-		"another cluster":   func(in *kmsg.CreateACLsRequestCreation) { in.ResourceType = kmsg.ACLResourceTypeCluster },
-		"any operation":     func(in *kmsg.CreateACLsRequestCreation) { in.Operation = kmsg.ACLOperationAny },
-		"any permission":    func(in *kmsg.CreateACLsRequestCreation) { in.PermissionType = kmsg.ACLPermissionTypeAny },
-		"no name":           func(in *kmsg.CreateACLsRequestCreation) { in.ResourceName = "" },
-		"long name":         func(in *kmsg.CreateACLsRequestCreation) { in.ResourceName = strings.Repeat("t", metadata.MaxACLStringBytes+1) },
+		"any type":        func(in *kmsg.CreateACLsRequestCreation) { in.ResourceType = kmsg.ACLResourceTypeAny },
+		"unknown type":    func(in *kmsg.CreateACLsRequestCreation) { in.ResourceType = 100 },
+		"match":           func(in *kmsg.CreateACLsRequestCreation) { in.ResourcePatternType = kmsg.ACLResourcePatternTypeMatch },
+		"another cluster": func(in *kmsg.CreateACLsRequestCreation) { in.ResourceType = kmsg.ACLResourceTypeCluster },
+		"any operation":   func(in *kmsg.CreateACLsRequestCreation) { in.Operation = kmsg.ACLOperationAny },
+		"any permission":  func(in *kmsg.CreateACLsRequestCreation) { in.PermissionType = kmsg.ACLPermissionTypeAny },
+		"no name":         func(in *kmsg.CreateACLsRequestCreation) { in.ResourceName = "" },
+		"long name": func(in *kmsg.CreateACLsRequestCreation) {
+			in.ResourceName = strings.Repeat("t", metadata.MaxACLStringBytes+1)
+		},
 		"principal of none": func(in *kmsg.CreateACLsRequestCreation) { in.Principal = "alice" },
 		"name of a host":    func(in *kmsg.CreateACLsRequestCreation) { in.Host = "localhost" },
 	} {
