@@ -357,3 +357,23 @@ func TestACLsOfACluster(t *testing.T) {
 	}
 	consumeNumbers(t, brokers, "numbers", 20, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 }
+
+// TestRegexOfWhatMayBeDescribed: a member that subscribes by a regular expression gets what it may describe, as that changes.
+func TestRegexOfWhatMayBeDescribed(t *testing.T) {
+	b := guarded(t, nil)
+	admin := dial(t, b.Addr())
+	admin.createTopic("a1", 1, nil)
+	admin.createTopic("a2", 2, nil)
+	grant(t, b, "127.0.0.2", "read group:g", "describe topic:a1")
+	m := newBeater(dialFrom(t, "127.0.0.2", b.Addr()), "g", "m")
+	req := m.request()
+	req.RebalanceTimeoutMillis, req.SubscribedTopicRegex, req.Topics = 60_000, kmsg.StringPtr("a.*"), []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+	want(t, "join", protocol.ErrorCode(m.send(req).ErrorCode), 0)
+	settle(t, map[*beater]int{m: 1})
+	grant(t, b, "127.0.0.2", "describe topic:a2")
+	settle(t, map[*beater]int{m: 3})
+	revoke(t, b, "127.0.0.2", "describe topic:a1")
+	settle(t, map[*beater]int{m: 2})
+	revoke(t, b, "127.0.0.2", "read group:g")
+	want(t, "without the group", protocol.ErrorCode(m.beat().ErrorCode), noGroup)
+}
