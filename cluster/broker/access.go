@@ -91,8 +91,8 @@ func (c *call) may(op acl.Operation, r acl.Resource) error {
 	return forbidden[r.Type]
 }
 
-// mayOnAny is may for any resource of a type.
-func (c *call) mayOnAny(op acl.Operation, kind acl.ResourceType) bool {
+// allowedOnAny is allowed for any resource of a type.
+func (c *call) allowedOnAny(op acl.Operation, kind acl.ResourceType) bool {
 	rules := c.broker.rules()
 	return rules == nil || rules.AllowsAny(c.client, op, kind)
 }

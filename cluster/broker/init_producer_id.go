@@ -64,7 +64,7 @@ func (c *call) mayInit(id *string) error {
 		return c.may(acl.Write, acl.TransactionalID(*id))
 	}
 	err := c.may(acl.IdempotentWrite, acl.Cluster)
-	if err != nil && c.mayOnAny(acl.Write, acl.TypeTopic) {
+	if err != nil && c.allowedOnAny(acl.Write, acl.TypeTopic) {
 		return nil
 	}
 	return err
