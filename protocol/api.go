@@ -60,6 +60,9 @@ const (
 	KeyEndTxn                  int16 = 26
 	KeyWriteTxnMarkers         int16 = 27
 	KeyTxnOffsetCommit         int16 = 28
+	KeyDescribeACLs            int16 = 29
+	KeyCreateACLs              int16 = 30
+	KeyDeleteACLs              int16 = 31
 	KeyDescribeConfigs         int16 = 32
 	KeyAlterConfigs            int16 = 33
 	KeyDescribeLogDirs         int16 = 35
@@ -112,6 +115,9 @@ var apiTable = []API{
 	{KeyEndTxn, "EndTxn", 0, 5, 0, maxRequestBytes},
 	{KeyWriteTxnMarkers, "WriteTxnMarkers", 1, 2, 1, maxRequestBytes},
 	{KeyTxnOffsetCommit, "TxnOffsetCommit", 0, 6, 0, maxRequestBytes},
+	{KeyDescribeACLs, "DescribeAcls", 1, 3, 1, maxRequestBytes},
+	{KeyCreateACLs, "CreateAcls", 1, 3, 1, maxRequestBytes},
+	{KeyDeleteACLs, "DeleteAcls", 1, 3, 1, maxRequestBytes},
 	{KeyDescribeConfigs, "DescribeConfigs", 1, 4, 1, maxRequestBytes},
 	{KeyAlterConfigs, "AlterConfigs", 0, 2, 0, maxRequestBytes},
 	{KeyDescribeLogDirs, "DescribeLogDirs", 1, 5, 1, maxRequestBytes},

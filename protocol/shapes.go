@@ -163,6 +163,18 @@ var adminShapes = []shape{
 		array("Topics", str("Name"), array("Partitions", int32s("Index"), int64s("Offset"))),
 		int32s("TimeoutMs"),
 	}},
+	{KeyDescribeACLs, 2, []field{
+		int8s("ResourceTypeFilter"), str("ResourceNameFilter").orNull(0), int8s("PatternTypeFilter").since(1),
+		str("PrincipalFilter").orNull(0), str("HostFilter").orNull(0), int8s("Operation"), int8s("PermissionType"),
+	}},
+	{KeyCreateACLs, 2, []field{
+		array("Creations", int8s("ResourceType"), str("ResourceName"), int8s("ResourcePatternType").since(1),
+			str("Principal"), str("Host"), int8s("Operation"), int8s("PermissionType")),
+	}},
+	{KeyDeleteACLs, 2, []field{
+		array("Filters", int8s("ResourceTypeFilter"), str("ResourceNameFilter").orNull(0), int8s("PatternTypeFilter").since(1),
+			str("PrincipalFilter").orNull(0), str("HostFilter").orNull(0), int8s("Operation"), int8s("PermissionType")),
+	}},
 	{KeyDescribeConfigs, 4, []field{
 		array("Resources", int8s("ResourceType"), str("ResourceName"), array("ConfigurationKeys", str("")).orNull(0)),
 		boolean("IncludeSynonyms").since(1), boolean("IncludeDocumentation").since(3),

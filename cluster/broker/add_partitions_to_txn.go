@@ -2,10 +2,12 @@ package broker
 
 // AddPartitionsToTxn (key 24), versions 0-5: partitions become part of the transaction of a transactional id, which
 // begins one if there is none open (KIP-98). From version 4 on, for brokers, it speaks of many transactional
-// ids, and can be a question only (KIP-890): the leader of a partition asks before it takes the first batch.
+// ids, and can be a question only (KIP-890): the leader of a partition asks before it takes the first batch. These are for who
+// may act for the cluster, CLUSTER_AUTHORIZATION_FAILED, the older ones for who may write by the transactional id and to the
+// topics, TRANSACTIONAL_ID_AUTHORIZATION_FAILED, TOPIC_AUTHORIZATION_FAILED.
 //
 // Answered when it is on disk; partitions that are part of it already are answered at once.
-// One unknown partition has the others not be tried, OPERATION_NOT_ATTEMPTED. Errors for all are
+// One unknown or forbidden partition has the others not be tried, OPERATION_NOT_ATTEMPTED. Errors for all are
 // INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED (INVALID_PRODUCER_EPOCH before version 2), CONCURRENT_TRANSACTIONS while
 // the transaction before is being ended, POLICY_VIOLATION for more than 10,000 partitions.
 // Verification answers TRANSACTION_ABORTABLE for what is not part of the transaction.
@@ -16,6 +18,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/txn"
 	"weir/protocol"
 )
@@ -27,18 +30,25 @@ const (
 	clientVersion2 = 2
 )
 
-func (b *Broker) addPartitionsToTxn(ctx context.Context, _ *call, req *kmsg.AddPartitionsToTxnRequest) (*kmsg.AddPartitionsToTxnResponse, error) {
+func (b *Broker) addPartitionsToTxn(ctx context.Context, c *call, req *kmsg.AddPartitionsToTxnRequest) (*kmsg.AddPartitionsToTxnResponse, error) {
+	resp := req.ResponseKind().(*kmsg.AddPartitionsToTxnResponse)
 	if req.Version >= 4 {
+		if err := c.may(acl.ClusterAction, acl.Cluster); err != nil {
+			resp.ErrorCode = int16(errorCode(err))
+			return resp, nil
+		}
 		return b.addForBroker(ctx, req), nil
 	}
-	resp := req.ResponseKind().(*kmsg.AddPartitionsToTxnResponse)
 	var partitions []txn.Partition
 	for _, t := range req.Topics {
 		for _, p := range t.Partitions {
 			partitions = append(partitions, txn.Partition{Topic: t.Topic, Index: p})
 		}
 	}
-	codes := b.add(ctx, req.TransactionalID, txn.Producer{ID: req.ProducerID, Epoch: req.ProducerEpoch}, clientVersion1, partitions)
+	codes := c.refusedEntries(req.TransactionalID, partitions)
+	if codes == nil {
+		codes = b.add(ctx, req.TransactionalID, txn.Producer{ID: req.ProducerID, Epoch: req.ProducerEpoch}, clientVersion1, partitions)
+	}
 	for _, t := range req.Topics {
 		out := kmsg.NewAddPartitionsToTxnResponseTopic()
 		out.Topic = t.Topic
@@ -51,6 +61,30 @@ func (b *Broker) addPartitionsToTxn(ctx context.Context, _ *call, req *kmsg.AddP
 		resp.Topics = append(resp.Topics, out)
 	}
 	return resp, nil
+}
+
+// refusedEntries is nil if the client may write by the transactional id and to all partitions; if not, no partition is added.
+func (c *call) refusedEntries(id string, partitions []txn.Partition) map[txn.Partition]protocol.ErrorCode {
+	codes := make(map[txn.Partition]protocol.ErrorCode, len(partitions))
+	denied := c.may(acl.Write, acl.TransactionalID(id))
+	refused := denied != nil
+	for _, x := range partitions {
+		err := denied
+		if err == nil {
+			err = c.may(acl.Write, acl.Topic(x.Topic))
+			refused = refused || err != nil
+		}
+		if err == nil {
+			err = c.broker.checkPartition(x.Topic, x.Index)
+		}
+		if codes[x] = errorCode(err); err == nil {
+			codes[x] = protocol.CodeOperationNotAttempted
+		}
+	}
+	if !refused {
+		return nil
+	}
+	return codes
 }
 
 // addForBroker answers versions 4 and 5.

@@ -5,6 +5,7 @@ package broker
 //
 // Checked, INVALID_REQUEST: the types of the entity, none twice, no empty name, of 255 bytes at most; the quota, by its name,
 // and a number above 0, for bytes a whole one. More than 10,000 entities with quotas: POLICY_VIOLATION.
+// For who may alter the cluster's configurations: CLUSTER_AUTHORIZATION_FAILED.
 // Added by version: 1 flexible.
 // Left out: quotas of addresses (connection_creation_rate), controller_mutation_rate: INVALID_REQUEST, since nothing would
 // come of them. So is request_percentage where the system does not tell the time of a thread.
@@ -16,6 +17,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/metadata"
 	"weir/cluster/quota"
 )
@@ -26,13 +28,17 @@ const (
 	entityClientID = "client-id"
 )
 
-func (b *Broker) alterClientQuotas(ctx context.Context, _ *call, req *kmsg.AlterClientQuotasRequest) (*kmsg.AlterClientQuotasResponse, error) {
+func (b *Broker) alterClientQuotas(ctx context.Context, c *call, req *kmsg.AlterClientQuotasRequest) (*kmsg.AlterClientQuotasResponse, error) {
 	resp := req.ResponseKind().(*kmsg.AlterClientQuotasResponse)
 	errs := make([]error, len(req.Entries))
+	refused := c.may(acl.AlterConfigs, acl.Cluster)
 	var changes []metadata.QuotaChange
 	var places []int // in errs, of the changes
 	for i := range req.Entries {
 		change, err := quotaChange(&req.Entries[i])
+		if refused != nil {
+			err = refused
+		}
 		if errs[i] = err; err == nil {
 			changes = append(changes, change)
 			places = append(places, i)

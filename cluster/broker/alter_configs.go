@@ -6,7 +6,7 @@ package broker
 // default) and consumer groups, which need not exist, and validate_only. Any broker takes values for any other, since the
 // controller keeps them: one that is down can be drained, or not be any more
 // (broker.drained). A value that a broker does not take is INVALID_REQUEST where one
-// that a topic does not take is INVALID_CONFIG, as in Kafka (KAFKA-13609).
+// that a topic does not take is INVALID_CONFIG, as in Kafka (KAFKA-13609). The right to do so is looked at as in DescribeConfigs.
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/config"
 	"weir/cluster/metadata"
 	"weir/protocol"
@@ -25,7 +26,7 @@ type configResource struct {
 	name string
 }
 
-func (b *Broker) alterConfigs(ctx context.Context, _ *call, req *kmsg.AlterConfigsRequest) (*kmsg.AlterConfigsResponse, error) {
+func (b *Broker) alterConfigs(ctx context.Context, c *call, req *kmsg.AlterConfigsRequest) (*kmsg.AlterConfigsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
 	named := make(map[configResource]int)
 	for _, r := range req.Resources {
@@ -33,16 +34,16 @@ func (b *Broker) alterConfigs(ctx context.Context, _ *call, req *kmsg.AlterConfi
 	}
 	for _, r := range req.Resources {
 		resource := configResource{r.ResourceType, r.ResourceName}
-		err := b.alter(ctx, resource, named[resource] > 1, req.ValidateOnly, func(map[string]string) (map[string]string, error) {
+		err := b.alter(ctx, c, resource, named[resource] > 1, req.ValidateOnly, func(map[string]string) (map[string]string, error) {
 			values := make(map[string]string, len(r.Configs))
-			for _, c := range r.Configs {
-				if _, twice := values[c.Name]; twice {
-					return nil, invalidRequest("config %q is named twice", c.Name)
+			for _, in := range r.Configs {
+				if _, twice := values[in.Name]; twice {
+					return nil, invalidRequest("config %q is named twice", in.Name)
 				}
-				if c.Value == nil {
-					return nil, &config.InvalidValueError{Key: c.Name, Value: "null", Allowed: "a value"}
+				if in.Value == nil {
+					return nil, &config.InvalidValueError{Key: in.Name, Value: "null", Allowed: "a value"}
 				}
-				values[c.Name] = *c.Value
+				values[in.Name] = *in.Value
 			}
 			return values, nil
 		})
@@ -54,7 +55,7 @@ func (b *Broker) alterConfigs(ctx context.Context, _ *call, req *kmsg.AlterConfi
 	return resp, nil
 }
 
-func (b *Broker) incrementalAlterConfigs(ctx context.Context, _ *call, req *kmsg.IncrementalAlterConfigsRequest) (*kmsg.IncrementalAlterConfigsResponse, error) {
+func (b *Broker) incrementalAlterConfigs(ctx context.Context, c *call, req *kmsg.IncrementalAlterConfigsRequest) (*kmsg.IncrementalAlterConfigsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
 	named := make(map[configResource]int)
 	for _, r := range req.Resources {
@@ -64,7 +65,7 @@ func (b *Broker) incrementalAlterConfigs(ctx context.Context, _ *call, req *kmsg
 		resource := configResource{r.ResourceType, r.ResourceName}
 		ops, err := configOps(r.Configs)
 		if err == nil {
-			err = b.alter(ctx, resource, named[resource] > 1, req.ValidateOnly, func(old map[string]string) (map[string]string, error) {
+			err = b.alter(ctx, c, resource, named[resource] > 1, req.ValidateOnly, func(old map[string]string) (map[string]string, error) {
 				switch r.ResourceType {
 				case kmsg.ConfigResourceTypeTopic:
 					return config.AlterTopic(old, ops, b.node.Config())
@@ -101,9 +102,12 @@ func configOps(in []kmsg.IncrementalAlterConfigsRequestResourceConfig) ([]config
 	return ops, nil
 }
 
-func (b *Broker) alter(ctx context.Context, r configResource, twice, validateOnly bool, change func(map[string]string) (map[string]string, error)) error {
+func (b *Broker) alter(ctx context.Context, c *call, r configResource, twice, validateOnly bool, change func(map[string]string) (map[string]string, error)) error {
 	if twice {
 		return invalidRequest("resource %q is named twice", r.name)
+	}
+	if err := c.mayConfigure(acl.AlterConfigs, r); err != nil {
+		return err
 	}
 	switch r.kind {
 	case kmsg.ConfigResourceTypeTopic:

@@ -7,7 +7,7 @@ package broker
 // Codes of a partition: UNKNOWN_TOPIC_OR_PARTITION; INVALID_REPLICA_ASSIGNMENT for none,
 // one twice, one that is not registered, or a new one that is fenced;
 // NO_REASSIGNMENT_IN_PROGRESS; INVALID_REQUEST when named twice. Of all:
-// REQUEST_TIMED_OUT, NOT_CONTROLLER.
+// REQUEST_TIMED_OUT, NOT_CONTROLLER, CLUSTER_AUTHORIZATION_FAILED for who may not alter the cluster.
 // Added by version: 1 may forbid another number of replicas, INVALID_REPLICATION_FACTOR.
 
 import (
@@ -15,11 +15,16 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/metadata"
 )
 
-func (b *Broker) alterReassignments(ctx context.Context, _ *call, req *kmsg.AlterPartitionAssignmentsRequest) (*kmsg.AlterPartitionAssignmentsResponse, error) {
+func (b *Broker) alterReassignments(ctx context.Context, c *call, req *kmsg.AlterPartitionAssignmentsRequest) (*kmsg.AlterPartitionAssignmentsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.AlterPartitionAssignmentsResponse)
+	if err := c.may(acl.Alter, acl.Cluster); err != nil {
+		resp.ErrorCode, resp.ErrorMessage = codeAndMessage(err)
+		return resp, nil
+	}
 	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)
 	defer cancel()
 	keepFactor := req.Version >= 1 && !req.AllowReplicationFactorChange

@@ -34,6 +34,7 @@ type Broker struct {
 	brokerCalls  brokerCalls
 	producerIDs  producerIDs
 	quotas       quotas
+	access       access
 	now          func() time.Time
 
 	listeners map[string]string // bound address to listener name
@@ -55,6 +56,9 @@ func Start(ctx context.Context, cfg *config.Broker, logger *slog.Logger) (*Broke
 	b := &Broker{
 		cfg: cfg, logger: logger, now: time.Now,
 		listeners: make(map[string]string), stopping: make(chan struct{}), txnGuards: newTxnGuards(),
+	}
+	if err := b.access.start(&cfg.Access); err != nil {
+		return nil, err
 	}
 	lns, endpoints, err := b.listen()
 	if err == nil {
@@ -96,7 +100,7 @@ func (b *Broker) listen() (lns []net.Listener, endpoints []metadata.Endpoint, er
 
 func (b *Broker) serve(lns []net.Listener) error {
 	b.sessions = newFetchSessions(b.cfg.Network.FetchSessions, b.now)
-	b.groups = newCoordinator(b.node, groupLimits(&b.cfg.Groups), b.now, b.stopping, b.logger)
+	b.groups = newCoordinator(b.node, b.rules, groupLimits(&b.cfg.Groups), b.now, b.stopping, b.logger)
 	b.producerIDs.node = b.node
 	b.quotas.start(&b.cfg.Network)
 	b.transactions = newTransactions(b.node, &b.producerIDs, newMarkers(b), b.now, b.logger)

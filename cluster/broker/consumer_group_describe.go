@@ -5,15 +5,18 @@ package broker
 // While the feature group.version is at 0: UNSUPPORTED_VERSION.
 //
 // Added by version: 1 the protocol that a member speaks (KIP-1099).
-// What is named twice is answered once, since a megabyte could ask for gigabytes. Nobody tells authorized operations.
+// What is named twice is answered once, since a megabyte could ask for gigabytes.
+// Who may not describe the group: GROUP_AUTHORIZATION_FAILED; who may not describe a topic that it reads: TOPIC_AUTHORIZATION_FAILED.
 // Partitions of topics that are gone are not told.
 
 import (
 	"context"
-	"math"
+	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/group/assignor"
 	"weir/cluster/group/consumer"
 	"weir/protocol"
@@ -25,22 +28,25 @@ const (
 	memberTypeConsumer = 1
 )
 
-func (b *Broker) consumerGroupDescribe(_ context.Context, _ *call, req *kmsg.ConsumerGroupDescribeRequest) (*kmsg.ConsumerGroupDescribeResponse, error) {
+func (b *Broker) consumerGroupDescribe(_ context.Context, c *call, req *kmsg.ConsumerGroupDescribeRequest) (*kmsg.ConsumerGroupDescribeResponse, error) {
 	resp := req.ResponseKind().(*kmsg.ConsumerGroupDescribeResponse)
 	named := make(map[string]bool, len(req.Groups))
 	for _, name := range req.Groups {
 		if !named[name] {
-			resp.Groups = append(resp.Groups, b.describeConsumerGroup(name))
+			resp.Groups = append(resp.Groups, b.describeConsumerGroup(c, req, name))
 		}
 		named[name] = true
 	}
 	return resp, nil
 }
 
-func (b *Broker) describeConsumerGroup(name string) kmsg.ConsumerGroupDescribeResponseGroup {
+func (b *Broker) describeConsumerGroup(c *call, req *kmsg.ConsumerGroupDescribeRequest, name string) kmsg.ConsumerGroupDescribeResponseGroup {
 	out := kmsg.NewConsumerGroupDescribeResponseGroup()
-	out.Group, out.AuthorizedOperations = name, math.MinInt32
+	out.Group, out.AuthorizedOperations = name, notAsked
 	failed := b.checkConsumerProtocol()
+	if failed == nil {
+		failed = c.may(acl.Describe, acl.Group(name))
+	}
 	err := b.groups.within(name, func(s *shard) {
 		if failed != nil {
 			return
@@ -54,11 +60,32 @@ func (b *Broker) describeConsumerGroup(name string) kmsg.ConsumerGroupDescribeRe
 			b.describeMembers(&out, g.consumer().Describe())
 		}
 	})
+	if failed == nil && err == nil && !c.mayDescribeAll(out.Members) {
+		out = kmsg.NewConsumerGroupDescribeResponseGroup()
+		out.Group, failed = name, errHiddenTopics
+	}
 	if err == nil {
 		err = failed
 	}
-	out.ErrorCode, out.ErrorMessage = codeAndMessage(err)
+	if out.ErrorCode, out.ErrorMessage = codeAndMessage(err); err == nil {
+		out.AuthorizedOperations = c.operations(req.IncludeAuthorizedOperations, acl.Group(name))
+	}
 	return out
+}
+
+// errHiddenTopics refuses a group whole, since part of it would be no description.
+var errHiddenTopics = fmt.Errorf("%w: the group reads topics that the client may not describe", protocol.CodeTopicAuthorizationFailed)
+
+// mayDescribeAll says whether the client may describe the topics that members have or are to have.
+func (c *call) mayDescribeAll(members []kmsg.ConsumerGroupDescribeResponseGroupMember) bool {
+	for _, m := range members {
+		for _, t := range slices.Concat(m.Assignment.TopicPartitions, m.TargetAssignment.TopicPartitions) {
+			if !c.allowed(acl.Describe, acl.Topic(t.Topic)) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (b *Broker) describeMembers(out *kmsg.ConsumerGroupDescribeResponseGroup, d consumer.Description) {

@@ -4,14 +4,15 @@ package broker
 // what it subscribes to and what it uses, leaves, and is told its assignment when that has changed. Answered
 // when all that the answer tells of is on disk; a heartbeat that changes nothing writes nothing.
 //
-// Checked, in this order: the feature group.version (UNSUPPORTED_VERSION at level 0); the group's name, INVALID_REQUEST as Kafka has it here; what has to be said when joining,
+// Checked, in this order: the feature group.version (UNSUPPORTED_VERSION at level 0); the right to read the group and to describe the topics
+// (GROUP_AUTHORIZATION_FAILED, TOPIC_AUTHORIZATION_FAILED); the group's name, INVALID_REQUEST as Kafka has it here; what has to be said when joining,
 // and lengths (INVALID_REQUEST); the regular expression (INVALID_REGULAR_EXPRESSION); room for a group
 // (POLICY_VIOLATION); the assignor (UNSUPPORTED_ASSIGNOR); room in the group (GROUP_MAX_SIZE_REACHED);
 // the member (UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, UNRELEASED_INSTANCE_ID, FENCED_MEMBER_EPOCH). A group of
 // classic members that cannot change its protocol: GROUP_ID_NOT_FOUND; that is amid a rebalance:
 // COORDINATOR_LOAD_IN_PROGRESS.
 // Added by version: 1 regular expression, member id chosen by the client (KIP-1082).
-// Regular expressions are RE2's, match whole names, and never the broker's own topics.
+// Regular expressions are RE2's, match whole names, and never the broker's own topics, nor those that a member may not describe.
 
 import (
 	"context"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/group"
 	"weir/cluster/group/assignor"
 	"weir/cluster/group/consumer"
@@ -66,6 +68,9 @@ func (b *Broker) beat(ctx context.Context, c *call, req *kmsg.ConsumerGroupHeart
 	if err := b.checkConsumerProtocol(); err != nil {
 		return nil, err
 	}
+	if err := c.mayBeat(req); err != nil {
+		return nil, err
+	}
 	if err := checkBeat(req); err != nil {
 		return nil, err
 	}
@@ -81,6 +86,19 @@ func (b *Broker) beat(ctx context.Context, c *call, req *kmsg.ConsumerGroupHeart
 		return b.groups.beat(g, r)
 	})
 	return a.Beat, err
+}
+
+// mayBeat says whether the client may be in the group, and knows of the topics that it subscribes to.
+func (c *call) mayBeat(req *kmsg.ConsumerGroupHeartbeatRequest) error {
+	if err := c.may(acl.Read, acl.Group(req.Group)); err != nil {
+		return err
+	}
+	for _, name := range req.SubscribedTopicNames {
+		if err := c.may(acl.Describe, acl.Topic(name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkBeat refuses requests that contradict themselves.

@@ -13,6 +13,7 @@ import (
 	"unicode/utf16"
 
 	"weir/cluster"
+	"weir/cluster/acl"
 	"weir/cluster/group"
 	"weir/cluster/metadata"
 	"weir/protocol"
@@ -36,6 +37,7 @@ const (
 // offsets topic it leads.
 type coordinator struct {
 	node     *cluster.Node
+	rules    func() *acl.Table // as of Broker
 	logger   *slog.Logger
 	limits   group.Limits
 	now      func() time.Time
@@ -77,9 +79,9 @@ type shard struct {
 // shardSize is what has been counted of a shard.
 type shardSize struct{ withOffsets, withMembers, bytes int64 }
 
-func newCoordinator(n *cluster.Node, limits group.Limits, now func() time.Time, stopping <-chan struct{}, logger *slog.Logger) *coordinator {
+func newCoordinator(n *cluster.Node, rules func() *acl.Table, limits group.Limits, now func() time.Time, stopping <-chan struct{}, logger *slog.Logger) *coordinator {
 	c := &coordinator{
-		node: n, logger: logger, limits: limits, now: now, stopping: stopping, clock: newGroupClock(),
+		node: n, rules: rules, logger: logger, limits: limits, now: now, stopping: stopping, clock: newGroupClock(),
 		rematch: make(chan struct{}, 1), doubtful: make(chan struct{}, 1), shards: make(map[int32]*shard),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -103,7 +105,7 @@ func (c *coordinator) close() {
 
 // world is what a group of the consumer protocol asks.
 func (c *coordinator) world(name string) consumerWorld {
-	return consumerWorld{node: c.node, group: name}
+	return consumerWorld{node: c.node, group: name, rules: c.rules}
 }
 
 func (c *coordinator) newShard(index int32) *shard {

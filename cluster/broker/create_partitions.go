@@ -1,16 +1,17 @@
 package broker
 
-// CreatePartitions (key 37), versions 0-3 (KIP-195).
+// CreatePartitions (key 37), versions 0-3 (KIP-195), of topics that the client may alter.
 
 import (
 	"context"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/protocol"
 )
 
-func (b *Broker) createPartitions(ctx context.Context, _ *call, req *kmsg.CreatePartitionsRequest) (*kmsg.CreatePartitionsResponse, error) {
+func (b *Broker) createPartitions(ctx context.Context, c *call, req *kmsg.CreatePartitionsRequest) (*kmsg.CreatePartitionsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
 	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)
 	defer cancel()
@@ -23,7 +24,9 @@ func (b *Broker) createPartitions(ctx context.Context, _ *call, req *kmsg.Create
 		out.Topic = in.Topic
 		err := invalidRequest("topic %q is named twice", in.Topic)
 		if named[in.Topic] == 1 {
-			err = b.createPartitionsOf(ctx, in, req.ValidateOnly)
+			if err = c.may(acl.Alter, acl.Topic(in.Topic)); err == nil {
+				err = b.createPartitionsOf(ctx, in, req.ValidateOnly)
+			}
 		}
 		out.ErrorCode, out.ErrorMessage = codeAndMessage(err)
 		resp.Topics = append(resp.Topics, out)

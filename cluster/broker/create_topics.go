@@ -2,7 +2,8 @@ package broker
 
 // CreateTopics (key 19), versions 2-7. Partitions and replication factor of -1
 // stand for the defaults (KIP-464), in every version as in Kafka. v5 answers with what was made, v7 with
-// the topic's id. validate_only runs every check.
+// the topic's id. validate_only runs every check. Who may create neither topics of the cluster nor this one:
+// TOPIC_AUTHORIZATION_FAILED; who may not describe its configuration is told that in place of what was made.
 
 import (
 	"context"
@@ -11,11 +12,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster"
+	"weir/cluster/acl"
 	"weir/cluster/config"
 	"weir/cluster/metadata"
+	"weir/protocol"
 )
 
-func (b *Broker) createTopics(ctx context.Context, _ *call, req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopicsResponse, error) {
+func (b *Broker) createTopics(ctx context.Context, c *call, req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopicsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
 	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)
 	defer cancel()
@@ -31,6 +34,8 @@ func (b *Broker) createTopics(ctx context.Context, _ *call, req *kmsg.CreateTopi
 		spec, err := topicSpec(t)
 		if named[t.Topic] > 1 {
 			err = invalidRequest("topic %q is named twice", t.Topic)
+		} else if !c.mayCreate(t.Topic) {
+			err = protocol.CodeTopicAuthorizationFailed
 		}
 		if errs[i] = err; err == nil {
 			specs = append(specs, spec)
@@ -44,7 +49,7 @@ func (b *Broker) createTopics(ctx context.Context, _ *call, req *kmsg.CreateTopi
 		}
 	}
 	for i, t := range req.Topics {
-		resp.Topics = append(resp.Topics, b.createdTopic(t.Topic, results[i], errs[i], req.ValidateOnly))
+		resp.Topics = append(resp.Topics, b.createdTopic(c, t.Topic, results[i], errs[i], req.ValidateOnly))
 	}
 	return resp, nil
 }
@@ -91,7 +96,7 @@ func denseAssignment(in []kmsg.CreateTopicsRequestTopicReplicaAssignment) ([][]i
 	return out, nil
 }
 
-func (b *Broker) createdTopic(name string, t *metadata.Topic, err error, validateOnly bool) kmsg.CreateTopicsResponseTopic {
+func (b *Broker) createdTopic(c *call, name string, t *metadata.Topic, err error, validateOnly bool) kmsg.CreateTopicsResponseTopic {
 	out := kmsg.NewCreateTopicsResponseTopic()
 	out.Topic, out.NumPartitions, out.ReplicationFactor = name, -1, -1
 	out.ErrorCode, out.ErrorMessage = codeAndMessage(err)
@@ -101,12 +106,16 @@ func (b *Broker) createdTopic(name string, t *metadata.Topic, err error, validat
 	if !validateOnly {
 		out.TopicID = t.ID
 	}
+	if err := c.may(acl.DescribeConfigs, acl.Topic(name)); err != nil {
+		out.ConfigErrorCode = int16(errorCode(err))
+		return out
+	}
 	out.NumPartitions, out.ReplicationFactor = int32(len(t.Partitions)), int16(len(t.Partitions[0].Replicas))
 	for _, d := range config.DescribeTopic(t.Configs.Values, b.node.Config()) {
-		c := kmsg.NewCreateTopicsResponseTopicConfig()
-		c.Name, c.ReadOnly, c.Source, c.IsSensitive = d.Name, d.ReadOnly, d.Source.ConfigSource(), d.Sensitive
-		c.Value = nullable(d.Value, d.Null)
-		out.Configs = append(out.Configs, c)
+		entry := kmsg.NewCreateTopicsResponseTopicConfig()
+		entry.Name, entry.ReadOnly, entry.Source, entry.IsSensitive = d.Name, d.ReadOnly, d.Source.ConfigSource(), d.Sensitive
+		entry.Value = nullable(d.Value, d.Null)
+		out.Configs = append(out.Configs, entry)
 	}
 	return out
 }

@@ -1,7 +1,7 @@
 package broker
 
 // DeleteRecords (key 21), versions 0-2 (KIP-107): moves the log start of
-// partitions, durably before the answer. -1 stands for the high watermark.
+// partitions of topics that the client may delete, durably before the answer. -1 stands for the high watermark.
 // A topic that is only compacted keeps the last record of each key, so its
 // start cannot be moved: POLICY_VIOLATION.
 
@@ -10,10 +10,11 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/protocol"
 )
 
-func (b *Broker) deleteRecords(ctx context.Context, _ *call, req *kmsg.DeleteRecordsRequest) (*kmsg.DeleteRecordsResponse, error) {
+func (b *Broker) deleteRecords(ctx context.Context, c *call, req *kmsg.DeleteRecordsRequest) (*kmsg.DeleteRecordsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DeleteRecordsResponse)
 	for _, t := range req.Topics {
 		out := kmsg.NewDeleteRecordsResponseTopic()
@@ -21,7 +22,10 @@ func (b *Broker) deleteRecords(ctx context.Context, _ *call, req *kmsg.DeleteRec
 		for _, in := range t.Partitions {
 			po := kmsg.NewDeleteRecordsResponseTopicPartition()
 			po.Partition = in.Partition
-			start, err := b.deleteRecordsOne(ctx, t.Topic, in.Partition, in.Offset)
+			start, err := int64(0), c.may(acl.Delete, acl.Topic(t.Topic))
+			if err == nil {
+				start, err = b.deleteRecordsOne(ctx, t.Topic, in.Partition, in.Offset)
+			}
 			po.LowWatermark, po.ErrorCode = start, int16(errorCode(err))
 			if err != nil {
 				po.LowWatermark = -1

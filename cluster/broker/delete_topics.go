@@ -10,10 +10,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster"
+	"weir/cluster/acl"
 	"weir/protocol"
 )
 
-func (b *Broker) deleteTopics(ctx context.Context, _ *call, req *kmsg.DeleteTopicsRequest) (*kmsg.DeleteTopicsResponse, error) {
+func (b *Broker) deleteTopics(ctx context.Context, c *call, req *kmsg.DeleteTopicsRequest) (*kmsg.DeleteTopicsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DeleteTopicsResponse)
 	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)
 	defer cancel()
@@ -26,9 +27,11 @@ func (b *Broker) deleteTopics(ctx context.Context, _ *call, req *kmsg.DeleteTopi
 	for _, in := range topics {
 		out := kmsg.NewDeleteTopicsResponseTopic()
 		out.Topic, out.TopicID = in.Topic, in.TopicID
-		t, err := b.deletable(in)
-		if err == nil {
+		t, err := b.deletable(c, in)
+		if t != nil {
 			out.Topic, out.TopicID = &t.Name, t.ID
+		}
+		if err == nil {
 			err = b.deleteTopic(ctx, t)
 		}
 		out.ErrorCode, out.ErrorMessage = codeAndMessage(err)
@@ -37,7 +40,9 @@ func (b *Broker) deleteTopics(ctx context.Context, _ *call, req *kmsg.DeleteTopi
 	return resp, nil
 }
 
-func (b *Broker) deletable(in kmsg.DeleteTopicsRequestTopic) (*cluster.Topic, error) {
+// deletable finds a topic for who may delete it, or all topics. One that is not to be deleted is returned beside the error if the
+// client may know of it.
+func (b *Broker) deletable(c *call, in kmsg.DeleteTopicsRequestTopic) (*cluster.Topic, error) {
 	if !b.node.Config().Creation.DeleteAllowed {
 		return nil, protocol.CodeTopicDeletionDisabled
 	}
@@ -50,11 +55,21 @@ func (b *Broker) deletable(in kmsg.DeleteTopicsRequestTopic) (*cluster.Topic, er
 		name = *in.Topic
 	}
 	t, code := b.topicOf(byID, name, in.TopicID)
+	if byID && t != nil {
+		name = t.Name
+	}
+	switch {
+	case byID && t == nil, c.allowed(acl.Delete, acl.Cluster):
+	case !c.allowed(acl.Describe, acl.Topic(name)):
+		return nil, protocol.CodeTopicAuthorizationFailed
+	case !c.allowed(acl.Delete, acl.Topic(name)):
+		return t, protocol.CodeTopicAuthorizationFailed
+	}
 	if code != protocol.CodeNone {
 		return nil, code
 	}
 	if t.Internal {
-		return nil, invalidRequest("topic %q is the broker's own", t.Name)
+		return t, invalidRequest("topic %q is the broker's own", t.Name)
 	}
 	return t, nil
 }

@@ -6,6 +6,7 @@ package broker
 //
 // Checked: a type once, with a name where one is asked for and only there: INVALID_REQUEST; the type is user, client-id or
 // ip, of which there are no quotas, and which goes with no other: UNSUPPORTED_VERSION, INVALID_REQUEST.
+// For who may describe the cluster's configurations: CLUSTER_AUTHORIZATION_FAILED.
 // Added by version: 1 flexible.
 
 import (
@@ -15,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/metadata"
 	"weir/protocol"
 )
@@ -29,9 +31,13 @@ const (
 	matchAny     kmsg.QuotasMatchType = 2
 )
 
-func (b *Broker) describeClientQuotas(_ context.Context, _ *call, req *kmsg.DescribeClientQuotasRequest) (*kmsg.DescribeClientQuotasResponse, error) {
+func (b *Broker) describeClientQuotas(_ context.Context, c *call, req *kmsg.DescribeClientQuotasRequest) (*kmsg.DescribeClientQuotasResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeClientQuotasResponse)
-	if err := checkQuotaFilter(req.Components); err != nil {
+	err := c.may(acl.DescribeConfigs, acl.Cluster)
+	if err == nil {
+		err = checkQuotaFilter(req.Components)
+	}
+	if err != nil {
 		resp.ErrorCode, resp.ErrorMessage = codeAndMessage(err)
 		return resp, nil
 	}

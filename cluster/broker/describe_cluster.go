@@ -2,11 +2,11 @@ package broker
 
 // DescribeCluster (key 60), versions 0-2 (KIP-700): the cluster's id,
 // controller and brokers. Endpoint type 1 (brokers) is served, type 2
-// (controllers) has no listener here: UNSUPPORTED_ENDPOINT_TYPE.
+// (controllers) has no listener here: UNSUPPORTED_ENDPOINT_TYPE. For everybody; authorized operations are
+// told to who may describe the cluster.
 
 import (
 	"context"
-	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -17,7 +17,7 @@ const endpointBrokers = 1
 
 func (b *Broker) describeCluster(_ context.Context, c *call, req *kmsg.DescribeClusterRequest) (*kmsg.DescribeClusterResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeClusterResponse)
-	resp.ClusterAuthorizedOperations = math.MinInt32
+	resp.ClusterAuthorizedOperations = c.clusterOperations(req.IncludeClusterAuthorizedOperations)
 	resp.EndpointType = endpointBrokers
 	if req.Version >= 1 && req.EndpointType != endpointBrokers {
 		resp.EndpointType = req.EndpointType

@@ -2,7 +2,8 @@ package broker
 
 // DescribeConfigs (key 32), versions 1-4, of topics, brokers and consumer groups. A broker is
 // named by its id, the cluster's defaults by "". A group need not exist (KIP-848). Null names ask for all keys.
-// v3 adds type and documentation.
+// v3 adds type and documentation. For who may describe configurations of the resource, of the cluster for a broker:
+// TOPIC_AUTHORIZATION_FAILED, GROUP_AUTHORIZATION_FAILED, CLUSTER_AUTHORIZATION_FAILED.
 // Left out: broker loggers and client metrics, INVALID_REQUEST.
 
 import (
@@ -12,12 +13,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/config"
 	"weir/cluster/metadata"
 	"weir/protocol"
 )
 
-func (b *Broker) describeConfigs(_ context.Context, _ *call, req *kmsg.DescribeConfigsRequest) (*kmsg.DescribeConfigsResponse, error) {
+func (b *Broker) describeConfigs(_ context.Context, c *call, req *kmsg.DescribeConfigsRequest) (*kmsg.DescribeConfigsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
 	named := make(map[configResource]bool, len(req.Resources))
 	for _, in := range req.Resources {
@@ -27,7 +29,9 @@ func (b *Broker) describeConfigs(_ context.Context, _ *call, req *kmsg.DescribeC
 		var described []config.Description
 		err := invalidRequest("resource %q is named twice", in.ResourceName)
 		if !named[resource] {
-			described, err = b.describeResource(in)
+			if err = c.mayConfigure(acl.DescribeConfigs, resource); err == nil {
+				described, err = b.describeResource(in)
+			}
 		}
 		named[resource] = true
 		out.ErrorCode, out.ErrorMessage = codeAndMessage(err)
@@ -39,6 +43,17 @@ func (b *Broker) describeConfigs(_ context.Context, _ *call, req *kmsg.DescribeC
 		resp.Resources = append(resp.Resources, out)
 	}
 	return resp, nil
+}
+
+// mayConfigure says whether the client may describe or alter the configuration of a resource. That of brokers is the cluster's.
+func (c *call) mayConfigure(op acl.Operation, r configResource) error {
+	switch r.kind {
+	case kmsg.ConfigResourceTypeTopic:
+		return c.may(op, acl.Topic(r.name))
+	case kmsg.ConfigResourceTypeGroupConfig:
+		return c.may(op, acl.Group(r.name))
+	}
+	return c.may(op, acl.Cluster)
 }
 
 func (b *Broker) describeResource(in kmsg.DescribeConfigsRequestResource) ([]config.Description, error) {

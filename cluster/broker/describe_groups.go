@@ -4,34 +4,39 @@ package broker
 // stable groups. An unknown group, or one of the consumer protocol, is Dead, and from v6 on
 // GROUP_ID_NOT_FOUND (KIP-1043).
 //
-// Added by version: 3 authorized operations, which nobody tells, 4 instance id, 5 flexible, 6 message.
+// Groups that the client may not describe: GROUP_AUTHORIZATION_FAILED.
+// Added by version: 3 authorized operations, 4 instance id, 5 flexible, 6 message.
 // What is named twice is answered once, since a megabyte could ask for gigabytes.
 
 import (
 	"context"
-	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/group"
 	"weir/protocol"
 )
 
-func (b *Broker) describeGroups(_ context.Context, _ *call, req *kmsg.DescribeGroupsRequest) (*kmsg.DescribeGroupsResponse, error) {
+func (b *Broker) describeGroups(_ context.Context, c *call, req *kmsg.DescribeGroupsRequest) (*kmsg.DescribeGroupsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeGroupsResponse)
 	named := make(map[string]bool, len(req.Groups))
 	for _, name := range req.Groups {
 		if !named[name] {
-			resp.Groups = append(resp.Groups, b.describeGroup(name, req.Version))
+			resp.Groups = append(resp.Groups, b.describeGroup(c, req, name))
 		}
 		named[name] = true
 	}
 	return resp, nil
 }
 
-func (b *Broker) describeGroup(name string, version int16) kmsg.DescribeGroupsResponseGroup {
+func (b *Broker) describeGroup(c *call, req *kmsg.DescribeGroupsRequest, name string) kmsg.DescribeGroupsResponseGroup {
 	out := kmsg.NewDescribeGroupsResponseGroup()
-	out.Group, out.AuthorizedOperations = name, math.MinInt32
+	out.Group, out.AuthorizedOperations = name, notAsked
+	if err := c.may(acl.Describe, acl.Group(name)); err != nil {
+		out.ErrorCode, out.ErrorMessage = codeAndMessage(err)
+		return out
+	}
 	known, reason := false, "group "+name+" has neither members nor committed offsets"
 	err := b.groups.within(name, func(s *shard) {
 		g := s.groups[name]
@@ -50,10 +55,13 @@ func (b *Broker) describeGroup(name string, version int16) kmsg.DescribeGroupsRe
 		out.ErrorCode = int16(errorCode(err))
 	case !known:
 		out.State = string(group.Dead)
-		if version >= 6 {
+		if req.Version >= 6 {
 			out.ErrorCode = int16(protocol.CodeGroupIDNotFound)
 			out.ErrorMessage = &reason
 		}
+	}
+	if out.ErrorCode == 0 {
+		out.AuthorizedOperations = c.operations(req.IncludeAuthorizedOperations, acl.Group(name))
 	}
 	return out
 }

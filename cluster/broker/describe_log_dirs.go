@@ -2,7 +2,8 @@ package broker
 
 // DescribeLogDirs (key 35), versions 1-5 (KIP-113, KIP-827, KIP-1066): what the
 // partitions take of each data folder, and the room there is. One whose disk is
-// low is cordoned: the broker gets no new replicas. Null topics ask for all.
+// low is cordoned: the broker gets no new replicas. Null topics ask for all. For who may describe the
+// cluster: CLUSTER_AUTHORIZATION_FAILED, before version 3 nothing.
 
 import (
 	"context"
@@ -10,11 +11,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster"
+	"weir/cluster/acl"
 	"weir/protocol"
 )
 
-func (b *Broker) describeLogDirs(_ context.Context, _ *call, req *kmsg.DescribeLogDirsRequest) (*kmsg.DescribeLogDirsResponse, error) {
+func (b *Broker) describeLogDirs(_ context.Context, c *call, req *kmsg.DescribeLogDirsRequest) (*kmsg.DescribeLogDirsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeLogDirsResponse)
+	if err := c.may(acl.Describe, acl.Cluster); err != nil {
+		resp.ErrorCode = int16(errorCode(err))
+		return resp, nil
+	}
 	for _, f := range b.node.Folders() {
 		dir := kmsg.NewDescribeLogDirsResponseDir()
 		dir.Dir, dir.TotalBytes, dir.UsableBytes = f.Path, f.Total, f.Free

@@ -1,15 +1,18 @@
 package broker
 
 // DescribeProducers (key 61), version 0 (KIP-664): the idempotent producers
-// that partitions remember, with their open transactions.
+// that partitions remember, with their open transactions. For who may read the topic.
 
 import (
 	"context"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/cluster/acl"
+	"weir/partition"
 )
 
-func (b *Broker) describeProducers(_ context.Context, _ *call, req *kmsg.DescribeProducersRequest) (*kmsg.DescribeProducersResponse, error) {
+func (b *Broker) describeProducers(_ context.Context, c *call, req *kmsg.DescribeProducersRequest) (*kmsg.DescribeProducersResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeProducersResponse)
 	named := make(map[partKey]bool)
 	for _, t := range req.Topics {
@@ -19,7 +22,11 @@ func (b *Broker) describeProducers(_ context.Context, _ *call, req *kmsg.Describ
 			po := kmsg.NewDescribeProducersResponseTopicPartition()
 			po.Partition = index
 			k := partKey{name: t.Topic, partition: index}
-			p, err := b.partitionOf(t.Topic, index, noEpoch)
+			var p *partition.Partition
+			err := c.may(acl.Read, acl.Topic(t.Topic))
+			if err == nil {
+				p, err = b.partitionOf(t.Topic, index, noEpoch)
+			}
 			if named[k] {
 				err = invalidRequest("partition %s-%d is named twice", t.Topic, index)
 			}

@@ -4,7 +4,8 @@ package broker
 // group as its leader sees it, by the name that Kafka has for it: partition 0 of
 // __cluster_metadata, anything else is UNKNOWN_TOPIC_OR_PARTITION. Offsets are indexes of
 // the group's log, ends exclusive. A member that the leader has not heard yet has a log end
-// offset and times of -1. NOT_CONTROLLER while there is no leader that answers.
+// offset and times of -1. NOT_CONTROLLER while there is no leader that answers. For who may
+// describe the cluster: CLUSTER_AUTHORIZATION_FAILED.
 //
 // Added by version: 1 times, 2 messages, directories, and where the members listen for
 // other brokers.
@@ -18,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster"
+	"weir/cluster/acl"
 	"weir/protocol"
 )
 
@@ -27,8 +29,12 @@ const (
 	peerListener = "PEER"
 )
 
-func (b *Broker) describeQuorum(ctx context.Context, _ *call, req *kmsg.DescribeQuorumRequest) (*kmsg.DescribeQuorumResponse, error) {
+func (b *Broker) describeQuorum(ctx context.Context, c *call, req *kmsg.DescribeQuorumRequest) (*kmsg.DescribeQuorumResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeQuorumResponse)
+	if err := c.may(acl.Describe, acl.Cluster); err != nil {
+		resp.ErrorCode, resp.ErrorMessage = codeAndMessage(err)
+		return resp, nil
+	}
 	var quorum cluster.Quorum
 	var err error
 	asked := false

@@ -4,27 +4,27 @@ package broker
 // page. Topics come sorted by name; a page ends after as many partitions as
 // the request or max.request.partition.size.limit allows, whichever is less,
 // and its cursor names the first partition of the next one. No topics named
-// asks for all.
+// asks for all that the client may describe; others are TOPIC_AUTHORIZATION_FAILED. Authorized operations are always told.
 
 import (
 	"context"
-	"math"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster"
+	"weir/cluster/acl"
 	"weir/cluster/metadata"
 	"weir/protocol"
 )
 
-func (b *Broker) describeTopicPartitions(_ context.Context, _ *call, req *kmsg.DescribeTopicPartitionsRequest) (*kmsg.DescribeTopicPartitionsResponse, error) {
+func (b *Broker) describeTopicPartitions(_ context.Context, c *call, req *kmsg.DescribeTopicPartitionsRequest) (*kmsg.DescribeTopicPartitionsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeTopicPartitionsResponse)
 	left := b.node.Config().Network.MaxDescribePartitions
 	if req.ResponsePartitionLimit > 0 {
 		left = min(left, int(req.ResponsePartitionLimit))
 	}
-	for _, name := range b.describedNames(req) {
+	for _, name := range b.describedNames(c, req) {
 		from := int32(0)
 		if req.Cursor != nil && name == req.Cursor.Topic {
 			from = max(req.Cursor.Partition, 0)
@@ -33,7 +33,7 @@ func (b *Broker) describeTopicPartitions(_ context.Context, _ *call, req *kmsg.D
 			resp.NextCursor = cursor(name, from)
 			return resp, nil
 		}
-		out, next := b.topicPage(name, from, left)
+		out, next := b.topicPage(c, name, from, left)
 		left -= len(out.Partitions)
 		resp.Topics = append(resp.Topics, out)
 		if next >= 0 {
@@ -51,14 +51,16 @@ func cursor(topic string, partition int32) *kmsg.DescribeTopicPartitionsResponse
 }
 
 // describedNames lists the topics from the cursor on, sorted, once each.
-func (b *Broker) describedNames(req *kmsg.DescribeTopicPartitionsRequest) []string {
+func (b *Broker) describedNames(c *call, req *kmsg.DescribeTopicPartitionsRequest) []string {
 	var names []string
 	for _, t := range req.Topics {
 		names = append(names, t.Topic)
 	}
 	if len(names) == 0 {
 		for _, t := range b.node.Topics() {
-			names = append(names, t.Name)
+			if c.allowed(acl.Describe, acl.Topic(t.Name)) {
+				names = append(names, t.Name)
+			}
 		}
 	}
 	slices.Sort(names)
@@ -71,9 +73,14 @@ func (b *Broker) describedNames(req *kmsg.DescribeTopicPartitionsRequest) []stri
 
 // topicPage describes partitions [from, from+limit) of a topic; next is the
 // first one left out, -1 when there is none.
-func (b *Broker) topicPage(name string, from int32, limit int) (out kmsg.DescribeTopicPartitionsResponseTopic, next int32) {
+func (b *Broker) topicPage(c *call, name string, from int32, limit int) (out kmsg.DescribeTopicPartitionsResponseTopic, next int32) {
 	out = kmsg.NewDescribeTopicPartitionsResponseTopic()
-	out.Topic, out.AuthorizedOperations = &name, math.MinInt32
+	out.Topic = &name
+	if err := c.may(acl.Describe, acl.Topic(name)); err != nil {
+		out.ErrorCode, out.AuthorizedOperations = int16(errorCode(err)), notAsked
+		return out, -1
+	}
+	out.AuthorizedOperations = c.operations(true, acl.Topic(name))
 	t := b.node.Topic(name)
 	if t == nil {
 		out.ErrorCode = int16(protocol.CodeUnknownTopicOrPartition)

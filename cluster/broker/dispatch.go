@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/protocol"
 	"weir/protocol/wire"
 )
@@ -17,6 +18,7 @@ const responseBytes = 512
 type call struct {
 	*wire.Request
 	broker *Broker
+	client *acl.Client
 	meter  *meter // nil: the client has no quotas
 }
 
@@ -52,6 +54,9 @@ var handlers = map[int16]handler{
 	protocol.KeyWriteTxnMarkers:         later((*Broker).writeTxnMarkers),
 	protocol.KeyTxnOffsetCommit:         later((*Broker).txnOffsetCommit),
 	protocol.KeyOffsetForLeaderEpoch:    later((*Broker).offsetForLeaderEpoch),
+	protocol.KeyDescribeACLs:            later((*Broker).describeACLs),
+	protocol.KeyCreateACLs:              later((*Broker).createACLs),
+	protocol.KeyDeleteACLs:              later((*Broker).deleteACLs),
 	protocol.KeyDescribeConfigs:         later((*Broker).describeConfigs),
 	protocol.KeyAlterConfigs:            later((*Broker).alterConfigs),
 	protocol.KeyIncrementalAlterConfigs: later((*Broker).incrementalAlterConfigs),
@@ -119,7 +124,7 @@ func (f lazy) Await(ctx context.Context) (wire.Response, error) { return f(ctx) 
 
 // Handle implements wire.Handler.
 func (b *Broker) Handle(r *wire.Request) wire.Reply {
-	c := &call{Request: r, broker: b}
+	c := &call{Request: r, broker: b, client: clientOf(r.Conn)}
 	h, ok := handlers[r.Header.Key]
 	if !ok {
 		return wire.Closed(fmt.Errorf("broker: no handler for API key %d", r.Header.Key))

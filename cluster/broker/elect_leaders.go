@@ -7,7 +7,7 @@ package broker
 // Codes of a partition: ELECTION_NOT_NEEDED; PREFERRED_LEADER_NOT_AVAILABLE when the first
 // replica is not in sync, nobody leads, or the transfer failed, which is tried once under
 // each leadership; UNKNOWN_TOPIC_OR_PARTITION; REQUEST_TIMED_OUT; INVALID_REQUEST when
-// named twice.
+// named twice. Of all, and of each: CLUSTER_AUTHORIZATION_FAILED for who may not alter the cluster.
 // Added by version: 1 election type, 2 flexible.
 // Left out: unclean elections (type 1). A Raft group never elects a replica that lacks
 // committed records: ELIGIBLE_LEADERS_NOT_AVAILABLE where there is no leader.
@@ -16,12 +16,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster"
+	"weir/cluster/acl"
 	"weir/cluster/metadata"
 	"weir/protocol"
 )
@@ -39,8 +41,17 @@ const (
 var errNoUnclean = fmt.Errorf("%w: an unclean election is not possible: a partition is led again as soon as most of its replicas are up",
 	protocol.CodeEligibleLeadersNotAvailable)
 
-func (b *Broker) electLeaders(ctx context.Context, _ *call, req *kmsg.ElectLeadersRequest) (*kmsg.ElectLeadersResponse, error) {
+func (b *Broker) electLeaders(ctx context.Context, c *call, req *kmsg.ElectLeadersRequest) (*kmsg.ElectLeadersResponse, error) {
 	resp := req.ResponseKind().(*kmsg.ElectLeadersResponse)
+	if err := c.may(acl.Alter, acl.Cluster); err != nil {
+		resp.ErrorCode = int16(errorCode(err))
+		asked := electionsOf(req.Topics)
+		for _, e := range asked { // versions without a code of all
+			e.err = err
+		}
+		tellElections(resp, asked)
+		return resp, nil
+	}
 	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)
 	defer cancel()
 	ctx, cancelLate := context.WithTimeout(ctx, electionTimeout)
@@ -64,10 +75,15 @@ func (b *Broker) electLeaders(ctx context.Context, _ *call, req *kmsg.ElectLeade
 			}
 		}
 	})
+	if req.Topics == nil {
+		asked = slices.DeleteFunc(asked, func(e *election) bool { return errors.Is(e.err, cluster.ErrElectionNotNeeded) })
+	}
+	tellElections(resp, asked)
+	return resp, nil
+}
+
+func tellElections(resp *kmsg.ElectLeadersResponse, asked []*election) {
 	for _, e := range asked {
-		if req.Topics == nil && errors.Is(e.err, cluster.ErrElectionNotNeeded) {
-			continue
-		}
 		if n := len(resp.Topics); n == 0 || resp.Topics[n-1].Topic != e.name {
 			t := kmsg.NewElectLeadersResponseTopic()
 			t.Topic = e.name
@@ -79,7 +95,6 @@ func (b *Broker) electLeaders(ctx context.Context, _ *call, req *kmsg.ElectLeade
 		last := &resp.Topics[len(resp.Topics)-1]
 		last.Partitions = append(last.Partitions, p)
 	}
-	return resp, nil
 }
 
 // election is one that was asked for, and what became of it.

@@ -116,6 +116,7 @@ var errorTable = []errorEntry{
 	{typed[*metadata.ProducerIDError], protocol.CodeInvalidRequest},
 
 	{typed[*metadata.InvalidQuotaError], protocol.CodeInvalidRequest},
+	{typed[*metadata.InvalidACLError], protocol.CodeInvalidRequest},
 	{typed[*metadata.InvalidFeatureError], protocol.CodeInvalidUpdateVersion},
 	{typed[*metadata.UnknownBrokerError], protocol.CodeBrokerIDNotRegistered},
 	{typed[*metadata.BrokerInUseError], protocol.CodeInvalidRequest},

@@ -89,6 +89,7 @@ func TestErrorCodes(t *testing.T) {
 		{&metadata.InvalidTopicIDError{}, protocol.CodeInvalidRequest},
 		{&metadata.ProducerIDError{}, protocol.CodeInvalidRequest},
 		{&metadata.InvalidQuotaError{}, protocol.CodeInvalidRequest},
+		{&metadata.InvalidACLError{}, protocol.CodeInvalidRequest},
 		{&metadata.InvalidFeatureError{}, protocol.CodeInvalidUpdateVersion},
 		{&metadata.UnknownBrokerError{}, protocol.CodeBrokerIDNotRegistered},
 		{&metadata.BrokerInUseError{}, protocol.CodeInvalidRequest},

@@ -22,6 +22,7 @@ package broker
 // first offset, which is the order in which clients look them up.
 // A client over its quota is answered without partitions until it has waited (quotas.go); a session that it asks for is not
 // made then.
+// Who may not read a topic is told TOPIC_AUTHORIZATION_FAILED, as is a follower that is no broker of the cluster.
 // Left out: serving followers (replication is not over Fetch).
 
 import (
@@ -31,6 +32,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster"
+	"weir/cluster/acl"
 	"weir/log"
 	"weir/partition"
 	"weir/protocol"
@@ -150,7 +153,7 @@ func (f *fetching) look() bool {
 
 // read looks at one partition: epoch before position, as KIP-320 has it.
 func (f *fetching) read(part *fetchPart, res *fetchResult, maxBytes int, minOne bool) {
-	topic, code := f.call.broker.topicOf(f.req.Version >= 13, part.name, part.id)
+	topic, code := f.topicOf(part)
 	*res = nothing(code)
 	if code != protocol.CodeNone {
 		return
@@ -166,6 +169,18 @@ func (f *fetching) read(part *fetchPart, res *fetchResult, maxBytes int, minOne 
 			res.code = protocol.CodeNotLeaderOrFollower // the older clients' word for it
 		}
 	}
+}
+
+// topicOf finds a partition's topic for a client that may read it, or for a broker: its right is one of the cluster.
+func (f *fetching) topicOf(part *fetchPart) (*cluster.Topic, protocol.ErrorCode) {
+	byID := f.req.Version >= 13
+	if f.req.ReplicaID < 0 && f.req.ReplicaState.ID < 0 {
+		return f.call.topicFor(acl.Read, byID, part.name, part.id)
+	}
+	if !f.call.allowed(acl.ClusterAction, acl.Cluster) {
+		return nil, protocol.CodeTopicAuthorizationFailed
+	}
+	return f.call.broker.topicOf(byID, part.name, part.id)
 }
 
 // rack is where the client reads near, from any replica (KIP-392); empty: from leaders.

@@ -2,11 +2,14 @@ package broker
 
 import (
 	"maps"
+	"net/netip"
 	"regexp"
 	"regexp/syntax"
 	"slices"
+	"strings"
 
 	"weir/cluster"
+	"weir/cluster/acl"
 	"weir/cluster/group/assignor"
 	"weir/cluster/group/consumer"
 	"weir/protocol"
@@ -16,6 +19,7 @@ import (
 type consumerWorld struct {
 	node  *cluster.Node
 	group string
+	rules func() *acl.Table
 }
 
 // Bounds of groups of the consumer protocol beside those of configuration and of classic groups.
@@ -44,6 +48,25 @@ func (w consumerWorld) Topic(name string) (assignor.TopicID, int32, bool) {
 		return assignor.TopicID{}, 0, false
 	}
 	return t.ID, int32(t.NumPartitions()), true
+}
+
+// Knows implements consumer.World. Members are told apart by their hosts, as long as nobody is asked who they are.
+func (w consumerWorld) Knows(clientHost string) func(topic string) bool {
+	rules := w.rules()
+	if rules == nil {
+		return nil
+	}
+	address, _ := netip.ParseAddr(strings.TrimPrefix(clientHost, "/")) // if it is none, no ACL but those for all hosts is about it
+	client := acl.NewClient(acl.Anonymous, address)
+	return func(topic string) bool { return rules.Allows(client, acl.Describe, acl.Topic(topic)) }
+}
+
+// Rights implements consumer.World.
+func (w consumerWorld) Rights() uint64 {
+	if rules := w.rules(); rules != nil {
+		return rules.Index()
+	}
+	return 0
 }
 
 // checkPattern refuses what is no regular expression, or costs too much: INVALID_REGULAR_EXPRESSION.

@@ -11,12 +11,16 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/protocol"
 )
 
-func (b *Broker) heartbeat(_ context.Context, _ *call, req *kmsg.HeartbeatRequest) (*kmsg.HeartbeatResponse, error) {
+func (b *Broker) heartbeat(_ context.Context, c *call, req *kmsg.HeartbeatRequest) (*kmsg.HeartbeatResponse, error) {
 	resp := req.ResponseKind().(*kmsg.HeartbeatResponse)
-	err := checkGroupName(req.Group)
+	err := c.may(acl.Read, acl.Group(req.Group))
+	if err == nil {
+		err = checkGroupName(req.Group)
+	}
 	if err == nil {
 		err = b.groups.heartbeat(req.Group, req.MemberID, orEmpty(req.InstanceID), req.Generation)
 	}

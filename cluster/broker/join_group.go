@@ -3,7 +3,7 @@ package broker
 // JoinGroup (key 11), versions 0-9: membership in the next generation of a group. The answer
 // comes when that begins; until then the request is parked, and the connection reads on.
 //
-// Checked, in this order: the group's name (INVALID_GROUP_ID), the session timeout, the size
+// Checked, in this order: the right to read the group (GROUP_AUTHORIZATION_FAILED), its name (INVALID_GROUP_ID), the session timeout, the size
 // of the metadata (INVALID_REQUEST), room in the group (GROUP_MAX_SIZE_REACHED) and for another
 // group (POLICY_VIOLATION), the protocols, the member.
 // Added by version: 1 rebalance timeout, 4 MEMBER_ID_REQUIRED (KIP-394), 5 instance id
@@ -19,6 +19,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/group"
 	"weir/protocol"
 )
@@ -52,6 +53,9 @@ func (b *Broker) joinGroup(ctx context.Context, c *call, req *kmsg.JoinGroupRequ
 }
 
 func (b *Broker) join(ctx context.Context, c *call, req *kmsg.JoinGroupRequest) (*group.JoinAnswer, error) {
+	if err := c.may(acl.Read, acl.Group(req.Group)); err != nil {
+		return nil, err
+	}
 	if err := checkGroupName(req.Group); err != nil {
 		return nil, err
 	}

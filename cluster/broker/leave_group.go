@@ -11,12 +11,17 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/group"
 )
 
-func (b *Broker) leaveGroup(ctx context.Context, _ *call, req *kmsg.LeaveGroupRequest) (*kmsg.LeaveGroupResponse, error) {
+func (b *Broker) leaveGroup(ctx context.Context, c *call, req *kmsg.LeaveGroupRequest) (*kmsg.LeaveGroupResponse, error) {
 	resp := req.ResponseKind().(*kmsg.LeaveGroupResponse)
-	if err := checkGroupName(req.Group); err != nil {
+	err := c.may(acl.Read, acl.Group(req.Group))
+	if err == nil {
+		err = checkGroupName(req.Group)
+	}
+	if err != nil {
 		resp.ErrorCode = int16(errorCode(err))
 		return resp, nil
 	}

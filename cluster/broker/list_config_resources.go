@@ -2,7 +2,7 @@ package broker
 
 // ListConfigResources (key 74), versions 0-1 (KIP-1142): the names of what
 // DescribeConfigs can describe; of groups those that have values of their own. Version 0 lists client metrics, of which there
-// are none.
+// are none. For who may describe the cluster's configurations: CLUSTER_AUTHORIZATION_FAILED.
 
 import (
 	"context"
@@ -10,10 +10,16 @@ import (
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/cluster/acl"
 )
 
-func (b *Broker) listConfigResources(_ context.Context, _ *call, req *kmsg.ListConfigResourcesRequest) (*kmsg.ListConfigResourcesResponse, error) {
+func (b *Broker) listConfigResources(_ context.Context, c *call, req *kmsg.ListConfigResourcesRequest) (*kmsg.ListConfigResourcesResponse, error) {
 	resp := req.ResponseKind().(*kmsg.ListConfigResourcesResponse)
+	if err := c.may(acl.DescribeConfigs, acl.Cluster); err != nil {
+		resp.ErrorCode = int16(errorCode(err))
+		return resp, nil
+	}
 	if req.Version == 0 {
 		return resp, nil
 	}

@@ -1,6 +1,7 @@
 package broker
 
-// ListGroups (key 16), versions 0-5: the groups that this broker coordinates.
+// ListGroups (key 16), versions 0-5: the groups that this broker coordinates, as far as the client may describe
+// them, or the cluster.
 //
 // Added by version: 3 flexible, 4 states (KIP-518), 5 types (KIP-848).
 
@@ -10,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/cluster/acl"
 )
 
 // Types of groups, by Kafka's names.
@@ -18,10 +21,14 @@ const (
 	groupTypeConsumer = "consumer"
 )
 
-func (b *Broker) listGroups(_ context.Context, _ *call, req *kmsg.ListGroupsRequest) (*kmsg.ListGroupsResponse, error) {
+func (b *Broker) listGroups(_ context.Context, c *call, req *kmsg.ListGroupsRequest) (*kmsg.ListGroupsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.ListGroupsResponse)
+	all := c.allowed(acl.Describe, acl.Cluster)
 	err := b.groups.each(func(s *shard) {
 		for _, name := range s.names() {
+			if !all && !c.allowed(acl.Describe, acl.Group(name)) {
+				continue
+			}
 			state, protocolType := s.state(name)
 			kind := groupTypeClassic
 			if g := s.groups[name]; g != nil && g.consumer() != nil {

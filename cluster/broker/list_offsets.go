@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/partition"
 	"weir/protocol"
 )
@@ -33,7 +34,7 @@ var specialSince = map[int64]int16{
 	timestampEarliestLocal: 8, timestampLatestTiered: 9, timestampEarliestPending: 11,
 }
 
-func (b *Broker) listOffsets(_ context.Context, _ *call, req *kmsg.ListOffsetsRequest) (*kmsg.ListOffsetsResponse, error) {
+func (b *Broker) listOffsets(_ context.Context, c *call, req *kmsg.ListOffsetsRequest) (*kmsg.ListOffsetsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
 	named := make(map[partKey]int)
 	for _, t := range req.Topics {
@@ -44,10 +45,13 @@ func (b *Broker) listOffsets(_ context.Context, _ *call, req *kmsg.ListOffsetsRe
 	for _, t := range req.Topics {
 		out := kmsg.NewListOffsetsResponseTopic()
 		out.Topic = t.Topic
+		denied := c.may(acl.Describe, acl.Topic(t.Topic))
 		for _, in := range t.Partitions {
 			po := kmsg.NewListOffsetsResponseTopicPartition()
 			po.Partition, po.Timestamp, po.Offset, po.LeaderEpoch = in.Partition, -1, -1, -1
-			if named[partKey{name: t.Topic, partition: in.Partition}] > 1 {
+			if denied != nil {
+				po.ErrorCode = int16(errorCode(denied))
+			} else if named[partKey{name: t.Topic, partition: in.Partition}] > 1 {
 				po.ErrorCode = int16(protocol.CodeInvalidRequest)
 			} else if err := b.listOffset(req, t.Topic, &in, &po); err != nil {
 				po.ErrorCode = int16(errorCode(err))

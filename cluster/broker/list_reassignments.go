@@ -2,7 +2,8 @@ package broker
 
 // ListPartitionReassignments (key 46), version 0 (KIP-455): the reassignments that are
 // under way, of the partitions that are named or, with null topics, of all. Partitions
-// without one, and those that do not exist, are left out, as in Kafka.
+// without one, and those that do not exist, are left out, as in Kafka. For who may describe the
+// cluster: CLUSTER_AUTHORIZATION_FAILED.
 
 import (
 	"context"
@@ -10,11 +11,16 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/metadata"
 )
 
-func (b *Broker) listReassignments(_ context.Context, _ *call, req *kmsg.ListPartitionReassignmentsRequest) (*kmsg.ListPartitionReassignmentsResponse, error) {
+func (b *Broker) listReassignments(_ context.Context, c *call, req *kmsg.ListPartitionReassignmentsRequest) (*kmsg.ListPartitionReassignmentsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.ListPartitionReassignmentsResponse)
+	if err := c.may(acl.Describe, acl.Cluster); err != nil {
+		resp.ErrorCode, resp.ErrorMessage = codeAndMessage(err)
+		return resp, nil
+	}
 	wanted := make(map[partKey]bool)
 	for _, t := range req.Topics {
 		for _, index := range t.Partitions {

@@ -1,6 +1,7 @@
 package broker
 
-// ListTransactions (key 66), versions 0-2 (KIP-664): the transactional ids that this broker coordinates.
+// ListTransactions (key 66), versions 0-2 (KIP-664): the transactional ids that this broker coordinates and the client
+// may describe.
 //
 // Added by version: 1 those open for longer than so long (KIP-994), 2 those that match a regular expression (KIP-1152);
 // INVALID_REGULAR_EXPRESSION for one that does not compile, or is too large.
@@ -15,10 +16,11 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/txn"
 )
 
-func (b *Broker) listTransactions(_ context.Context, _ *call, req *kmsg.ListTransactionsRequest) (*kmsg.ListTransactionsResponse, error) {
+func (b *Broker) listTransactions(_ context.Context, c *call, req *kmsg.ListTransactionsRequest) (*kmsg.ListTransactionsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.ListTransactionsResponse)
 	for _, s := range req.StateFilters {
 		if !slices.ContainsFunc(allTransactionStates, func(known string) bool { return strings.EqualFold(known, s) }) {
@@ -38,7 +40,7 @@ func (b *Broker) listTransactions(_ context.Context, _ *call, req *kmsg.ListTran
 	now := b.now()
 	err = b.transactions.each(func(s *txnShard) {
 		for id, t := range s.ids {
-			if is := t.Snapshot(); listed(req, match, id, &is, now) {
+			if is := t.Snapshot(); listed(req, match, id, &is, now) && c.allowed(acl.Describe, acl.TransactionalID(id)) {
 				out := kmsg.NewListTransactionsResponseTransactionState()
 				out.TransactionalID, out.ProducerID, out.TransactionState = id, is.Producer.ID, is.State.String()
 				resp.TransactionStates = append(resp.TransactionStates, out)

@@ -8,17 +8,19 @@ package broker
 // leaders at once. From v10 on topics have ids, from v12 on they can be asked
 // for by id. A partition without a leader is listed with
 // LEADER_NOT_AVAILABLE, never left out.
-// Left out: authorized operations (there is no authorizer).
+// Topics that the client may not describe are not among all, and TOPIC_AUTHORIZATION_FAILED when they are named, whether they
+// exist or not; so is a new one that it may not create.
+// Added by version: 8 authorized operations, of the cluster until 10.
 
 import (
 	"context"
 	"errors"
-	"math"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster"
+	"weir/cluster/acl"
 	"weir/cluster/metadata"
 	"weir/protocol"
 	"weir/protocol/wire"
@@ -27,7 +29,7 @@ import (
 func (b *Broker) metadata(ctx context.Context, c *call, req *kmsg.MetadataRequest) (*kmsg.MetadataResponse, error) {
 	resp := req.ResponseKind().(*kmsg.MetadataResponse)
 	clusterID := b.node.ClusterID()
-	resp.ClusterID, resp.ControllerID, resp.AuthorizedOperations = &clusterID, b.node.ControllerID(), math.MinInt32
+	resp.ClusterID, resp.ControllerID, resp.AuthorizedOperations = &clusterID, b.node.ControllerID(), c.clusterOperations(req.IncludeClusterAuthorizedOperations)
 	for _, e := range b.brokersFor(c.Conn) {
 		mb := kmsg.NewMetadataResponseBroker()
 		mb.NodeID, mb.Host, mb.Port, mb.Rack = e.id, e.host, e.port, e.rack
@@ -35,7 +37,9 @@ func (b *Broker) metadata(ctx context.Context, c *call, req *kmsg.MetadataReques
 	}
 	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
 		for _, t := range b.node.Topics() {
-			resp.Topics = append(resp.Topics, b.describeForMetadata(t))
+			if c.allowed(acl.Describe, acl.Topic(t.Name)) {
+				resp.Topics = append(resp.Topics, b.describeForMetadata(c, req, t))
+			}
 		}
 		return resp, nil
 	}
@@ -44,7 +48,7 @@ func (b *Broker) metadata(ctx context.Context, c *call, req *kmsg.MetadataReques
 	for _, in := range req.Topics {
 		if k := keyOf(in); !named[k] { // once each, or a small request has an answer of any size
 			named[k] = true
-			resp.Topics = append(resp.Topics, b.metadataTopic(ctx, in, create))
+			resp.Topics = append(resp.Topics, b.metadataTopic(ctx, c, req, in, create))
 		}
 	}
 	return resp, nil
@@ -63,32 +67,39 @@ func keyOf(t kmsg.MetadataRequestTopic) metadataKey {
 	return metadataKey{id: t.TopicID}
 }
 
-func (b *Broker) metadataTopic(ctx context.Context, in kmsg.MetadataRequestTopic, create bool) kmsg.MetadataResponseTopic {
+func (b *Broker) metadataTopic(ctx context.Context, c *call, req *kmsg.MetadataRequest, in kmsg.MetadataRequestTopic, create bool) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
-	out.Topic, out.TopicID, out.AuthorizedOperations = in.Topic, in.TopicID, math.MinInt32
+	out.Topic, out.TopicID, out.AuthorizedOperations = in.Topic, in.TopicID, notAsked
 	var t *cluster.Topic
 	var err error
 	switch {
 	case in.Topic == nil:
 		if t = b.node.TopicByID(in.TopicID); t == nil {
 			err = protocol.CodeUnknownTopicID
+		} else {
+			err = c.may(acl.Describe, acl.Topic(t.Name))
 		}
 	default:
-		t, err = b.topicOrCreate(ctx, *in.Topic, create)
+		if err = c.may(acl.Describe, acl.Topic(*in.Topic)); err == nil {
+			t, err = b.topicOrCreate(ctx, c, *in.Topic, create)
+		}
 	}
 	if err != nil {
 		out.ErrorCode = int16(errorCode(err))
 		return out
 	}
-	return b.describeForMetadata(t)
+	return b.describeForMetadata(c, req, t)
 }
 
-func (b *Broker) topicOrCreate(ctx context.Context, name string, create bool) (*cluster.Topic, error) {
+func (b *Broker) topicOrCreate(ctx context.Context, c *call, name string, create bool) (*cluster.Topic, error) {
 	if t := b.node.Topic(name); t != nil {
 		return t, nil
 	}
 	if err := metadata.CheckTopicName(name); err != nil {
 		return nil, err
+	}
+	if create && !c.mayCreate(name) {
+		return nil, protocol.CodeTopicAuthorizationFailed
 	}
 	if metadata.IsInternal(name) && create {
 		return b.node.EnsureInternalTopic(ctx, name)
@@ -103,10 +114,16 @@ func (b *Broker) topicOrCreate(ctx context.Context, name string, create bool) (*
 	return t, err
 }
 
-func (b *Broker) describeForMetadata(t *cluster.Topic) kmsg.MetadataResponseTopic {
+// mayCreate says whether the client may make a topic of that name.
+func (c *call) mayCreate(name string) bool {
+	return c.allowed(acl.Create, acl.Cluster) || c.allowed(acl.Create, acl.Topic(name))
+}
+
+func (b *Broker) describeForMetadata(c *call, req *kmsg.MetadataRequest, t *cluster.Topic) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
 	name := t.Name
-	out.Topic, out.TopicID, out.IsInternal, out.AuthorizedOperations = &name, t.ID, t.Internal, math.MinInt32
+	out.Topic, out.TopicID, out.IsInternal = &name, t.ID, t.Internal
+	out.AuthorizedOperations = c.operations(req.IncludeTopicAuthorizedOperations, acl.Topic(name))
 	for i := range t.NumPartitions() {
 		s := b.partitionState(t, int32(i))
 		po := kmsg.NewMetadataResponseTopicPartition()

@@ -9,6 +9,7 @@ package broker
 // place of names: UNKNOWN_TOPIC_ID. A topic made again under its name has another id.
 // Names of groups have at most 255 bytes, INVALID_GROUP_ID; there is room for
 // 10,000 groups, POLICY_VIOLATION.
+// The client has to have the right to read group and topic: GROUP_AUTHORIZATION_FAILED, TOPIC_AUTHORIZATION_FAILED.
 // A commit keeps its member in the group as a heartbeat does. Others are refused with
 // UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, FENCED_INSTANCE_ID; so is all that comes between
 // Join and Sync, REBALANCE_IN_PROGRESS.
@@ -20,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster"
+	"weir/cluster/acl"
 	"weir/cluster/group"
 	"weir/protocol"
 )
@@ -30,15 +32,18 @@ const epochVersion = 9
 // topicIDVersion is the first version of OffsetCommit and OffsetFetch that names topics by their ids.
 const topicIDVersion = 10
 
-func (b *Broker) offsetCommit(ctx context.Context, _ *call, req *kmsg.OffsetCommitRequest) (*kmsg.OffsetCommitResponse, error) {
+func (b *Broker) offsetCommit(ctx context.Context, c *call, req *kmsg.OffsetCommitRequest) (*kmsg.OffsetCommitResponse, error) {
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
 	now := b.now().UnixMilli()
 	commits := make(map[group.TopicPartition]group.Commit)
+	denied := c.may(acl.Read, acl.Group(req.Group))
 	for _, t := range req.Topics {
 		out := kmsg.NewOffsetCommitResponseTopic()
 		out.Topic, out.TopicID = t.Topic, t.TopicID
-		topic, refused := b.topicOf(req.Version >= topicIDVersion, t.Topic, t.TopicID)
-		if len(req.Group) > maxGroupNameBytes {
+		topic, refused := c.topicFor(acl.Read, req.Version >= topicIDVersion, t.Topic, t.TopicID)
+		if denied != nil {
+			refused = errorCode(denied)
+		} else if len(req.Group) > maxGroupNameBytes {
 			refused = protocol.CodeInvalidGroupID
 		}
 		for _, p := range t.Partitions {

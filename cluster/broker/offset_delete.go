@@ -2,20 +2,25 @@ package broker
 
 // OffsetDelete (key 47), version 0 (KIP-496): forgets committed offsets, but for topics that
 // members of the group subscribe to: GROUP_SUBSCRIBED_TO_TOPIC; NON_EMPTY_GROUP if it has members
-// that are no consumers, so that nobody knows.
+// that are no consumers, so that nobody knows. The client has to have the right to delete the group and to read the topics.
 
 import (
 	"context"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/group"
 	"weir/protocol"
 )
 
-func (b *Broker) offsetDelete(ctx context.Context, _ *call, req *kmsg.OffsetDeleteRequest) (*kmsg.OffsetDeleteResponse, error) {
+func (b *Broker) offsetDelete(ctx context.Context, c *call, req *kmsg.OffsetDeleteRequest) (*kmsg.OffsetDeleteResponse, error) {
 	resp := req.ResponseKind().(*kmsg.OffsetDeleteResponse)
-	subscribed, err := b.groups.subscribedTopics(req.Group)
+	var subscribed map[string]bool
+	err := c.may(acl.Delete, acl.Group(req.Group))
+	if err == nil {
+		subscribed, err = b.groups.subscribedTopics(req.Group)
+	}
 	if err != nil {
 		resp.ErrorCode = int16(errorCode(err))
 		return resp, nil
@@ -25,7 +30,9 @@ func (b *Broker) offsetDelete(ctx context.Context, _ *call, req *kmsg.OffsetDele
 	for _, t := range req.Topics {
 		for _, p := range t.Partitions {
 			tp := group.TopicPartition{Topic: t.Topic, Partition: p.Partition}
-			if err := b.checkPartition(tp.Topic, tp.Partition); err != nil {
+			if err := c.may(acl.Read, acl.Topic(tp.Topic)); err != nil {
+				codes[tp] = errorCode(err)
+			} else if err := b.checkPartition(tp.Topic, tp.Partition); err != nil {
 				codes[tp] = errorCode(err)
 			} else if subscribed[tp.Topic] {
 				codes[tp] = protocol.CodeGroupSubscribedToTopic

@@ -1,7 +1,8 @@
 package broker
 
 // OffsetFetch (key 9), versions 1-10: committed offsets. An unknown group or
-// partition has offset -1 and no error. Null topics ask for all. What is named twice is answered once.
+// partition has offset -1 and no error. Null topics ask for all. What is named twice is answered once. The client has to have
+// the right to describe group and topics: GROUP_AUTHORIZATION_FAILED, TOPIC_AUTHORIZATION_FAILED; of all topics others are left out.
 //
 // Added by version: 2 top-level error, 5 leader epoch, 6 flexible, 7 require
 // stable: UNSTABLE_OFFSET_COMMIT while a transaction has committed an offset and is not ended (KIP-447), 8 many groups, 9 a
@@ -13,14 +14,15 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/group"
 	"weir/protocol"
 )
 
-func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRequest) (*kmsg.OffsetFetchResponse, error) {
+func (b *Broker) offsetFetch(_ context.Context, c *call, req *kmsg.OffsetFetchRequest) (*kmsg.OffsetFetchResponse, error) {
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	if req.Version < 8 {
-		topics, err := b.committed(req.Group, noMember, oldTopics(req), req.RequireStable)
+		topics, err := b.committed(c, req.Group, noMember, oldTopics(req), req.RequireStable)
 		if resp.ErrorCode = int16(errorCode(err)); err != nil {
 			topics = refused(oldTopics(req), errorCode(err)) // version 1 has no other place for it
 		}
@@ -35,7 +37,7 @@ func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRe
 		out.Group = g.Group
 		err := invalidRequest("group %q is named twice", g.Group) // all that it has, over and over
 		if !named[g.Group] {
-			out.Topics, err = b.committed(g.Group, committer{member: orEmpty(g.MemberID), generation: g.MemberEpoch, version: req.Version}, g.Topics, req.RequireStable)
+			out.Topics, err = b.committed(c, g.Group, committer{member: orEmpty(g.MemberID), generation: g.MemberEpoch, version: req.Version}, g.Topics, req.RequireStable)
 		}
 		named[g.Group] = true
 		out.ErrorCode = int16(errorCode(err))
@@ -46,18 +48,21 @@ func (b *Broker) offsetFetch(_ context.Context, _ *call, req *kmsg.OffsetFetchRe
 
 // committed answers for one group in the newer form, which the older one is
 // made from.
-func (b *Broker) committed(name string, by committer, topics []kmsg.OffsetFetchRequestGroupTopic, stable bool) (out []kmsg.OffsetFetchResponseGroupTopic, err error) {
+func (b *Broker) committed(c *call, name string, by committer, topics []kmsg.OffsetFetchRequestGroupTopic, stable bool) (out []kmsg.OffsetFetchResponseGroupTopic, err error) {
+	if err := c.may(acl.Describe, acl.Group(name)); err != nil {
+		return nil, err
+	}
 	var refused error
 	err = b.groups.within(name, func(s *shard) {
 		if refused = s.mayFetch(name, by); refused != nil {
 			return
 		}
 		if topics == nil {
-			topics = b.allCommitted(s, name, by.version, stable)
+			topics = b.allCommitted(c, s, name, by.version, stable)
 		}
 		told := make(map[group.TopicPartition]bool) // metadata over and over could be gigabytes
 		for _, t := range topics {
-			out = append(out, b.committedTopic(s, name, by.version, t, stable, told))
+			out = append(out, b.committedTopic(c, s, name, by.version, t, stable, told))
 		}
 	})
 	if err == nil {
@@ -68,7 +73,8 @@ func (b *Broker) committed(name string, by committer, topics []kmsg.OffsetFetchR
 
 // committedTopic answers for one topic. By its id only what was committed for that very topic counts, not for one
 // that had its name before. Partitions that have been told are left out.
-func (b *Broker) committedTopic(s *shard, name string, version int16, t kmsg.OffsetFetchRequestGroupTopic, stable bool, told map[group.TopicPartition]bool) kmsg.OffsetFetchResponseGroupTopic {
+func (b *Broker) committedTopic(c *call, s *shard, name string, version int16, t kmsg.OffsetFetchRequestGroupTopic, stable bool,
+	told map[group.TopicPartition]bool) kmsg.OffsetFetchResponseGroupTopic {
 	to := kmsg.NewOffsetFetchResponseGroupTopic()
 	to.Topic, to.TopicID = t.Topic, t.TopicID
 	byID := version >= topicIDVersion
@@ -80,6 +86,9 @@ func (b *Broker) committedTopic(s *shard, name string, version int16, t kmsg.Off
 		}
 		topic = known.Name
 	}
+	if err := c.may(acl.Describe, acl.Topic(topic)); err != nil {
+		return refused([]kmsg.OffsetFetchRequestGroupTopic{t}, errorCode(err))[0]
+	}
 	for _, index := range t.Partitions {
 		tp := group.TopicPartition{Topic: topic, Partition: index}
 		if told[tp] {
@@ -87,12 +96,12 @@ func (b *Broker) committedTopic(s *shard, name string, version int16, t kmsg.Off
 		}
 		told[tp] = true
 		po := noOffset(index)
-		c, ok := s.offsets.Get(name, tp)
+		is, ok := s.offsets.Get(name, tp)
 		switch {
 		case stable && s.pending.Has(name, tp):
 			po.ErrorCode = int16(protocol.CodeUnstableOffsetCommit)
-		case ok && !(byID && isOther(c.TopicID, t.TopicID)):
-			po.Offset, po.LeaderEpoch, po.Metadata = c.Offset, c.LeaderEpoch, kmsg.StringPtr(c.Metadata)
+		case ok && !(byID && isOther(is.TopicID, t.TopicID)):
+			po.Offset, po.LeaderEpoch, po.Metadata = is.Offset, is.LeaderEpoch, kmsg.StringPtr(is.Metadata)
 		}
 		to.Partitions = append(to.Partitions, po)
 	}
@@ -131,19 +140,22 @@ func refused(topics []kmsg.OffsetFetchRequestGroupTopic, code protocol.ErrorCode
 }
 
 // allCommitted names all that a group has committed, what is pending too if the answer is to tell of that; by their ids,
-// which only topics have that are there still.
-func (b *Broker) allCommitted(s *shard, name string, version int16, pending bool) []kmsg.OffsetFetchRequestGroupTopic {
+// which only topics have that are there still. Topics that the client may not describe are left out.
+func (b *Broker) allCommitted(c *call, s *shard, name string, version int16, pending bool) []kmsg.OffsetFetchRequestGroupTopic {
 	tps := s.offsets.Partitions(name)
 	if pending {
 		tps = s.committed(name)
 	}
 	var topics []kmsg.OffsetFetchRequestGroupTopic
 	for _, tp := range tps { // sorted by topic
+		if !c.allowed(acl.Describe, acl.Topic(tp.Topic)) {
+			continue
+		}
 		t := kmsg.NewOffsetFetchRequestGroupTopic()
 		t.Topic = tp.Topic
 		if version >= topicIDVersion {
 			is := b.node.Topic(tp.Topic)
-			if c, _ := s.offsets.Get(name, tp); is == nil || isOther(c.TopicID, is.ID) {
+			if commit, _ := s.offsets.Get(name, tp); is == nil || isOther(commit.TopicID, is.ID) {
 				continue
 			}
 			t.TopicID = is.ID

@@ -2,7 +2,7 @@ package broker
 
 // Produce (key 0), versions 3-13; 0-2 are advertised and refused.
 //
-// Checked, in this order: acks; per partition topic and partition, then the
+// Checked, in this order: the right to write to the topic; acks; per partition topic and partition, then the
 // batch as recordbatch.Validate does, then the producer's sequence. All
 // batches of a request are in their partitions' order before the next request
 // of the connection is read; the answer waits for the event that acks asks
@@ -13,7 +13,7 @@ package broker
 // The first batch of a transaction in a partition is taken when the transaction's coordinator knows of it
 // (txn_entry.go): it is asked, and from version 12 on told (KIP-890). INVALID_TXN_STATE, from version 11
 // TRANSACTION_ABORTABLE, when it does not; NOT_ENOUGH_REPLICAS while it cannot say;
-// TRANSACTIONAL_ID_AUTHORIZATION_FAILED without a transactional id.
+// TRANSACTIONAL_ID_AUTHORIZATION_FAILED without a transactional id, or without the right to write by it.
 // Over the client's quota the connection is muted, acks=0 or not (quotas.go).
 
 import (
@@ -24,6 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/cluster"
+	"weir/cluster/acl"
 	"weir/cluster/txn"
 	"weir/partition"
 	"weir/protocol"
@@ -49,7 +50,7 @@ func (c *call) produce(r kmsg.Request) wire.Reply {
 		in, out := &req.Topics[i], &resp.Topics[i]
 		*out = kmsg.NewProduceResponseTopic()
 		out.Topic, out.TopicID = in.Topic, in.TopicID
-		topic, code := c.broker.topicOf(req.Version >= 13, in.Topic, in.TopicID)
+		topic, code := c.topicFor(acl.Write, req.Version >= 13, in.Topic, in.TopicID)
 		out.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(in.Partitions))
 		for j := range in.Partitions {
 			po := &out.Partitions[j]
@@ -98,7 +99,7 @@ func (c *call) produceOne(t *cluster.Topic, acks partition.Acks, req *kmsg.Produ
 	}
 	out.logAppendTime = logAppendTime
 	if h := batch.Header; h.IsTransactional() {
-		if orEmpty(req.TransactionID) == "" {
+		if id := orEmpty(req.TransactionID); id == "" || !c.allowed(acl.Write, acl.TransactionalID(id)) {
 			return nil, protocol.CodeTransactionalIDAuthorizationFailed
 		}
 		if batch.Continues = p.InTransaction(h.ProducerID, h.ProducerEpoch); !batch.Continues {

@@ -19,9 +19,6 @@ import (
 	"weir/protocol/wire"
 )
 
-// clientUser is the user that every client is: nobody is asked who they are.
-const clientUser = "ANONYMOUS"
-
 // quotas are the limits that are in force, and what clients have left of them.
 type quotas struct {
 	limits   atomic.Pointer[quota.Limits]
@@ -46,7 +43,7 @@ func (q *quotas) start(cfg *config.Network) {
 func (b *Broker) Quotas() *quota.Buckets { return b.quotas.buckets }
 
 // limitsOf is what limits a client by the quotas of now, nil for nothing.
-func (b *Broker) limitsOf(clientID string) *quota.Client {
+func (b *Broker) limitsOf(user, clientID string) *quota.Client {
 	set := b.node.Image().Quotas()
 	if len(set.Clients) == 0 {
 		return nil
@@ -55,7 +52,7 @@ func (b *Broker) limitsOf(clientID string) *quota.Client {
 	if limits == nil || limits.Index() != set.Index {
 		limits = b.renewLimits()
 	}
-	return limits.Client(clientUser, clientID)
+	return limits.Client(user, clientID)
 }
 
 func (b *Broker) renewLimits() *quota.Limits {
@@ -83,7 +80,7 @@ type meter struct {
 
 // metered runs a handler, and what it leaves for later, by the client's quotas.
 func (c *call) metered(h handler) wire.Reply {
-	client := c.broker.limitsOf(c.Header.ClientID)
+	client := c.broker.limitsOf(c.client.Principal.Name, c.Header.ClientID)
 	c.Conn.OneByOne(client != nil)
 	if client == nil {
 		return h(c)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/group"
 	"weir/protocol"
 )
@@ -42,6 +43,9 @@ func (b *Broker) syncGroup(ctx context.Context, c *call, req *kmsg.SyncGroupRequ
 }
 
 func (b *Broker) sync(ctx context.Context, c *call, req *kmsg.SyncGroupRequest) (*group.SyncAnswer, error) {
+	if err := c.may(acl.Read, acl.Group(req.Group)); err != nil {
+		return nil, err
+	}
 	if err := checkGroupName(req.Group); err != nil {
 		return nil, err
 	}

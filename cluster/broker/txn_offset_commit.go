@@ -8,6 +8,8 @@ package broker
 // UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, FENCED_INSTANCE_ID; 5 the partition of the topic is made part of the
 // transaction (KIP-890), before that it has to be by AddOffsetsToTxn: INVALID_TXN_STATE; 6 topic ids in place of names
 // (KIP-1319): UNKNOWN_TOPIC_ID.
+// The client has to have the right to write by the transactional id, and to read group and topics:
+// TRANSACTIONAL_ID_AUTHORIZATION_FAILED, GROUP_AUTHORIZATION_FAILED, TOPIC_AUTHORIZATION_FAILED.
 // A stale epoch of the consumer protocol is ILLEGAL_GENERATION here. A rebalance that is under way keeps nobody from it.
 
 import (
@@ -18,6 +20,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/group"
 	"weir/cluster/txn"
 	"weir/partition"
@@ -28,14 +31,21 @@ import (
 // txnTopicIDVersion is the first version that names topics by their ids.
 const txnTopicIDVersion = 6
 
-func (b *Broker) txnOffsetCommit(ctx context.Context, _ *call, req *kmsg.TxnOffsetCommitRequest) (*kmsg.TxnOffsetCommitResponse, error) {
+func (b *Broker) txnOffsetCommit(ctx context.Context, c *call, req *kmsg.TxnOffsetCommitRequest) (*kmsg.TxnOffsetCommitResponse, error) {
 	resp := req.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
 	now := b.now().UnixMilli()
 	commits := make(map[group.TopicPartition]group.Commit)
+	denied := c.may(acl.Write, acl.TransactionalID(req.TransactionalID))
+	if denied == nil {
+		denied = c.may(acl.Read, acl.Group(req.Group))
+	}
 	for _, t := range req.Topics {
 		out := kmsg.NewTxnOffsetCommitResponseTopic()
 		out.Topic, out.TopicID = t.Topic, t.TopicID
-		topic, refused := b.topicOf(req.Version >= txnTopicIDVersion, t.Topic, t.TopicID)
+		topic, refused := c.topicFor(acl.Read, req.Version >= txnTopicIDVersion, t.Topic, t.TopicID)
+		if denied != nil {
+			refused = errorCode(denied)
+		}
 		for _, p := range t.Partitions {
 			code := refused
 			if code == protocol.CodeNone {

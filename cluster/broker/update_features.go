@@ -5,7 +5,7 @@ package broker
 //
 // Checked, by Image.CheckFeature: the type of upgrade, that the feature and its level are known, and that a downgrade is
 // called one: INVALID_UPDATE_VERSION. A feature that is named twice, and more than 100: INVALID_REQUEST. What cannot be foreseen:
-// FEATURE_UPDATE_FAILED.
+// FEATURE_UPDATE_FAILED. For who may alter the cluster: CLUSTER_AUTHORIZATION_FAILED.
 // Added by version: 1 type of upgrade in place of "may be a downgrade", validate_only; 2 one code for all, as
 // in truth there always is.
 // Left out: whether every broker knows the level; all of a cluster are to be of one version before a level is raised.
@@ -15,15 +15,20 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/cluster/metadata"
 	"weir/protocol"
 )
 
-func (b *Broker) updateFeatures(ctx context.Context, _ *call, req *kmsg.UpdateFeaturesRequest) (*kmsg.UpdateFeaturesResponse, error) {
+func (b *Broker) updateFeatures(ctx context.Context, c *call, req *kmsg.UpdateFeaturesRequest) (*kmsg.UpdateFeaturesResponse, error) {
 	resp := req.ResponseKind().(*kmsg.UpdateFeaturesResponse)
 	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)
 	defer cancel()
-	updates, err := featureUpdates(req)
+	var updates []metadata.FeatureUpdate
+	err := c.may(acl.Alter, acl.Cluster)
+	if err == nil {
+		updates, err = featureUpdates(req)
+	}
 	if err == nil {
 		err = b.node.UpdateFeatures(ctx, updates, req.ValidateOnly)
 	}

@@ -7,7 +7,7 @@ package broker
 //
 // Added by version: 2 the transaction version: from 2 on a marker's epoch is above that of the
 // transaction.
-// Left out: the right to do so (there are no ACLs yet).
+// For who may alter the cluster, or act for it: CLUSTER_AUTHORIZATION_FAILED of each partition.
 
 import (
 	"context"
@@ -15,7 +15,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster/acl"
 	"weir/partition"
+	"weir/protocol"
 )
 
 // maxMarkerWait bounds how long the markers of a request may take to be committed.
@@ -30,8 +32,32 @@ type markerUnderWay struct {
 	append                   *partition.Append
 }
 
-func (b *Broker) writeTxnMarkers(ctx context.Context, _ *call, req *kmsg.WriteTxnMarkersRequest) (*kmsg.WriteTxnMarkersResponse, error) {
+func (b *Broker) writeTxnMarkers(ctx context.Context, c *call, req *kmsg.WriteTxnMarkersRequest) (*kmsg.WriteTxnMarkersResponse, error) {
+	if err := c.may(acl.ClusterAction, acl.Cluster); err != nil && !c.allowed(acl.Alter, acl.Cluster) {
+		return refusedMarkers(req, errorCode(err)), nil
+	}
 	return b.writeMarkers(ctx, req), nil
+}
+
+// refusedMarkers answers every partition of a request with a code.
+func refusedMarkers(req *kmsg.WriteTxnMarkersRequest, code protocol.ErrorCode) *kmsg.WriteTxnMarkersResponse {
+	resp := req.ResponseKind().(*kmsg.WriteTxnMarkersResponse)
+	for _, in := range req.Markers {
+		out := kmsg.NewWriteTxnMarkersResponseMarker()
+		out.ProducerID = in.ProducerID
+		for _, t := range in.Topics {
+			to := kmsg.NewWriteTxnMarkersResponseMarkerTopic()
+			to.Topic = t.Topic
+			for _, index := range t.Partitions {
+				po := kmsg.NewWriteTxnMarkersResponseMarkerTopicPartition()
+				po.Partition, po.ErrorCode = index, int16(code)
+				to.Partitions = append(to.Partitions, po)
+			}
+			out.Topics = append(out.Topics, to)
+		}
+		resp.Markers = append(resp.Markers, out)
+	}
+	return resp
 }
 
 // writeMarkers is writeTxnMarkers for whoever asks. What groups have committed in the transactions counts, or is

@@ -25,6 +25,7 @@ type Broker struct {
 	Peers     Peers
 	Admin     Admin
 	Leaders   Leaders
+	Access    Access
 	Network   Network
 	Creation  Creation
 	Producers Producers
@@ -64,6 +65,13 @@ type Leaders struct {
 	RebalanceInterval time.Duration // between two looks
 	RackAware         bool          // consumers are sent to a replica in their rack
 	Drained           bool          // this broker is to lead nothing
+}
+
+// Access is who may do what.
+type Access struct {
+	ByACLs        bool     // the cluster's ACLs say it; else everybody may do everything
+	SuperUsers    []string // principals, as Type:name, that may do everything
+	AllowEveryone bool     // as may everybody with what no ACL is about
 }
 
 // Network bounds what connections and requests may take.
@@ -172,6 +180,11 @@ func build(s settings) (*Broker, error) {
 			RebalanceInterval: time.Duration(r.long("leader.imbalance.check.interval.seconds")) * time.Second,
 			RackAware:         isRackAware(r.str("replica.selector.class")),
 			Drained:           r.bool(BrokerDrained),
+		},
+		Access: Access{
+			ByACLs:        r.str("authorizer.class.name") != "",
+			SuperUsers:    splitPrincipals(r.str("super.users")),
+			AllowEveryone: r.bool("allow.everyone.if.no.acl.found"),
 		},
 		Network: Network{
 			RequestMaxBytes:       r.int("socket.request.max.bytes"),

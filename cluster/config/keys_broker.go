@@ -39,6 +39,10 @@ var brokerKeys = []Key{
 	{Name: "leader.imbalance.check.interval.seconds", Type: TypeLong, Scope: ScopeBroker, Default: "300", Valid: between{1, 1 << 30}, Doc: "Seconds between two looks for leadership to give back."},
 	{Name: "controller.listener.names", Type: TypeList, Scope: ScopeBroker, Null: true, Doc: "Listeners of a KRaft controller; Weir drops them from listeners."},
 
+	{Name: "authorizer.class.name", Type: TypeString, Scope: ScopeBroker, Default: "", Valid: authorizer{}, Doc: "What says who may do what: everybody may do everything when empty, the cluster's ACLs say it with org.apache.kafka.metadata.authorizer.StandardAuthorizer. The same on all brokers."},
+	{Name: "super.users", Type: TypeString, Scope: ScopeBroker, Null: true, Valid: principals{}, Doc: "Principals that may do everything, whatever ACLs say, as Type:name;Type:name. Without authentication everybody is User:ANONYMOUS."},
+	{Name: "allow.everyone.if.no.acl.found", Type: TypeBool, Scope: ScopeBroker, Default: "false", Doc: "Whether everybody may do everything with a resource that no ACL is about."},
+
 	{Name: "socket.request.max.bytes", Type: TypeInt, Scope: ScopeBroker, Default: "104857600", Valid: between{1024, maxInt}, Doc: "Largest request in bytes."},
 	{Name: "queued.max.request.bytes", Type: TypeLong, Scope: ScopeBroker, Default: "268435456", Valid: either{-1, between{1 << 20, 1 << 50}}, Doc: "Bytes of requests held in memory over all connections before reading stops; -1 means no limit (Kafka's default)."},
 	{Name: "max.connections", Type: TypeInt, Scope: ScopeBroker, Default: "10000", Valid: between{0, maxInt}, Dynamic: true, Doc: "Connections served at a time. Kafka's default is unlimited."},

@@ -6,7 +6,7 @@ const (
 	whyThreads           = "Weir has no thread pools to size"
 	whyReplicas          = "internal topics are replicated automatically"
 	whyRaftCopies        = "partitions are replicated by Raft, not by fetching followers"
-	whySecurity          = "encryption, authentication and authorization are not served yet"
+	whySecurity          = "encryption and authentication are not served yet"
 	whyMetrics           = "Weir has its own metrics"
 	whyQuota             = "quotas of clients are set by request (weir quota set), and others are not served"
 	whyCleaner           = "compaction is always there, for topics that ask for it, and reads in pieces of a fixed size"
@@ -52,7 +52,7 @@ var ignoredKeys = ignored(map[string][]string{
 		"inter.broker.listener.name", "inter.broker.protocol.version", "security.inter.broker.protocol", "log.dir.failure.timeout.ms",
 		"eligible.leader.replicas.enable"},
 	whyLeadersThrottle: {"follower.replication.throttled.rate"},
-	whySecurity: {"authorizer.class.name", "super.users", "allow.everyone.if.no.acl.found", "principal.builder.class", "max.connection.creation.rate",
+	whySecurity: {"principal.builder.class", "max.connection.creation.rate",
 		"connections.max.reauth.ms", "security.providers", "delegation.token.master.key", "delegation.token.secret.key",
 		"delegation.token.max.lifetime.ms", "delegation.token.expiry.time.ms", "delegation.token.expiry.check.interval.ms",
 		"password.encoder.secret", "password.encoder.old.secret"},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -202,5 +203,25 @@ func TestLoadRefusesWhatIsSetByRequest(t *testing.T) {
 	var refused *NotAllowedError
 	if !errors.As(err, &refused) || refused.Key != BrokerDrained {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestAccess: an authorizer that cannot be loaded stops the start, since its rules would not hold.
+func TestAccess(t *testing.T) {
+	b, err := New(map[string]string{
+		"authorizer.class.name": standardAuthorizer, "super.users": " User:CN=a,O=b; ;User:c:d;", "allow.everyone.if.no.acl.found": "true",
+	})
+	if err != nil || !b.Access.ByACLs || !b.Access.AllowEveryone || !slices.Equal(b.Access.SuperUsers, []string{"User:CN=a,O=b", "User:c:d"}) {
+		t.Errorf("%+v, %v", b, err)
+	}
+	if b := DefaultBroker().Access; b.ByACLs || b.AllowEveryone || b.SuperUsers != nil {
+		t.Errorf("by default %+v", b)
+	}
+	for key, value := range map[string]string{"authorizer.class.name": "kafka.security.authorizer.AclAuthorizer", "super.users": "User:a;b"} {
+		_, err := New(map[string]string{key: value})
+		var invalid *InvalidValueError
+		if !errors.As(err, &invalid) || invalid.Key != key {
+			t.Errorf("%s=%s: %v", key, value, err)
+		}
 	}
 }

@@ -57,7 +57,8 @@ func TestEveryKeyWithAnEffectIsRead(t *testing.T) {
 
 // variants are values of which at least one is allowed for each key and is not its default.
 var variants = []string{"2", "3", "12345", "1500000", "0.25", "true", "false", "compact", "gzip", "LogAppendTime", "/elsewhere",
-	"PLAINTEXT://localhost:1", "PLAINTEXT", "localhost:1", "org.apache.kafka.common.replica.RackAwareReplicaSelector", "uniform", "disabled", "50000"}
+	"PLAINTEXT://localhost:1", "PLAINTEXT", "localhost:1", "org.apache.kafka.common.replica.RackAwareReplicaSelector", "uniform", "disabled", "50000",
+	"org.apache.kafka.metadata.authorizer.StandardAuthorizer", "User:a;User:b"}
 
 // changesSomething sets the key where it can be set and compares the outcome with the default's.
 // The listener names of a controller take a listener away, so there are two in both; bounds show where there

@@ -185,3 +185,39 @@ func (replicaSelector) check(value string) bool {
 func (replicaSelector) String() string {
 	return "org.apache.kafka.common.replica." + rackAwareSelector + ", or empty for the leader (other classes cannot be loaded)"
 }
+
+// standardAuthorizer is Kafka's, the one that is built in.
+const standardAuthorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+
+// authorizer takes that, or none. Whoever asks for another one is not to run without.
+type authorizer struct{}
+
+func (authorizer) check(value string) bool { return value == "" || value == standardAuthorizer }
+func (authorizer) String() string {
+	return standardAuthorizer + ", or empty for none (other classes cannot be loaded)"
+}
+
+// principals takes a list of Type:name.
+type principals struct{}
+
+func (principals) check(value string) bool {
+	for _, p := range splitPrincipals(value) {
+		if kind, name, ok := strings.Cut(p, ":"); !ok || kind == "" || name == "" {
+			return false
+		}
+	}
+	return true
+}
+
+func (principals) String() string { return "principals such as User:alice, with ; between them" }
+
+// splitPrincipals cuts at semicolons, since names may hold commas; empty elements are dropped.
+func splitPrincipals(s string) []string {
+	var out []string
+	for p := range strings.SplitSeq(s, ";") {
+		if p = strings.TrimSpace(p); p != "" {
+			out = append(out, p)
+		}
+	}
+	return out
+}

@@ -29,8 +29,10 @@ const (
 	kindSetFeatures         = 18
 	kindSetGroupConfigs     = 19
 	kindAlterQuotas         = 20
+	kindAddACLs             = 21
+	kindRemoveACLs          = 22
 
-	kindLast = kindAlterQuotas
+	kindLast = kindRemoveACLs
 )
 
 // SetClusterID names the cluster, once. Setting the same id again does nothing; another one is a

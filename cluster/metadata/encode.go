@@ -89,6 +89,10 @@ func decodeBody(kind byte, d *decoder) Command {
 		return AlterQuotas{Changes: items(d, 3, func() QuotaChange {
 			return QuotaChange{Entity: d.quotaEntity(), Values: d.quotas()}
 		})}
+	case kindAddACLs:
+		return AddACLs{ACLs: d.acls()}
+	case kindRemoveACLs:
+		return RemoveACLs{ACLs: d.acls()}
 	}
 	return nil
 }

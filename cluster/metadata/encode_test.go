@@ -31,6 +31,8 @@ func everyCommand() []Command {
 		SetGroupConfigs{Group: "g", Expected: AnyIndex, Values: map[string]string{"k": "v"}},
 		AlterQuotas{Changes: []QuotaChange{
 			{Entity: QuotaEntity{User: QuotaName{QuotaNamed, "u"}, ClientID: QuotaName{Kind: QuotaDefault}}, Values: map[string]float64{"b": 0, "a": 0.5}}, {}}},
+		AddACLs{ACLs: []ACL{{2, 3, "orders", "User:u", "10.0.0.0/8", 3, 3}, {}}},
+		RemoveACLs{ACLs: []ACL{{255, 255, "*", "User:*", "*", 255, 255}}},
 	}
 }
 
@@ -82,6 +84,7 @@ func TestMalformedCommands(t *testing.T) {
 		"negative quota":               {kindAlterQuotas, 1, 1, 0, 1, 1, 'q', 0xbf, 0xf0, 0, 0, 0, 0, 0, 0},
 		"quota that is no number":      {kindAlterQuotas, 1, 1, 0, 1, 1, 'q', 0x7f, 0xf8, 0, 0, 0, 0, 0, 1},
 		"quota cut short":              {kindAlterQuotas, 1, 1, 0, 1, 1, 'q', 0x3f},
+		"ACL cut short":                {kindAddACLs, 1, 2, 3, 1, 't', 1, 'u', 1, '*', 3},
 		"bool of 2":                    {kindDrainBroker, 2, 2},
 		"internal address of nothing":  append(append([]byte{kindRegisterInternal, 2}, make([]byte, 16)...), 0, 0, 0),
 		"key twice":                    {kindSetBrokerConfigs, 1, 0, 2, 1, 'a', 0, 1, 'a', 0},

@@ -115,6 +115,11 @@ type InvalidQuotaError struct{ Reason string }
 
 func (e *InvalidQuotaError) Error() string { return "invalid quota: " + e.Reason }
 
+// InvalidACLError: an ACL cannot be (INVALID_REQUEST).
+type InvalidACLError struct{ Reason string }
+
+func (e *InvalidACLError) Error() string { return "invalid ACL: " + e.Reason }
+
 // UnknownBrokerError: no broker has the id (BROKER_ID_NOT_REGISTERED).
 type UnknownBrokerError struct{ ID int32 }
 

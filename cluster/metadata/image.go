@@ -1,5 +1,5 @@
 // Package metadata is what a cluster knows about itself: its brokers, topics, partitions, dynamic
-// configuration and producer id blocks, as a pure state machine.
+// configuration, quotas, ACLs and producer id blocks, as a pure state machine.
 //
 // An Image is one immutable state. Image.Apply makes the next one from a Command; it reads no
 // clock, no random source and nothing outside, so that every node that applies the same commands
@@ -34,6 +34,7 @@ type Image struct {
 	groupConfigs   []GroupConfigs  // by name of the group
 	features       FeatureSet
 	quotas         QuotaSet
+	acls           ACLSet
 	nextProducerID int64
 }
 

@@ -12,7 +12,7 @@ import (
 // endian). The body holds the image's fields by encoder; brokers by id, topics by name.
 const (
 	snapshotMagic   = "WEIRMETA"
-	snapshotVersion = 4 // 1 knew no internal addresses, fences, directories and reassignments; 2 no features and groups; 3 no quotas
+	snapshotVersion = 5 // 1 knew no internal addresses, fences, directories and reassignments; 2 no features and groups; 3 no quotas; 4 no ACLs
 	snapshotFrame   = len(snapshotMagic) + 1 + 4
 )
 
@@ -53,6 +53,8 @@ func (im *Image) Encode() []byte {
 	})
 	e.uint(im.quotas.Index)
 	list(e, im.quotas.Clients, func(q ClientQuota) { e.quotaEntity(q.Entity); e.quotas(q.Values) })
+	e.uint(im.acls.Index)
+	e.acls(im.acls.ACLs)
 	return binary.BigEndian.AppendUint32(e.b, crc32.Checksum(e.b, castagnoli))
 }
 
@@ -81,7 +83,7 @@ func (e *encoder) partition(p Partition) {
 	e.int(int64(p.LeaderEpoch))
 }
 
-// DecodeImage reads what Encode wrote, and what it wrote in versions 1 to 3. In version 1 replicas were placed on the
+// DecodeImage reads what Encode wrote, and what it wrote in versions 1 to 4. In version 1 replicas were placed on the
 // directories that their brokers are registered with, since those could not change then. Errors
 // are VersionError and CorruptError.
 func DecodeImage(b []byte) (*Image, error) {
@@ -132,6 +134,10 @@ func (d *decoder) image(version byte) *Image {
 	if version > 3 {
 		im.quotas.Index = d.uint()
 		im.quotas.Clients = items(d, 3, func() ClientQuota { return ClientQuota{Entity: d.quotaEntity(), Values: d.quotas()} })
+	}
+	if version > 4 {
+		im.acls.Index = d.uint()
+		im.acls.ACLs = d.acls()
 	}
 	if d.err == "" {
 		d.index(im)
@@ -188,6 +194,11 @@ func (d *decoder) index(im *Image) {
 	for i, q := range im.quotas.Clients {
 		if q.Entity.fault() != "" || len(q.Values) == 0 || i > 0 && im.quotas.Clients[i-1].Entity.compare(q.Entity) >= 0 {
 			d.fail("quotas out of order, or of nobody")
+		}
+	}
+	for i, a := range im.acls.ACLs {
+		if a.fault() != "" || i > 0 && im.acls.ACLs[i-1].compare(a) >= 0 {
+			d.fail("ACLs out of order, or of nothing")
 		}
 	}
 	for i, t := range im.byName {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -17,6 +18,16 @@ var rewriteGolden = flag.Bool("rewrite", false, "write the golden files anew")
 
 // sample is a machine with something of everything, the same in every run.
 func sample(t testing.TB) *Machine {
+	m := sample4(t)
+	mustApply(t, m, AddACLs{ACLs: []ACL{
+		{Resource: 2, Pattern: 4, Name: "orders.", Principal: "User:billing", Host: "10.0.0.0/8", Operation: 3, Permission: 3},
+		{Resource: 2, Pattern: 3, Name: "*", Principal: "User:*", Host: "::1", Operation: 2, Permission: 2},
+	}})
+	return m
+}
+
+// sample4 holds what version 4 of the snapshot knew.
+func sample4(t testing.TB) *Machine {
 	m := sample3(t)
 	mustApply(t, m, AlterQuotas{Changes: []QuotaChange{
 		{Entity: QuotaEntity{ClientID: QuotaName{Kind: QuotaDefault}}, Values: map[string]float64{"producer_byte_rate": 1 << 20, "request_percentage": 12.5}},
@@ -65,7 +76,7 @@ func sample1(t testing.TB) *Machine {
 }
 
 func TestGoldenSnapshot(t *testing.T) {
-	const path = "testdata/snapshot-v4.bin"
+	const path = "testdata/snapshot-v5.bin"
 	got := sample(t).Image().Encode()
 	if *rewriteGolden {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
@@ -87,7 +98,8 @@ func TestGoldenSnapshot(t *testing.T) {
 
 // A snapshot of version 1 has the directories that could be meant only; one of version 2 has every feature at its default.
 func TestGoldenSnapshotsOfOldVersions(t *testing.T) {
-	for path, want := range map[string]*Machine{"testdata/snapshot-v1.bin": sample1(t), "testdata/snapshot-v2.bin": sample2(t), "testdata/snapshot-v3.bin": sample3(t)} {
+	for path, want := range map[string]*Machine{"testdata/snapshot-v1.bin": sample1(t), "testdata/snapshot-v2.bin": sample2(t), "testdata/snapshot-v3.bin": sample3(t),
+		"testdata/snapshot-v4.bin": sample4(t)} {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -96,7 +108,7 @@ func TestGoldenSnapshotsOfOldVersions(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(im, want.Image()) {
 			t.Fatalf("%s reads as %+v, %v", path, im, err)
 		}
-		if got := im.FeatureLevel(GroupVersion); got != 1 && path != "testdata/snapshot-v3.bin" {
+		if got := im.FeatureLevel(GroupVersion); got != 1 && path < "testdata/snapshot-v3.bin" {
 			t.Errorf("%s: level %d", path, got)
 		}
 	}
@@ -154,6 +166,9 @@ func TestSnapshotsThatAreNotImages(t *testing.T) {
 		"quota of none":  func(im *Image) { im.quotas.Clients[0].Entity.ClientID = QuotaName{Kind: QuotaNamed} },
 		"strange quota":  func(im *Image) { im.quotas.Clients[1].Entity.User.Kind = 3 },
 		"no values":      func(im *Image) { im.quotas.Clients[1].Values = nil },
+		"ACLs":           func(im *Image) { slices.Reverse(im.acls.ACLs) },
+		"ACL twice":      func(im *Image) { im.acls.ACLs[1] = im.acls.ACLs[0] },
+		"nameless ACL":   func(im *Image) { im.acls.ACLs[0].Name = "" },
 		"config brokers": func(im *Image) { im.brokerConfigs = append(im.brokerConfigs, im.brokerConfigs[0]) },
 	}
 	for name, change := range bend {
@@ -176,7 +191,7 @@ func randomCommand(r *rand.Rand, im *Image) Command {
 	if r.IntN(3) == 0 {
 		expected = uint64(r.IntN(int(im.Index()) + 1))
 	}
-	switch r.IntN(17) {
+	switch r.IntN(18) {
 	case 0:
 		return SetClusterID{ID: fmt.Sprint("cluster-", r.IntN(2))}
 	case 1:
@@ -211,6 +226,8 @@ func randomCommand(r *rand.Rand, im *Image) Command {
 		return SetFeatures{Expected: expected, Levels: map[string]int16{fmt.Sprint("f", r.IntN(2)): int16(r.IntN(3) - 1)}}
 	case 16:
 		return randomQuotas(r)
+	case 17:
+		return randomACLs(r)
 	case 15:
 		c := SetGroupConfigs{Group: fmt.Sprint("g", r.IntN(4)), Expected: expected}
 		if r.IntN(2) == 0 {
@@ -238,6 +255,17 @@ func randomQuotas(r *rand.Rand) Command {
 			Values: map[string]float64{fmt.Sprint("q", r.IntN(2)): float64(r.IntN(3))}})
 	}
 	return c
+}
+
+func randomACLs(r *rand.Rand) Command {
+	var acls []ACL
+	for range 1 + r.IntN(3) {
+		acls = append(acls, ACL{Resource: byte(r.IntN(2)), Pattern: byte(r.IntN(2)), Name: strings.Repeat("n", r.IntN(3)), Principal: "User:u", Host: "*", Operation: byte(r.IntN(2))})
+	}
+	if r.IntN(2) == 0 {
+		return RemoveACLs{ACLs: acls}
+	}
+	return AddACLs{ACLs: acls}
 }
 
 func randomBrokerChange(r *rand.Rand, im *Image) Command {

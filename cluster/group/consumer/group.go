@@ -35,6 +35,10 @@ type World interface {
 	Limits() Limits
 	// Topic is a topic's id and number of partitions; false when there is none.
 	Topic(name string) (id assignor.TopicID, partitions int32, ok bool)
+	// Knows says which topics a member from a client's host may know of; nil: all.
+	Knows(clientHost string) func(topic string) bool
+	// Rights is a number that is another when what Knows says may be.
+	Rights() uint64
 }
 
 // Group is a group of the consumer protocol. It is not safe for concurrent use. Times handed in must

@@ -45,7 +45,7 @@ func (g *Group) Refresh(now time.Time, matches map[string][]string) group.Output
 	return g.take(now)
 }
 
-// hashTopics is a number that is another when topics that are subscribed to are.
+// hashTopics is a number that is another when topics that are subscribed to are, or who may know of them.
 func (g *Group) hashTopics() uint64 {
 	names, _ := g.Subscribed()
 	h := fnv.New64a()
@@ -58,6 +58,9 @@ func (g *Group) hashTopics() uint64 {
 		copy(b[:], id[:])
 		binary.BigEndian.PutUint32(b[16:], uint32(n))
 		_, _ = h.Write(b[:]) // never fails
+	}
+	if rights := g.world.Rights(); rights > 0 && len(g.patterns) > 0 {
+		_, _ = h.Write(binary.BigEndian.AppendUint64(nil, rights))
 	}
 	return h.Sum64()
 }
@@ -118,13 +121,17 @@ func (g *Group) retarget() {
 	g.dirty(group.FactTarget, "")
 }
 
-// topicsOf is all that a member subscribes to, each once.
+// topicsOf is all that a member subscribes to, each once. A regular expression matches only what the member may know of; names
+// were looked at when it said them.
 func (g *Group) topicsOf(m *member) []string {
 	p := g.patterns[m.regex]
 	if p == nil || len(p.topics) == 0 {
 		return m.topics
 	}
 	all := slices.Concat(m.topics, p.topics)
+	if knows := g.world.Knows(m.clientHost); knows != nil {
+		all = slices.DeleteFunc(all, func(name string) bool { return !slices.Contains(m.topics, name) && !knows(name) })
+	}
 	slices.Sort(all)
 	return slices.Compact(all)
 }

@@ -55,6 +55,8 @@ type fakeWorld struct {
 	limits Limits
 	topics map[string]fakeTopic
 	made   byte
+	hidden map[string]string // topics by the host of who may not know of them
+	rights uint64
 }
 
 type fakeTopic struct {
@@ -70,6 +72,16 @@ func newFakeWorld() *fakeWorld {
 }
 
 func (w *fakeWorld) Limits() Limits { return w.limits }
+
+// Knows lets everybody know of all topics but those that are hidden from a host.
+func (w *fakeWorld) Knows(clientHost string) func(string) bool {
+	if w.hidden == nil {
+		return nil
+	}
+	return func(topic string) bool { return w.hidden[clientHost] != topic }
+}
+
+func (w *fakeWorld) Rights() uint64 { return w.rights }
 
 func (w *fakeWorld) Topic(name string) (assignor.TopicID, int32, bool) {
 	t, ok := w.topics[name]

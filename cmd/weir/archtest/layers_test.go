@@ -38,6 +38,7 @@ var layers = []layer{
 	{"cluster/config", nil, nil},
 	{"cluster/metadata", nil, nil},
 	{"cluster/quota", []string{"cluster/metadata"}, nil},
+	{"cluster/acl", []string{"cluster/metadata"}, nil},
 	{"cluster/space", nil, nil},
 	{"cluster/group/assignor", nil, nil},
 	{"cluster/group", []string{"cluster/group/assignor"}, nil},
@@ -59,7 +60,7 @@ var layers = []layer{
 		"partition", "log", "segment/vfs", "protocol/recordbatch", "protocol/histogram",
 	}, []string{"github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb/v2"}},
 	{"cluster/broker", []string{
-		"cluster", "cluster/config", "cluster/metadata", "cluster/quota", "cluster/space", "cluster/group/...", "cluster/txn/...",
+		"cluster", "cluster/config", "cluster/metadata", "cluster/quota", "cluster/acl", "cluster/space", "cluster/group/...", "cluster/txn/...",
 		"partition", "log", "protocol", "protocol/wire", "protocol/recordbatch",
 	}, []string{"github.com/twmb/franz-go/pkg/kmsg", "github.com/twmb/franz-go/pkg/kbin"}},
 

@@ -108,7 +108,7 @@ func New(s *Streams) *cobra.Command {
 	root.AddCommand(
 		newStart(s), newDev(s),
 		newProduce(s), newConsume(s), newReplay(s),
-		newTopic(s), newGroups(s), newTxn(s), newQuota(s), newPartition(s), newBroker(s), newCluster(s), newLog(s), newDump(s), newBench(s),
+		newTopic(s), newGroups(s), newTxn(s), newQuota(s), newACL(s), newPartition(s), newBroker(s), newCluster(s), newLog(s), newDump(s), newBench(s),
 		newAPIVersions(s), newVersion(s), newCompletion(s),
 	)
 	return root

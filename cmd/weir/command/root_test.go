@@ -34,7 +34,7 @@ func leaves(t *testing.T, f func(path string, c *cobra.Command)) {
 
 // doers are the commands whose purpose is not to show something. All others have to offer JSON.
 var doers = []string{"start", "dev kill", "dev restart", "dev stop", "dev purge", "produce", "completion", "topic create", "topic alter", "topic delete", "topic add-partitions", "topic trim", "group delete", "group alter",
-	"txn abort", "quota set", "quota delete", "log repair", "partition move", "partition transfer-leader", "broker drain", "broker undrain", "broker decommission"}
+	"txn abort", "quota set", "quota delete", "acl create", "acl delete", "log repair", "partition move", "partition transfer-leader", "broker drain", "broker undrain", "broker decommission"}
 
 func TestEveryReadCommandOffersJSON(t *testing.T) {
 	leaves(t, func(path string, c *cobra.Command) {

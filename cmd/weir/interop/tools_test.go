@@ -99,14 +99,21 @@ func deletion(t *testing.T, topic string, partition, before int) string {
 
 func runTool(t *testing.T, mainClass, input string, args ...string) string {
 	t.Helper()
+	out, complaints, err := tryTool(t, mainClass, input, args...)
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s%s", mainClass, args, err, out, complaints)
+	}
+	return out
+}
+
+// tryTool is runTool for what may fail.
+func tryTool(t *testing.T, mainClass, input string, args ...string) (out, complaints string, err error) {
+	t.Helper()
 	argv := append(javaCommand(t, mainClass), args...)
 	command := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
 	command.Stdin = strings.NewReader(input)
-	var complaints strings.Builder
-	command.Stderr = &complaints
-	out, err := command.Output()
-	if err != nil {
-		t.Fatalf("%s %q: %v\n%s%s", mainClass, args, err, out, tail([]byte(complaints.String()), 4000))
-	}
-	return string(out)
+	var errs strings.Builder
+	command.Stderr = &errs
+	b, err := command.Output()
+	return string(b), string(tail([]byte(errs.String()), 4000)), err
 }
