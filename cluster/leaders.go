@@ -166,6 +166,9 @@ func (n *Node) Leadership(t *Topic, index int32) Leadership {
 // This is what ISR means in Weir wherever Kafka's protocol has the word. It decides
 // nothing but min.insync.replicas: what is committed is on disk on a majority.
 func (n *Node) inSync(p *partition.Partition) []int32 {
+	if p.Timing() == aloneTiming {
+		return []int32{n.ID()} // ten thousand are asked again and again
+	}
 	im, since := n.Image(), time.Now().Add(-n.Config().Peers.ReplicaLag)
 	ids := []int32{n.ID()}
 	for _, f := range p.Followers() {

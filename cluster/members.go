@@ -64,12 +64,13 @@ func (n *Node) keepMembers() {
 			if !ok {
 				continue
 			}
+			known := quiet.of(mt)
 			for i, p := range t.partitions {
 				if p == nil || i >= len(mt.Partitions) {
 					continue
 				}
 				epoch, leading := p.Leading()
-				if !leading || quiet.is(mt, int32(i), epoch) {
+				if !leading || known.epochs[i] == epoch {
 					continue
 				}
 				step, settled := n.memberStep(mt, int32(i), p, im)
@@ -77,7 +78,7 @@ func (n *Node) keepMembers() {
 					work = append(work, step)
 				}
 				if settled {
-					quiet.note(mt, int32(i), epoch)
+					known.epochs[i] = epoch
 				}
 			}
 		}
@@ -95,26 +96,28 @@ func (n *Node) keepMembers() {
 // leadership or another set of brokers can change that.
 type quietMembers struct {
 	brokers []*metadata.Broker
-	groups  map[partitionKey]quietGroup
+	topics  map[metadata.UUID]quietTopic
 }
 
-type quietGroup struct {
-	meta  *metadata.Topic
-	epoch int32
+type quietTopic struct {
+	meta   *metadata.Topic
+	epochs []int32 // of the leadership in which a partition was as it is wanted, 0 for none
 }
 
 func (q *quietMembers) renew(brokers []*metadata.Broker) {
-	if q.groups == nil || !slices.Equal(q.brokers, brokers) {
-		q.brokers, q.groups = brokers, make(map[partitionKey]quietGroup)
+	if q.topics == nil || !slices.Equal(q.brokers, brokers) {
+		q.brokers, q.topics = brokers, make(map[metadata.UUID]quietTopic)
 	}
 }
 
-func (q *quietMembers) is(mt *metadata.Topic, index, epoch int32) bool {
-	return q.groups[partitionKey{mt.ID, index}] == quietGroup{mt, epoch}
-}
-
-func (q *quietMembers) note(mt *metadata.Topic, index, epoch int32) {
-	q.groups[partitionKey{mt.ID, index}] = quietGroup{mt, epoch}
+// of is what is known of a topic as it is described now. It may be written to.
+func (q *quietMembers) of(mt *metadata.Topic) quietTopic {
+	known := q.topics[mt.ID]
+	if known.meta != mt {
+		known = quietTopic{meta: mt, epochs: make([]int32, len(mt.Partitions))}
+		q.topics[mt.ID] = known
+	}
+	return known
 }
 
 func serverID(r metadata.ReplicaID) raft.ServerID {
