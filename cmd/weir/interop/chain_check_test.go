@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -59,6 +60,7 @@ func (ch *chain) quiet(t *testing.T) {
 	}
 	for _, stage := range ch.stages {
 		for _, p := range stage {
+			t.Logf("%s: begun anew %d times, %d of them after a call that did not come back", p.process.name, p.begun(t), strings.Count(p.process.output(t), "does not come back"))
 			p.process.kill()
 		}
 	}

@@ -16,9 +16,43 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// overseer says what becomes of what passes proxies. It may hold it back by not returning.
+type overseer interface {
+	// asks is told of a request before the broker has it, and may give it a fate.
+	asks(r *request) error
+	// answers is told of the answer, after its correlation id, before the client has it.
+	answers(r *request, answer []byte) error
+	// complain is told what cannot be.
+	complain(format string, args ...any)
+}
+
+// fate is what becomes of a request and its answer.
+type fate int
+
+const (
+	passes    fate = iota
+	swallowed      // it is done, and instead of the answer its connection ends
+	torn           // its connection ends before all of it is there
+	late           // its answer comes after a while, and those behind it
+)
+
+// request is one that a client has sent.
+type request struct {
+	key, version  int16
+	correlationID int32
+	clientID      string
+	rest          []byte // after the client's id
+
+	fate  fate
+	drawn float64 // of what is torn how much is there; of what is late how late it is: [0, 1)
+
+	batches []batchID // of a produce request, noted by a storm
+	cut     *cutOff   // of a commit, noted by cuts
+}
+
 // proxy stands between the clients and one broker, which tells them the proxy's address as its own.
 type proxy struct {
-	storm    *storm
+	overseer overseer
 	listener net.Listener
 	behind   string // the broker
 	running  sync.WaitGroup
@@ -28,13 +62,13 @@ type proxy struct {
 }
 
 // startProxy has a proxy stand before a broker until the test ends.
-func startProxy(t *testing.T, s *storm, behind string) *proxy {
+func startProxy(t *testing.T, o overseer, behind string) *proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{storm: s, listener: listener, behind: behind, conns: map[net.Conn]bool{}}
+	p := &proxy{overseer: o, listener: listener, behind: behind, conns: map[net.Conn]bool{}}
 	p.running.Go(p.accept)
 	t.Cleanup(func() {
 		listener.Close()
@@ -77,16 +111,8 @@ func (p *proxy) closeAll() {
 	}
 }
 
-// request is one that the broker has been sent.
-type request struct {
-	key, version  int16
-	correlationID int32
-	fate          fate
-	drawn         float64
-	batches       []batchID // of a produce request
-}
-
-// serve passes one connection on, until either side, or a fate, ends it.
+// serve passes one connection on, until either side, or a fate, ends it. What a client has asked for that is gone is
+// done nevertheless.
 func (p *proxy) serve(client net.Conn) {
 	p.keep(client)
 	defer p.drop(client)
@@ -95,45 +121,52 @@ func (p *proxy) serve(client net.Conn) {
 		return // killed
 	}
 	p.keep(broker)
-	asked := make(chan request, 100) // the broker answers in order
-	var answers sync.WaitGroup
+	asked := make(chan *request, 100) // the broker answers in order
+	var open, answers sync.WaitGroup
 	answers.Go(func() {
-		p.passAnswers(client, broker, asked)
+		p.passAnswers(client, broker, asked, &open)
 		p.drop(broker)
 		client.Close()
 		for range asked { // let the other side end
+			open.Done()
 		}
 	})
-	p.passRequests(broker, client, asked)
+	p.passRequests(broker, client, asked, &open)
 	close(asked)
+	open.Wait()
 	p.drop(broker)
 	answers.Wait()
 }
 
-func (p *proxy) passRequests(broker, client net.Conn, asked chan<- request) {
+func (p *proxy) passRequests(broker, client net.Conn, asked chan<- *request, open *sync.WaitGroup) {
 	for {
 		frame, err := readFrame(client)
 		if err != nil {
 			return
 		}
-		r, err := p.understand(frame)
+		r, err := understand(frame)
+		if err == nil {
+			err = p.overseer.asks(r)
+		}
 		if err != nil {
-			p.storm.complain("a request that cannot be read: %v", err)
+			p.overseer.complain("a request that cannot be read: %v", err)
 			return
 		}
 		if r.fate == torn {
 			broker.Write(frame[:int(r.drawn*float64(len(frame)))])
+			p.drop(broker)
 			return
 		}
-		p.storm.forwarded(r.batches)
+		open.Add(1)
 		asked <- r
 		if _, err := broker.Write(frame); err != nil {
+			p.drop(broker)
 			return
 		}
 	}
 }
 
-func (p *proxy) passAnswers(client, broker net.Conn, asked <-chan request) {
+func (p *proxy) passAnswers(client, broker net.Conn, asked <-chan *request, open *sync.WaitGroup) {
 	for {
 		frame, err := readFrame(broker)
 		if err != nil {
@@ -143,76 +176,75 @@ func (p *proxy) passAnswers(client, broker net.Conn, asked <-chan request) {
 		if !ok {
 			return
 		}
-		if err := p.note(r, frame); err != nil {
-			p.storm.complain("the answer to request %d, version %d: %v", r.key, r.version, err)
-			return
-		}
-		switch r.fate {
-		case swallowed:
-			return
-		case late:
-			time.Sleep(time.Duration(r.drawn * float64(latest)))
-		}
-		if _, err := client.Write(frame); err != nil {
+		err = p.passAnswer(client, r, frame)
+		open.Done()
+		if err != nil {
 			return
 		}
 	}
 }
 
-// understand reads as much of a request as the proxy has to know, and draws its fate.
-func (p *proxy) understand(frame []byte) (r request, err error) {
+var errSwallowed = errors.New("the answer is not passed on")
+
+func (p *proxy) passAnswer(client net.Conn, r *request, frame []byte) error {
 	b := kbin.Reader{Src: frame[frameLength:]}
-	r.key, r.version, r.correlationID = b.Int16(), b.Int16(), b.Int32()
-	if kmsg.Key(r.key) != kmsg.Produce {
-		return r, b.Complete()
+	id := b.Int32()
+	err := b.Complete()
+	if err == nil && id != r.correlationID {
+		err = fmt.Errorf("correlation id %d, want %d", id, r.correlationID)
 	}
-	produce := kmsg.NewPtrProduceRequest()
-	produce.SetVersion(r.version)
-	b.NullableString() // client id
-	if produce.IsFlexible() {
-		kmsg.SkipTags(&b)
+	if err == nil {
+		err = p.overseer.answers(r, b.Src)
 	}
-	if !b.Ok() {
-		return r, b.Complete()
+	if err != nil {
+		p.overseer.complain("the answer to request %d, version %d: %v", r.key, r.version, err)
+		return err
 	}
-	if err := produce.UnsafeReadFrom(b.Src); err != nil {
-		return r, err
+	switch r.fate {
+	case swallowed:
+		return errSwallowed
+	case late:
+		time.Sleep(time.Duration(r.drawn * float64(latest)))
 	}
-	for _, topic := range produce.Topics {
-		for _, part := range topic.Partitions {
-			var batch kmsg.RecordBatch
-			if err := batch.UnsafeReadFrom(part.Records); err != nil {
-				return r, err
-			}
-			r.batches = append(r.batches, batchID{part.Partition, batch.ProducerID, batch.ProducerEpoch, batch.FirstSequence})
-		}
-	}
-	r.fate, r.drawn = p.storm.draw()
-	return r, nil
+	_, err = client.Write(frame)
+	return err
 }
 
-// note tells the storm what an answer says.
-func (p *proxy) note(r request, frame []byte) error {
+// understand reads a request up to the client's id.
+func understand(frame []byte) (*request, error) {
 	b := kbin.Reader{Src: frame[frameLength:]}
-	if id := b.Int32(); id != r.correlationID {
-		return fmt.Errorf("correlation id %d, want %d", id, r.correlationID)
+	r := &request{key: b.Int16(), version: b.Int16(), correlationID: b.Int32()}
+	if id := b.NullableString(); id != nil {
+		r.clientID = *id
 	}
-	if kmsg.Key(r.key) != kmsg.Produce {
-		return nil
-	}
-	answer := kmsg.NewPtrProduceResponse()
-	answer.SetVersion(r.version)
-	if answer.IsFlexible() {
+	r.rest = b.Src
+	return r, b.Complete()
+}
+
+// decode reads the request's body.
+func (r *request) decode(into kmsg.Request) error {
+	into.SetVersion(r.version)
+	b := kbin.Reader{Src: r.rest}
+	if into.IsFlexible() {
 		kmsg.SkipTags(&b)
 	}
 	if !b.Ok() {
 		return b.Complete()
 	}
-	if err := answer.ReadFrom(b.Src); err != nil {
-		return err
+	return into.ReadFrom(b.Src)
+}
+
+// decodeAnswer reads the answer to it, after the correlation id.
+func (r *request) decodeAnswer(answer []byte, into kmsg.Response) error {
+	into.SetVersion(r.version)
+	b := kbin.Reader{Src: answer}
+	if into.IsFlexible() {
+		kmsg.SkipTags(&b)
 	}
-	p.storm.answered(r.batches, answer)
-	return nil
+	if !b.Ok() {
+		return b.Complete()
+	}
+	return into.ReadFrom(b.Src)
 }
 
 const (
