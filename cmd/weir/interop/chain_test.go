@@ -79,7 +79,7 @@ func (f *faults) cycle(t *testing.T, chains []*chain, records int) {
 	await(t, "the chains do not go on", func() bool { return done() >= before+second })
 	f.broker(t)
 	for _, ch := range chains {
-		await(t, ch.name+" does not come to its end", func() bool { return ch.done.Load() >= int64(len(ch.input)) })
+		await(t, ch.name+" does not come to its end", ch.through)
 	}
 	through := time.Since(began)
 	for _, s := range all {
@@ -169,6 +169,9 @@ func (p *processor) begun(t *testing.T) int {
 	t.Helper()
 	return strings.Count(p.process.output(t), "begins anew")
 }
+
+// through says whether all that has gone in has come out.
+func (ch *chain) through() bool { return ch.done.Load() >= int64(len(ch.input)) }
 
 // append writes so many records more to the input.
 func (ch *chain) append(t *testing.T, count int) {
