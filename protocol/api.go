@@ -75,6 +75,7 @@ const (
 	KeyOffsetDelete            int16 = 47
 	KeyDescribeClientQuotas    int16 = 48
 	KeyAlterClientQuotas       int16 = 49
+	KeyDescribeScram           int16 = 50
 	KeyDescribeQuorum          int16 = 55
 	KeyUpdateFeatures          int16 = 57
 	KeyDescribeCluster         int16 = 60
@@ -130,6 +131,7 @@ var apiTable = []API{
 	{KeyOffsetDelete, "OffsetDelete", 0, 0, 0, maxRequestBytes},
 	{KeyDescribeClientQuotas, "DescribeClientQuotas", 0, 1, 0, maxRequestBytes},
 	{KeyAlterClientQuotas, "AlterClientQuotas", 0, 1, 0, maxRequestBytes},
+	{KeyDescribeScram, "DescribeUserScramCredentials", 0, 0, 0, maxRequestBytes},
 	{KeyDescribeQuorum, "DescribeQuorum", 0, 2, 0, maxRequestBytes},
 	{KeyUpdateFeatures, "UpdateFeatures", 0, 2, 0, maxRequestBytes},
 	{KeyDescribeCluster, "DescribeCluster", 0, 2, 0, maxRequestBytes},

@@ -219,6 +219,7 @@ var adminShapes = []shape{
 			array("Ops", str("Key"), float64s("Value"), boolean("Remove"))),
 		boolean("ValidateOnly"),
 	}},
+	{KeyDescribeScram, 0, []field{array("Users", str("Name")).orNull(0)}},
 	{KeyDescribeQuorum, 0, []field{
 		array("Topics", str("TopicName"), array("Partitions", int32s("PartitionIndex"))),
 	}},

@@ -340,6 +340,7 @@ func (s *secrets) clusterRows() map[int16][]right {
 			r.FeatureUpdates = append(r.FeatureUpdates, kmsg.UpdateFeaturesRequestFeatureUpdate{Feature: "group.version", MaxVersionLevel: 1, UpgradeType: 1})
 		})),
 		protocol.KeyUnregisterBroker:     ofCluster("alter", fresh(kmsg.NewPtrUnregisterBrokerRequest, 0, func(r *kmsg.UnregisterBrokerRequest) { r.BrokerID = 99 })),
+		protocol.KeyDescribeScram:        ofCluster("describe", fresh(kmsg.NewPtrDescribeUserSCRAMCredentialsRequest, 0, func(*kmsg.DescribeUserSCRAMCredentialsRequest) {})),
 		protocol.KeyDescribeClientQuotas: ofCluster("describeConfigs", fresh(kmsg.NewPtrDescribeClientQuotasRequest, 1, func(*kmsg.DescribeClientQuotasRequest) {})),
 		protocol.KeyAlterClientQuotas: ofCluster("alterConfigs", fresh(kmsg.NewPtrAlterClientQuotasRequest, 1, func(r *kmsg.AlterClientQuotasRequest) {
 			r.ValidateOnly, r.Entries = true, append(r.Entries, alterEntry("client-id=c", map[string]float64{"producer_byte_rate": 1}))

@@ -70,6 +70,7 @@ var handlers = map[int16]handler{
 	protocol.KeyElectLeaders:            later((*Broker).electLeaders),
 	protocol.KeyDescribeClientQuotas:    later((*Broker).describeClientQuotas),
 	protocol.KeyAlterClientQuotas:       later((*Broker).alterClientQuotas),
+	protocol.KeyDescribeScram:           later((*Broker).describeScram),
 	protocol.KeyDescribeQuorum:          later((*Broker).describeQuorum),
 	protocol.KeyDescribeTransactions:    later((*Broker).describeTransactions),
 	protocol.KeyListTransactions:        later((*Broker).listTransactions),

@@ -20,6 +20,7 @@ import (
 // broker is the server under test: bin/weir, or whatever WEIR_INTEROP_BROKERS names.
 type broker struct {
 	address string
+	proxy   string // where clients reach it, when there is one
 	binary  string // empty for a broker that somebody else runs
 	data    string
 	logFile string

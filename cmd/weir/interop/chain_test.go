@@ -6,11 +6,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"weir/interop/job"
@@ -24,55 +26,67 @@ const (
 )
 
 // TestChain has chains of three stages, each a group of two processors that read, stamp, write and commit offsets in
-// transactions, while brokers and processors are killed amid the work: what comes out is exactly the function of what went in.
+// transactions, while brokers and processors are killed and cut off amid the work: what comes out is exactly the function of what went in.
 // There are as many chains as clients, and each client has another stage in each of them.
 func TestChain(t *testing.T) {
 	cycles, records := setting(t, "WEIR_INTEROP_CHAIN_CYCLES", 2), setting(t, "WEIR_INTEROP_CHAIN_RECORDS", 500)
 	seed := uint64(setting(t, "WEIR_INTEROP_SEED", int(time.Now().UnixNano())))
 	t.Logf("WEIR_INTEROP_SEED=%d", seed)
-	rng := rand.New(rand.NewPCG(seed, 0))
 
 	all := chosenOf(t, func(c *client) bool { return c.stages })
 	if len(all) == 0 {
 		t.Skip("no client of those chosen has stages")
 	}
-	c := startCluster(t, groupSettings(chainSession)...)
+	cuts := newCuts(t)
+	c := startCluster(t, cuts, groupSettings(chainSession)...)
 	var chains []*chain
 	for i := range all {
 		chains = append(chains, newChain(t, c, fmt.Sprintf("chain-%d-%d", i, time.Now().UnixMilli()), all, i))
 	}
+	f := newFaults(c, cuts, seed)
+	for cycle := 0; cycle < cycles || !f.complete(); cycle++ {
+		f.cycle(t, chains, records)
+	}
+	for _, ch := range chains {
+		ch.check(t)
+	}
+	f.wants(t)
+}
+
+// cycle puts records into each chain, and has two brokers, one after the other, and a processor of each chain suffer amid them.
+func (f *faults) cycle(t *testing.T, chains []*chain, records int) {
+	t.Helper()
 	done := func() (n int64) {
 		for _, ch := range chains {
 			n += ch.done.Load()
 		}
 		return n
 	}
-	for cycle := range cycles {
-		before := done()
-		for _, ch := range chains {
-			ch.append(t, records)
-		}
-		within := before + 1 + rng.Int64N(int64(records*len(chains)))
-		await(t, "the chains do not go on", func() bool { return done() >= within })
-		down := cycle % len(c.brokers)
-		c.kill(t, down)
-		for _, ch := range chains {
-			// Every other time the rest of the group has to do, and what was left open ends by its timeout.
-			ch.killOne(t, rng, cycle%2 == 0)
-		}
-		began := time.Now()
-		c.restart(t, down)
-		for _, ch := range chains {
-			await(t, ch.name+" does not come to its end", func() bool { return ch.done.Load() >= int64(len(ch.input)) })
-		}
-		t.Logf("cycle %d: killed after %d of %d, all is through after another %v", cycle, within-before, records*len(chains), time.Since(began).Round(time.Millisecond))
-		for _, ch := range chains {
-			ch.complete(t)
-		}
-	}
+	before, total := done(), int64(records*len(chains))
+	first := 1 + f.random.Int64N(total/2)
+	second := first + f.random.Int64N(total/2)
+	var all []*suffering
 	for _, ch := range chains {
-		ch.check(t)
+		all = append(all, f.prepare(t, ch))
+		ch.append(t, records)
 	}
+	began := time.Now()
+	await(t, "the chains do not go on", func() bool { return done() >= before+first })
+	for _, s := range all {
+		s.strike(t)
+	}
+	f.broker(t)
+	await(t, "the chains do not go on", func() bool { return done() >= before+second })
+	f.broker(t)
+	for _, ch := range chains {
+		await(t, ch.name+" does not come to its end", ch.through)
+	}
+	through := time.Since(began)
+	for _, s := range all {
+		f.end(t, s)
+	}
+	t.Logf("faults after %d and %d of %d, all through after %v, and whole again after %v", first, second, total,
+		through.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 }
 
 // chain is topics, the first of which is the input and the last the output, and stages between them.
@@ -135,17 +149,29 @@ func (ch *chain) complete(t *testing.T) {
 	}
 }
 
-// killOne kills a processor and starts it again, or leaves it to complete.
-func (ch *chain) killOne(t *testing.T, rng *rand.Rand, again bool) {
+// isMember says whether a processor is in its group, as the coordinator sees it.
+func (ch *chain) isMember(t *testing.T, p *processor) bool {
 	t.Helper()
-	p := ch.stages[rng.IntN(chainStages)][rng.IntN(2)]
-	t.Logf("killed %s, which starts again at once: %t", p.process.name, again)
-	p.process.kill()
-	p.process = nil
-	if again {
-		ch.complete(t)
+	if p.stage.Consumer {
+		groups, err := ch.cluster.admin.DescribeConsumerGroups(t.Context(), p.stage.Group)
+		return err != nil || groups.Error() != nil || slices.ContainsFunc(groups[p.stage.Group].Members, func(m kadm.ConsumerGroupMember) bool {
+			return m.ClientID == p.stage.TransactionalID
+		})
 	}
+	groups, err := ch.cluster.admin.DescribeGroups(t.Context(), p.stage.Group)
+	return err != nil || groups.Error() != nil || slices.ContainsFunc(groups[p.stage.Group].Members, func(m kadm.DescribedGroupMember) bool {
+		return m.ClientID == p.stage.TransactionalID
+	})
 }
+
+// begun is how often a processor has begun anew.
+func (p *processor) begun(t *testing.T) int {
+	t.Helper()
+	return strings.Count(p.process.output(t), "begins anew")
+}
+
+// through says whether all that has gone in has come out.
+func (ch *chain) through() bool { return ch.done.Load() >= int64(len(ch.input)) }
 
 // append writes so many records more to the input.
 func (ch *chain) append(t *testing.T, count int) {

@@ -63,7 +63,7 @@ type worker struct {
 
 func newWorker(t *testing.T, b *broker) *worker {
 	t.Helper()
-	c := newCluster(t, b)
+	c := newCluster(t, nil, b)
 	dir, listen := t.TempDir(), freeAddress(t)
 	w := &worker{
 		cluster: c, name: fmt.Sprint("connect-", time.Now().UnixMilli()), properties: filepath.Join(dir, "worker.properties"),

@@ -16,16 +16,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// fate is what becomes of a produce request and its answer.
-type fate int
-
-const (
-	passes    fate = iota
-	swallowed      // it is done, and instead of the answer its connection ends
-	torn           // its connection ends before all of it is there
-	late           // its answer comes after a while, and those behind it
-)
-
 // How many of a hundred produce requests have which fate, and how late an answer is at most.
 const (
 	swallowedPercent, tornPercent, latePercent = 8, 4, 4
@@ -45,7 +35,7 @@ type batchID struct {
 
 const notStored = -1
 
-// storm draws the fates of a cluster's produce requests, and knows what brokers have said to each batch. Fates come
+// storm oversees proxies: it draws the fates of a cluster's produce requests, and knows what brokers have said to each batch. Fates come
 // from a seed, by the request's place among all.
 type storm struct {
 	turns chan struct{} // a broker is to be killed, or the killed one to be started
@@ -67,6 +57,43 @@ func newStorm(seed uint64) *storm {
 		turns: make(chan struct{}, 1), random: rand.New(rand.NewPCG(seed, 0)),
 		batches: map[batchID]int64{}, refused: map[int16]int{},
 	}
+}
+
+// asks draws the fate of a produce request, and notes its batches.
+func (s *storm) asks(r *request) error {
+	if kmsg.Key(r.key) != kmsg.Produce {
+		return nil
+	}
+	var produce kmsg.ProduceRequest
+	if err := r.decode(&produce); err != nil {
+		return err
+	}
+	for _, topic := range produce.Topics {
+		for _, part := range topic.Partitions {
+			var batch kmsg.RecordBatch
+			if err := batch.UnsafeReadFrom(part.Records); err != nil {
+				return err
+			}
+			r.batches = append(r.batches, batchID{part.Partition, batch.ProducerID, batch.ProducerEpoch, batch.FirstSequence})
+		}
+	}
+	if r.fate, r.drawn = s.draw(); r.fate != torn {
+		s.forwarded(r.batches)
+	}
+	return nil
+}
+
+// answers notes what is said of the batches.
+func (s *storm) answers(r *request, answer []byte) error {
+	if kmsg.Key(r.key) != kmsg.Produce {
+		return nil
+	}
+	var produced kmsg.ProduceResponse
+	if err := r.decodeAnswer(answer, &produced); err != nil {
+		return err
+	}
+	s.answered(r.batches, &produced)
+	return nil
 }
 
 // draw is the next request's fate, and a number for it in [0, 1).

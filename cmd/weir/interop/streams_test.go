@@ -27,7 +27,7 @@ func TestStreams(t *testing.T) {
 	cycles, lines := setting(t, "WEIR_INTEROP_STREAMS_CYCLES", 2), setting(t, "WEIR_INTEROP_STREAMS_LINES", 500)
 	needJava(t)
 	t.Parallel()
-	c := startCluster(t, append(groupSettings(chainSession), "log.retention.check.interval.ms=500", "default.replication.factor=3")...)
+	c := startCluster(t, nil, append(groupSettings(chainSession), "log.retention.check.interval.ms=500", "default.replication.factor=3")...)
 	w := newWordCount(t, c)
 	for cycle := range cycles {
 		down, i := cycle%len(c.brokers), cycle%2

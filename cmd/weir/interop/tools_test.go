@@ -31,7 +31,6 @@ func kafkaTools(t *testing.T, b *broker) {
 	}
 	const (
 		topics   = "org.apache.kafka.tools.TopicCommand"
-		configs  = "kafka.admin.ConfigCommand"
 		offsets  = "org.apache.kafka.tools.GetOffsetShell"
 		producer = "org.apache.kafka.tools.ConsoleProducer"
 		consumer = "org.apache.kafka.tools.consumer.ConsoleConsumer"
@@ -42,11 +41,11 @@ func kafkaTools(t *testing.T, b *broker) {
 		"Created topic "+topic)
 	wants(tool(topics, "", "--list"), topic)
 	tool(topics, "", "--alter", "--topic", topic, "--partitions", "3")
-	wants(tool(configs, "", "--alter", "--entity-type", "topics", "--entity-name", topic,
+	wants(tool(configCommand, "", "--alter", "--entity-type", "topics", "--entity-name", topic,
 		"--add-config", "max.message.bytes=2000000"), "Completed updating config")
 	wants(tool(topics, "", "--describe", "--topic", topic),
 		"PartitionCount: 3", "ReplicationFactor: 1", "retention.ms=3600000", "max.message.bytes=2000000", "Partition: 2\tLeader: ")
-	wants(tool(configs, "", "--describe", "--entity-type", "topics", "--entity-name", topic),
+	wants(tool(configCommand, "", "--describe", "--entity-type", "topics", "--entity-name", topic),
 		"retention.ms=3600000", "max.message.bytes=2000000", "DYNAMIC_TOPIC_CONFIG")
 
 	tool(producer, "u1:first\nu1:second\nu1:third\n", "--topic", topic,
@@ -97,23 +96,24 @@ func deletion(t *testing.T, topic string, partition, before int) string {
 	return file
 }
 
+// runTool wants one of Kafka's tools to do what it is told.
 func runTool(t *testing.T, mainClass, input string, args ...string) string {
 	t.Helper()
 	out, complaints, err := tryTool(t, mainClass, input, args...)
 	if err != nil {
-		t.Fatalf("%s %q: %v\n%s%s", mainClass, args, err, out, complaints)
+		t.Fatalf("%s %q: %v\n%s%s", mainClass, args, err, out, tail([]byte(complaints), 4000))
 	}
 	return out
 }
 
-// tryTool is runTool for what may fail.
+// tryTool runs one, which may fail.
 func tryTool(t *testing.T, mainClass, input string, args ...string) (out, complaints string, err error) {
 	t.Helper()
 	argv := append(javaCommand(t, mainClass), args...)
 	command := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
 	command.Stdin = strings.NewReader(input)
-	var errs strings.Builder
-	command.Stderr = &errs
-	b, err := command.Output()
-	return string(b), string(tail([]byte(errs.String()), 4000)), err
+	var stdout, stderr strings.Builder
+	command.Stdout, command.Stderr = &stdout, &stderr
+	err = command.Run()
+	return stdout.String(), stderr.String(), err
 }

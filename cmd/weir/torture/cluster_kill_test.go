@@ -232,14 +232,14 @@ var networkFaults = []fault{
 var slowFaults = []fault{
 	{"a slow link", func(c *trio) {
 		i := c.anyLeader()
-		c.net.(*proxies).slow(i, 100*time.Millisecond, 3e6/8)
+		c.net.(*proxies).links.Slow(i, 100*time.Millisecond, 3e6/8)
 		c.recovered("slow", i)
 		time.Sleep(election)
 		c.net.heal()
 	}},
 	{"kill a leader over slow links", func(c *trio) { // what it has sent is on its way, and what follows it takes its time
 		for i := range 3 {
-			c.net.(*proxies).slow(i, 100*time.Millisecond, 0)
+			c.net.(*proxies).links.Slow(i, 100*time.Millisecond, 0)
 		}
 		c.steady()
 		i := c.anyLeader()

@@ -3,18 +3,15 @@
 package torture
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
+
+	"weir/cmd/weir/links"
 )
 
 // wires is how the brokers of a cluster, from 0 on, are reached.
@@ -33,231 +30,34 @@ type wires interface {
 // proxies are wires over loopback: what brokers send each other passes
 // through this process. Clients reach all of them at all times.
 type proxies struct {
-	t         testing.TB
+	links     *links.Links
 	addresses []string // for clients
-	behind    []string // for peers, behind the proxies
-	listeners []net.Listener
-	running   sync.WaitGroup
-
-	mu    sync.Mutex // guards the rest
-	gates [][]gate   // from, to
-	ended bool
-	moved chan struct{} // closed when a gate changes
-	conns map[net.Conn]bool
-}
-
-// gate is what happens to bytes from one broker to another.
-type gate struct {
-	shut  bool
-	delay time.Duration
-	rate  int // bytes a second, 0 for any
+	behind    []string // for peers, behind the links
 }
 
 func newProxies(t testing.TB) *proxies { return newProxiesOf(t, 3) }
 
 func newProxiesOf(t testing.TB, brokers int) *proxies {
 	t.Helper()
-	p := &proxies{
-		t: t, addresses: make([]string, brokers), behind: make([]string, brokers), listeners: make([]net.Listener, brokers),
-		moved: make(chan struct{}), conns: map[net.Conn]bool{},
+	p := &proxies{}
+	for range brokers {
+		p.addresses, p.behind = append(p.addresses, freeAddress(t)), append(p.behind, freeAddress(t))
 	}
-	for i := range p.listeners {
-		p.gates = append(p.gates, make([]gate, brokers))
-		p.addresses[i], p.behind[i] = freeAddress(t), freeAddress(t)
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.listeners[i] = ln
-		p.running.Go(func() { p.accept(i, ln) })
+	var err error
+	if p.links, err = links.New(p.behind...); err != nil {
+		t.Fatal(err)
 	}
-	t.Cleanup(p.end)
+	t.Cleanup(p.links.Close)
 	return p
 }
 
-func (p *proxies) count() int                   { return len(p.listeners) }
+func (p *proxies) count() int                   { return len(p.addresses) }
 func (p *proxies) within(int) []string          { return nil }
 func (p *proxies) address(i int) string         { return p.addresses[i] }
-func (p *proxies) hosts(i int) (string, string) { return p.behind[i], p.listeners[i].Addr().String() }
-
-func (p *proxies) set(from, to int, g gate) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.gates[from][to] = g
-	close(p.moved)
-	p.moved = make(chan struct{})
-}
-
-func (p *proxies) cut(from, to int) { p.set(from, to, gate{shut: true}) }
-
-func (p *proxies) isolate(i int) {
-	for j := range p.gates {
-		if j != i {
-			p.cut(i, j)
-			p.cut(j, i)
-		}
-	}
-}
-
-func (p *proxies) slow(i int, delay time.Duration, rate int) {
-	for j := range p.gates {
-		if j != i {
-			p.set(i, j, gate{delay: delay, rate: rate})
-			p.set(j, i, gate{delay: delay, rate: rate})
-		}
-	}
-}
-
-func (p *proxies) heal() {
-	for i := range p.gates {
-		for j := range p.gates {
-			p.set(i, j, gate{})
-		}
-	}
-}
-
-func (p *proxies) end() {
-	p.mu.Lock()
-	p.ended = true
-	close(p.moved)
-	p.moved = make(chan struct{})
-	for c := range p.conns {
-		c.Close()
-	}
-	p.mu.Unlock()
-	for _, ln := range p.listeners {
-		ln.Close()
-	}
-	p.running.Wait()
-}
-
-func (p *proxies) accept(to int, ln net.Listener) {
-	for {
-		c, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		p.running.Go(func() { p.serve(to, c) })
-	}
-}
-
-// keep notes a connection for the end; false when that has come.
-func (p *proxies) keep(c net.Conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ended {
-		c.Close()
-		return false
-	}
-	p.conns[c] = true
-	return true
-}
-
-func (p *proxies) drop(c net.Conn) {
-	p.mu.Lock()
-	delete(p.conns, c)
-	p.mu.Unlock()
-	c.Close()
-}
-
-// serve passes one connection on. The greeting (cluster/transport/handshake.go)
-// says from whom it comes.
-func (p *proxies) serve(to int, in net.Conn) {
-	if !p.keep(in) {
-		return
-	}
-	defer p.drop(in)
-	hello := make([]byte, 12)
-	if _, err := io.ReadFull(in, hello); err != nil {
-		return
-	}
-	rest := make([]byte, binary.BigEndian.Uint16(hello[10:]))
-	if _, err := io.ReadFull(in, rest); err != nil || len(rest) < 5 {
-		return
-	}
-	from := int(int32(binary.BigEndian.Uint32(rest[1:]))) - 1
-	if from < 0 || from >= len(p.gates) {
-		from = to // a probe of one that is no member yet
-	}
-	if !p.open(from, to) {
-		return
-	}
-	out, err := net.Dial("tcp", p.behind[to])
-	if err != nil || !p.keep(out) {
-		return
-	}
-	defer p.drop(out)
-	if _, err := out.Write(append(hello, rest...)); err != nil {
-		return
-	}
-	var both sync.WaitGroup
-	both.Go(func() { p.pass(from, to, out, in) })
-	both.Go(func() { p.pass(to, from, in, out) })
-	both.Wait()
-}
-
-// open waits until bytes may pass; false at the end.
-func (p *proxies) open(from, to int) bool {
-	for {
-		p.mu.Lock()
-		g, moved, ended := p.gates[from][to], p.moved, p.ended
-		p.mu.Unlock()
-		if ended {
-			return false
-		}
-		if !g.shut {
-			return true
-		}
-		<-moved
-	}
-}
-
-type chunk struct {
-	due   time.Time
-	bytes []byte
-}
-
-// pass copies in to out until either ends; what came is delivered before.
-func (p *proxies) pass(from, to int, out, in net.Conn) {
-	chunks := make(chan chunk, 1024)
-	p.running.Go(func() {
-		defer close(chunks)
-		for {
-			b := make([]byte, 32<<10)
-			n, err := in.Read(b)
-			if n > 0 {
-				p.mu.Lock()
-				g := p.gates[from][to]
-				p.mu.Unlock()
-				chunks <- chunk{time.Now().Add(g.delay), b[:n]}
-			}
-			if err != nil {
-				return
-			}
-		}
-	})
-	for c := range chunks {
-		time.Sleep(time.Until(c.due))
-		if !p.open(from, to) {
-			break
-		}
-		if _, err := out.Write(c.bytes); err != nil {
-			break
-		}
-		p.mu.Lock()
-		g := p.gates[from][to]
-		p.mu.Unlock()
-		if g.rate > 0 {
-			time.Sleep(time.Duration(len(c.bytes)) * time.Second / time.Duration(g.rate))
-		}
-	}
-	if p.open(from, to) {
-		out.Close()
-	}
-	in.Close()
-	for range chunks { // let the reader end
-	}
-}
+func (p *proxies) hosts(i int) (string, string) { return p.behind[i], p.links.Address(i) }
+func (p *proxies) isolate(i int)                { p.links.Isolate(i) }
+func (p *proxies) cut(from, to int)             { p.links.Cut(from, to) }
+func (p *proxies) heal()                        { p.links.Heal() }
 
 // namespaces are wires of the kernel: each broker is in a network namespace of
 // its own, with one link to a bridge. Clients are on the bridge.

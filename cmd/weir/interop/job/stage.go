@@ -8,7 +8,7 @@ import (
 // Stage is one process of one stage of a chain. As a member of Group it reads what is committed in From, up to a hundred
 // records at a time, and writes each, with its key and its value stamped, to To, in one transaction with the offsets and
 // the group's metadata (KIP-447). Every fifth transaction is aborted, and its records are read again. Keys go to the
-// partitions that Kafka's own hash names. It begins anew, with a new producer and consumer, after any error, and ends only by being killed.
+// partitions that Kafka's own hash names. All requests have the transactional id for their client id. It begins anew, with a new producer and consumer, after any error, and ends only by being killed.
 type Stage struct {
 	Number          int    `json:"number"`
 	From            string `json:"from"`

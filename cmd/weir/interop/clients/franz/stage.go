@@ -31,7 +31,7 @@ func (client) Stage(brokers string, s *job.Stage) error {
 func stageOptions(brokers string, s *job.Stage) []kgo.Opt {
 	millis := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 	options := []kgo.Opt{
-		kgo.SeedBrokers(strings.Split(brokers, ",")...), kgo.ConsumerGroup(s.Group), kgo.ConsumeTopics(s.From), kgo.DefaultProduceTopic(s.To),
+		kgo.SeedBrokers(strings.Split(brokers, ",")...), kgo.ClientID(s.TransactionalID), kgo.ConsumerGroup(s.Group), kgo.ConsumeTopics(s.From), kgo.DefaultProduceTopic(s.To),
 		kgo.TransactionalID(s.TransactionalID), kgo.TransactionTimeout(millis(s.TimeoutMillis)),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 	}

@@ -1,17 +1,24 @@
 """One process of one stage of a chain, with confluent-kafka: see Stage in job/stage.go."""
 
+import faulthandler
 import itertools
+import json
+import os
 import sys
+import threading
 import zlib
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 # Of each call, in seconds. The group waits for a member that waits: rather begin anew.
 TIMEOUT = 15
+# After so many seconds a call is taken never to come back (librdkafka's issues 5456 and 5511).
+FOREVER = 40
 
 
 def run(brokers, stage):
     rounds = itertools.count(1)
+    watchdog = Watchdog({"brokers": brokers, "stage": stage})
     while True:
         consumer, producer = new_consumer(brokers, stage), new_producer(brokers, stage)
         try:
@@ -19,10 +26,34 @@ def run(brokers, stage):
             # Without a callback librdkafka shares anew at any time, and what was read belongs to another by then.
             consumer.subscribe([stage["from"]], on_revoke=lambda _consumer, _partitions: None)
             while True:
+                watchdog.alive()
                 transact(consumer, producer, stage, rounds)
         except KafkaException as error:
             print(f"begins anew after {error}", file=sys.stderr, flush=True)
         consumer.close()
+
+
+class Watchdog:
+    """Begins anew with a new process when a call does not come back, and says which."""
+
+    def __init__(self, job):
+        self._job = json.dumps(job).encode() + b"\n"
+        self._seen = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def alive(self):
+        self._seen.set()
+
+    def _watch(self):
+        while self._seen.wait(FOREVER):
+            self._seen.clear()
+        faulthandler.dump_traceback()
+        print("begins anew after a call that does not come back", file=sys.stderr, flush=True)
+        reading, writing = os.pipe()
+        os.write(writing, self._job)
+        os.close(writing)
+        os.dup2(reading, sys.stdin.fileno())
+        os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
 def transact(consumer, producer, stage, rounds):
@@ -56,6 +87,7 @@ def stamp(number, value):
 def new_producer(brokers, stage):
     return Producer({
         "bootstrap.servers": brokers,
+        "client.id": stage["transactionalId"],
         "transactional.id": stage["transactionalId"],
         "transaction.timeout.ms": stage["timeoutMillis"],
         "partitioner": "murmur2_random",
@@ -65,6 +97,7 @@ def new_producer(brokers, stage):
 def new_consumer(brokers, stage):
     config = {
         "bootstrap.servers": brokers,
+        "client.id": stage["transactionalId"],
         "group.id": stage["group"],
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",

@@ -80,6 +80,7 @@ final class Stage {
     private Producer<byte[], byte[]> newProducer() {
         return new KafkaProducer<>(Map.of(
             ProducerConfig.BOOTSTRAP_SERVERS_CONFIG, brokers,
+            ProducerConfig.CLIENT_ID_CONFIG, job.transactionalId(),
             ProducerConfig.TRANSACTIONAL_ID_CONFIG, job.transactionalId(),
             ProducerConfig.TRANSACTION_TIMEOUT_CONFIG, job.timeoutMillis()), new ByteArraySerializer(), new ByteArraySerializer());
     }
@@ -87,6 +88,7 @@ final class Stage {
     private Consumer<byte[], byte[]> newConsumer() {
         Map<String, Object> config = new HashMap<>(Map.of(
             ConsumerConfig.BOOTSTRAP_SERVERS_CONFIG, brokers,
+            ConsumerConfig.CLIENT_ID_CONFIG, job.transactionalId(),
             ConsumerConfig.GROUP_ID_CONFIG, job.group(),
             ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, false,
             ConsumerConfig.MAX_POLL_RECORDS_CONFIG, 100,
