@@ -108,5 +108,7 @@ func (p *Partition) applyCommand(command []byte) error {
 		return errUnknownCommand
 	}
 	p.startAsked, p.startOrdered = max(p.startAsked, offset), max(p.startOrdered, offset)
+	p.startTried = 0
+	p.startFailed.Store(nil)
 	return nil
 }

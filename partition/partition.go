@@ -141,7 +141,7 @@ type Partition struct {
 	beginning        int                   // how many of ahead begin a transaction
 	uncommittedBytes int
 	startAsked       int64 // by commands applied and not carried out yet, 0 for none; until then there is no new checkpoint
-	startTried       int64 // up to which the disk has refused them, until Maintain tries again
+	startTried       int64 // up to which the disk has refused them, until Maintain or another order has it tried again
 	startMoving      bool  // moveStart runs
 	servesThen       int32 // the leadership that begins to serve when it has ended, 0 for none
 	startOrdered     int64 // the largest that a command applied since the open has asked for

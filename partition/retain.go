@@ -102,7 +102,7 @@ func (p *Partition) rollForStart(first log.Entry) {
 // advanceStart moves the log start and lets go of what lies below. The start comes first: a checkpoint above the order
 // that does not have it would have a start forget it. Of what is deleted only a checkpoint tells, so that comes before
 // (setRetainFloor). What the disk refuses is tried again by Maintain.
-func (p *Partition) advanceStart(offset int64) {
+func (p *Partition) advanceStart(offset int64) error {
 	// A checkpoint above what a power loss leaves of the log would count for nothing.
 	err := p.log.Sync()
 	if err == nil {
@@ -111,7 +111,6 @@ func (p *Partition) advanceStart(offset int64) {
 	if err == nil {
 		p.saveCheckpoint()
 		p.setRetainFloor()
-		p.startFailed.Store(nil)
 		p.mu.Lock()
 		if p.startAsked <= offset {
 			p.startAsked = 0
@@ -119,11 +118,9 @@ func (p *Partition) advanceStart(offset int64) {
 		p.mu.Unlock()
 		p.waiters.wakeAll()
 		p.deleteSegmentsLater()
-		return
 	}
-	failed := p.storageError(err)
-	p.startFailed.Store(&failed)
 	p.tellDeleting(err)
+	return err
 }
 
 // setRetainFloor has no segment deleted that the newest checkpoint does not tell of. Without one none is: the library
@@ -137,7 +134,6 @@ func (p *Partition) moveStartLater() {
 		return
 	}
 	p.startMoving = true
-	p.startFailed.Store(nil)
 	p.background.Go(p.moveStart)
 }
 
@@ -157,9 +153,20 @@ func (p *Partition) moveStart() {
 		p.startTried = asked
 		p.mu.Unlock()
 		p.disk.start.Begin()
-		p.advanceStart(asked)
+		err := p.advanceStart(asked)
 		p.disk.start.End()
+		p.noteStartFailed(asked, err)
 		p.alarm.ring()
+	}
+}
+
+// noteStartFailed tells those whose order it was, unless a later one has the same tried again.
+func (p *Partition) noteStartFailed(asked int64, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil && p.startTried == asked {
+		failed := p.storageError(err)
+		p.startFailed.Store(&failed)
 	}
 }
 
