@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"weir/protocol"
 )
 
 // Conn is one client connection.
@@ -30,7 +32,7 @@ type Conn struct {
 	cancel   context.CancelCauseFunc
 	waits    waits
 	reader   frameReader
-	heard    bool        // a request has been read; of the reading goroutine, as is the next
+	heard    bool        // more than ApiVersions has been asked; of the reading goroutine, as is the next
 	oneByOne bool        // nothing is read ahead of an answer
 	gone     atomic.Bool // no more reading or writing
 	writer   func()      // writeReplies, bound once: it starts often
@@ -132,12 +134,13 @@ func (c *Conn) readRequests() (err error) {
 		case err != nil:
 			return err
 		}
-		r.Conn, c.heard = c, true
+		r.Conn = c
 		r.timing.arrived = c.srv.clock.exact()
 		if err := r.parse(); err != nil {
 			r.Release()
 			return err
 		}
+		c.heard = c.heard || r.Header.Key != protocol.KeyApiVersions
 		if c.handle(r); c.gone.Load() {
 			return c.endReason()
 		}
@@ -217,8 +220,8 @@ func (c *Conn) drain() {
 	c.changed.Broadcast()
 }
 
-// resetOnClose is for a connection on which nothing has been answered: some clients take its
-// orderly end for a server that wants TLS or SASL, and give up where they would try again.
+// resetOnClose is for a connection on which nothing has been answered but which APIs there are: some clients
+// take its orderly end for a server that wants TLS or SASL, and give up where they would try again.
 func resetOnClose(nc net.Conn) {
 	if tcp, ok := nc.(*net.TCPConn); ok {
 		tcp.SetLinger(0) // best effort: it closes all the same
