@@ -103,3 +103,15 @@ func testBatch(t *testing.T, at time.Time, value string) partition.Batch {
 	}
 	return partition.Batch{Header: h, Data: data}
 }
+
+// eventually waits until done, which it asks again and again, or ctx has ended.
+func eventually(t *testing.T, ctx context.Context, what string, done func() bool) {
+	t.Helper()
+	for again := time.NewTicker(5 * time.Millisecond); !done(); {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			t.Fatal("not in time: ", what)
+		}
+	}
+}

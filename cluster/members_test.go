@@ -31,17 +31,7 @@ func TestGrowFromOne(t *testing.T) {
 		}
 		return nil
 	}
-	until := func(what string, done func() bool) {
-		t.Helper()
-		for again := time.NewTicker(5 * time.Millisecond); !done(); {
-			select {
-			case <-again.C:
-			case <-ctx.Done():
-				t.Fatal("not in time: ", what)
-			}
-		}
-	}
-	until("the one leads", func() bool {
+	eventually(t, ctx, "the one leads", func() bool {
 		p := open(nodes[0])
 		if p == nil {
 			return false
@@ -61,7 +51,7 @@ func TestGrowFromOne(t *testing.T) {
 		t.Fatal(err, errs)
 	}
 	for i, n := range nodes {
-		until("all have three replicas", func() bool {
+		eventually(t, ctx, "all have three replicas", func() bool {
 			topic, known := n.Image().TopicByID(id)
 			p := open(n)
 			return known && !topic.Partitions[0].Reassigning() && len(topic.Partitions[0].Replicas) == 3 && p != nil && p.HighWatermark() >= end

@@ -115,29 +115,19 @@ func TestRebalanceLeavesTheDrainedAlone(t *testing.T) {
 	id := results[0].Topic.ID
 	drain("true")
 	second := nodes[1]
-	eventually := func(what string, done func() bool) {
-		t.Helper()
-		for again := time.NewTicker(5 * time.Millisecond); !done(); {
-			select {
-			case <-again.C:
-			case <-ctx.Done():
-				t.Fatal("not in time: ", what)
-			}
-		}
-	}
 	var p *partition.Partition
-	eventually("broker 2 leads", func() bool {
+	eventually(t, ctx, "broker 2 leads", func() bool {
 		topic := second.TopicByID(id)
 		if topic != nil {
 			p, _ = topic.Partition(0)
 		}
 		return p != nil
 	})
-	eventually("broker 1 is in sync", func() bool {
+	eventually(t, ctx, "broker 1 is in sync", func() bool {
 		followers := p.Followers()
 		return len(followers) == 1 && !followers[0].CaughtUp.IsZero()
 	})
-	eventually("broker 2 knows of it", func() bool { return isDrained(second.Image(), 1) })
+	eventually(t, ctx, "broker 2 knows of it", func() bool { return isDrained(second.Image(), 1) })
 	look := func() func() {
 		r := rebalancer{due: time.Now()}
 		return r.next(second, time.Now())
@@ -146,5 +136,5 @@ func TestRebalanceLeavesTheDrainedAlone(t *testing.T) {
 		t.Error("it is given back to a broker that is drained")
 	}
 	drain("false")
-	eventually("it is given back", func() bool { return look() != nil })
+	eventually(t, ctx, "it is given back", func() bool { return look() != nil })
 }
