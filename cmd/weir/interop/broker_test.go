@@ -6,10 +6,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -162,15 +165,25 @@ func (b *broker) kill(t *testing.T) {
 	b.command = nil
 }
 
-// freeAddress picks a port that was free a moment ago.
+// firstPort and nextPort give each broker ports of its own, below those that the system gives to connections, which
+// would take one while its broker is down.
+var (
+	firstPort = 12000 + rand.IntN(10000)
+	nextPort  atomic.Int32
+)
+
+// freeAddress picks a loopback port that was free a moment ago.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", firstPort+int(nextPort.Add(1))%10000)
+		if ln, err := net.Listen("tcp", address); err == nil {
+			ln.Close()
+			return address
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 func tail(b []byte, most int) []byte { return b[max(0, len(b)-most):] }

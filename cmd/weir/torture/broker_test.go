@@ -8,11 +8,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -110,15 +112,25 @@ func newBroker(t testing.TB, data string, sets ...string) *broker {
 	return b
 }
 
+// firstPort and nextPort give each broker ports of its own, below those that the system gives to connections, which
+// would take one while its broker is down.
+var (
+	firstPort = 12000 + rand.IntN(10000)
+	nextPort  atomic.Int32
+)
+
 // freeAddress picks a loopback port that was free a moment ago.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", firstPort+int(nextPort.Add(1))%10000)
+		if ln, err := net.Listen("tcp", address); err == nil {
+			ln.Close()
+			return address
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 // launch starts the process and does not wait for it to answer.
