@@ -103,32 +103,38 @@ func dialFrom(t testing.TB, host, addr string) *rawClient {
 	return &rawClient{t: t, conn: conn}
 }
 
-// codesIn lists the codes of errors anywhere in a response, each once, ascending.
-func codesIn(resp kmsg.Response) (codes []protocol.ErrorCode) {
-	var walk func(v reflect.Value)
-	walk = func(v reflect.Value) {
-		switch v.Kind() {
-		case reflect.Pointer:
-			if !v.IsNil() {
-				walk(v.Elem())
-			}
-		case reflect.Slice:
-			for i := range v.Len() {
-				walk(v.Index(i))
-			}
-		case reflect.Struct:
-			for i := range v.NumField() {
-				if name := v.Type().Field(i).Name; name == "ErrorCode" || name == "ConfigErrorCode" {
-					if code := protocol.ErrorCode(v.Field(i).Int()); code != 0 && !slices.Contains(codes, code) {
-						codes = append(codes, code)
-					}
-				} else if v.Type().Field(i).IsExported() {
-					walk(v.Field(i))
-				}
+// eachValue shows the plain values anywhere in v, with the name of the field that they are in.
+func eachValue(v reflect.Value, field string, visit func(field string, v reflect.Value)) {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			eachValue(v.Elem(), field, visit)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			eachValue(v.Index(i), field, visit)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() {
+				eachValue(v.Field(i), f.Name, visit)
 			}
 		}
+	default:
+		visit(field, v)
 	}
-	walk(reflect.ValueOf(resp))
+}
+
+// codesIn lists the codes of errors anywhere in a response, each once, ascending.
+func codesIn(resp kmsg.Response) (codes []protocol.ErrorCode) {
+	eachValue(reflect.ValueOf(resp), "", func(field string, v reflect.Value) {
+		if field != "ErrorCode" && field != "ConfigErrorCode" {
+			return
+		}
+		if code := protocol.ErrorCode(v.Int()); code != 0 && !slices.Contains(codes, code) {
+			codes = append(codes, code)
+		}
+	})
 	slices.Sort(codes)
 	return codes
 }
@@ -202,27 +208,6 @@ func TestRights(t *testing.T) {
 // show is a response with what its pointers point to.
 func show(resp kmsg.Response) string {
 	var out strings.Builder
-	var walk func(v reflect.Value)
-	walk = func(v reflect.Value) {
-		switch v.Kind() {
-		case reflect.Pointer, reflect.Interface:
-			if !v.IsNil() {
-				walk(v.Elem())
-			}
-		case reflect.Slice:
-			for i := range v.Len() {
-				walk(v.Index(i))
-			}
-		case reflect.Struct:
-			for i := range v.NumField() {
-				if v.Type().Field(i).IsExported() {
-					walk(v.Field(i))
-				}
-			}
-		default:
-			fmt.Fprintf(&out, "%v ", v)
-		}
-	}
-	walk(reflect.ValueOf(resp))
+	eachValue(reflect.ValueOf(resp), "", func(_ string, v reflect.Value) { fmt.Fprintf(&out, "%v ", v) })
 	return out.String()
 }
