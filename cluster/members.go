@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -82,6 +83,7 @@ func (n *Node) keepMembers() {
 				}
 			}
 		}
+		quiet.forget(n.topics.Load())
 		if len(work) == 0 {
 			if step := balance.next(n, time.Now()); step != nil {
 				work = append(work, step)
@@ -120,6 +122,13 @@ func (q *quietMembers) of(mt *metadata.Topic) quietTopic {
 	return known
 }
 
+// forget drops topics that are not here any more.
+func (q *quietMembers) forget(topics *topicSet) {
+	if len(q.topics) > len(topics.byID) {
+		maps.DeleteFunc(q.topics, func(id metadata.UUID, _ quietTopic) bool { return topics.byID[id] == nil })
+	}
+}
+
 func serverID(r metadata.ReplicaID) raft.ServerID {
 	return raft.ServerID(transport.Address(r.Node, r.Directory))
 }
@@ -149,9 +158,6 @@ func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partitio
 	}
 	for id := range wanted {
 		if !members[id] {
-			if p.Timing() != n.timing(&mp) {
-				return func() { p.StepDown(errGrows) }, false
-			}
 			return n.change(mt, index, "add", id, func(ctx context.Context) error { return p.AddLearner(ctx, id) }), false
 		}
 	}
@@ -177,7 +183,7 @@ func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partitio
 		return n.change(mt, index, "hand over", self, func(ctx context.Context) error {
 			err := p.Transfer(ctx, heir)
 			if errors.Is(err, partition.ErrTransferred) {
-				p.StepDown(err) // or the move would wait for as long as this replica leads
+				p.Retire(err) // or the move would wait for as long as this replica leads
 			}
 			return err
 		}), false
@@ -190,9 +196,6 @@ func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partitio
 	}
 	return nil, true
 }
-
-// errGrows is why a replica that was opened to be alone (timing) is opened again before others join it.
-var errGrows = errors.New("the group grows, and is timed for one replica")
 
 func (n *Node) change(mt *metadata.Topic, index int32, what string, id raft.ServerID, f func(context.Context) error) func() {
 	return func() {

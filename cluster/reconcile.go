@@ -118,6 +118,9 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker, crow
 			todo = append(todo, func() { n.dropReplica(t, p, !listed) })
 		case p != nil:
 			p.SetSettings(s)
+			if p.Timing() == aloneTiming && n.timing(&mt.Partitions[i]) != aloneTiming {
+				todo = append(todo, func() { p.Retire(errGrows) })
+			}
 		case !here:
 			t.offline[i], t.folders[i] = errElsewhere, nil
 			if old == nil && !listed {
@@ -201,7 +204,10 @@ var aloneTiming = partition.Timing{Heartbeat: 20 * time.Second, Lease: 20 * time
 // of its leader's death does not wait for it (lost.go).
 var groupTiming = partition.Timing{Heartbeat: transport.LeastTimeout, Lease: transport.LeastLease}
 
-// timing is what a replica is to be opened with. Before others join one that is alone it is opened again.
+// errGrows is why a replica that was alone is opened again.
+var errGrows = errors.New("cluster: the group is to have other replicas, and is timed for one")
+
+// timing is what a replica is to be opened with. One that was alone is opened again when it is not to be any more.
 func (n *Node) timing(mp *metadata.Partition) partition.Timing {
 	if n.peers.transport == nil || !mp.Reassigning() && len(mp.Replicas) == 1 {
 		return aloneTiming

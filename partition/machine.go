@@ -193,7 +193,7 @@ func (p *Partition) serve(epoch int32) {
 		return
 	}
 	r := p.raft.Load()
-	if r == nil || r.State() != raft.Leader || r.CurrentTerm() != uint64(epoch) {
+	if r == nil || p.left.Load() != nil || r.State() != raft.Leader || r.CurrentTerm() != uint64(epoch) {
 		return // lost meanwhile; deposed has run, or waits for mu
 	}
 	if p.epoch.Load() == epoch {

@@ -108,10 +108,10 @@ func (p *Partition) Transfer(ctx context.Context, id raft.ServerID) error {
 	return err
 }
 
-// StepDown ends a leadership that cannot be handed over any more (ErrTransferred), or cannot go on as it is: the replica
-// is closed and opened again, and meanwhile the others elect a leader. Who waits for an append here is told that it is
-// not known whether it stays.
-func (p *Partition) StepDown(why error) { p.retire(why) }
+// Retire has the replica closed and opened again, for what cannot be changed while it is open: a leadership that cannot be
+// handed over any more (ErrTransferred), or its Timing. Meanwhile the others elect a leader if it is one. Who waits for an
+// append here is told that it is not known whether it stays.
+func (p *Partition) Retire(why error) { p.retire(why) }
 
 // Timing is what the replica was opened with.
 func (p *Partition) Timing() Timing { return p.cfg.Replication.Timing }

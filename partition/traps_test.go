@@ -275,7 +275,7 @@ func TestTransferOnce(t *testing.T) {
 	g.put(makeBatch(t, rng, nobody, 1))
 	l = g.leader()
 	epoch, _ := l.Leading()
-	l.StepDown(ErrTransferred) // which ends it in another way
+	l.Retire(ErrTransferred) // which ends it in another way
 	if err := g.left(l); !errors.Is(err, ErrTransferred) {
 		t.Errorf("left with %v", err)
 	}
