@@ -108,6 +108,7 @@ type Partition struct {
 	timeouts         timeouts
 	waiters          waiters
 	alarm            alarm          // rings when a follower may have to be told something
+	turned           alarm          // rings when the replica begins or ends to lead
 	closing          chan struct{}  // closed with the partition
 	gone             chan struct{}  // closed when nothing of the partition runs any more
 	background       sync.WaitGroup // writers of checkpoints, those that delete segments, and those that insist on an entry

@@ -229,6 +229,7 @@ func (p *Partition) observe(o *raft.Observation) bool {
 	switch change := o.Data.(type) {
 	case raft.RaftState:
 		p.timeouts.changed()
+		p.turned.ring()
 		if change == raft.Leader {
 			p.elected(o.Raft, o.Raft.CurrentTerm())
 		} else {

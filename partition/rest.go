@@ -44,6 +44,21 @@ func (a *alarm) ring() {
 	}
 }
 
+// restGauge keeps the library's gauge of the oldest entry until this leadership is over, and says whether it has: nobody
+// reads it, and it would wake each group that has a leader here every ten seconds. The library's main goroutine asks for
+// the first entry as a follower only, when it has installed a snapshot.
+func (p *Partition) restGauge() (rested bool) {
+	over := p.turned.await()
+	if r := p.raft.Load(); r == nil || r.State() != raft.Leader {
+		return false
+	}
+	select {
+	case <-over:
+	case <-p.closing:
+	}
+	return true
+}
+
 // rest keeps a request that says only what its follower knows for a while, or until that is
 // otherwise. It reports whether the request may be answered here: the transport knows that
 // the follower has followed all the time. number is that of what stands then (standing).

@@ -218,6 +218,60 @@ func TestNoRest(t *testing.T) {
 	}
 }
 
+// TestGaugeRests: the library's gauge of the oldest entry wakes no group that is led here, and outlives no leadership.
+func TestGaugeRests(t *testing.T) {
+	for name, end := range map[string]func(g *group, l *member){
+		"another leads": func(g *group, l *member) {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			if err := l.Transfer(ctx, ""); err != nil {
+				g.t.Error(err)
+			}
+		},
+		"the replica leaves its group": func(_ *group, l *member) { l.leave(ErrClosed) },
+		"the group closes": func(g *group, _ *member) {
+			for _, m := range g.nodes {
+				g.stop(m)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGroup(t, 3, 3, testSettings())
+			g.put(makeBatch(t, rand.New(rand.NewPCG(1, 1)), nobody, 3))
+			l := g.leader()
+			for _, m := range g.nodes {
+				if m == l {
+					continue
+				}
+				if first, err := (store{m.Partition}).FirstIndex(); err != nil || first != m.log.FirstRaftIndex() {
+					t.Errorf("a follower's first entry is %d (%v), want %d", first, err, m.log.FirstRaftIndex())
+				}
+			}
+			asked := make(chan uint64, 1)
+			go func() {
+				first, _ := store{l.Partition}.FirstIndex()
+				asked <- first
+			}()
+			deadline := time.Now().Add(patience)
+			for l.turned.set.Load() == nil {
+				if time.Now().After(deadline) {
+					t.Fatal("it does not rest")
+				}
+				time.Sleep(time.Millisecond)
+			}
+			end(g, l)
+			select {
+			case first := <-asked:
+				if first != 0 {
+					t.Errorf("the gauge goes on to read entry %d of a log that may be closed", first)
+				}
+			case <-time.After(patience):
+				t.Fatal("it rests for ever")
+			}
+		})
+	}
+}
+
 // TestTurns: of the followers that rest, as many take turns as the leader needs for a majority.
 func TestTurns(t *testing.T) {
 	members := raft.Configuration{Servers: []raft.Server{

@@ -21,7 +21,11 @@ type store struct{ p *Partition }
 
 var _ raft.LogStore = store{}
 
+// FirstIndex keeps who asks while this replica leads: only the library's gauge does (restGauge).
 func (s store) FirstIndex() (uint64, error) {
+	if s.p.restGauge() {
+		return 0, nil
+	}
 	if s.p.log.LastRaftIndex() < s.p.log.FirstRaftIndex() {
 		return 0, nil
 	}
