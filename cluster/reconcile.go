@@ -197,8 +197,8 @@ func (n *Node) openPartition(t *Topic, index int32, s partition.Settings) (*part
 
 // aloneTiming is for groups of one replica: they wait for nobody, and wake up once a lease.
 // It is also how long one that could not write its first entry, on a full disk, waits before
-// it stands again.
-var aloneTiming = partition.Timing{Heartbeat: 20 * time.Second, Lease: 20 * time.Second}
+// it stands again, unless standAgain is before it.
+var aloneTiming = partition.Timing{Heartbeat: time.Minute, Lease: time.Minute}
 
 // groupTiming lets idle groups rest: see transport.Group.LetStand. A follower that is told
 // of its leader's death does not wait for it (lost.go).

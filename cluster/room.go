@@ -212,8 +212,28 @@ func (n *Node) lookAtRoom() (changed bool) {
 	say(what, "dir", dir, "free_bytes", now.FreeBytes, "mark_bytes", now.MarkBytes)
 	if now.Level > was.Level {
 		wake(n.room.short)
+	} else {
+		n.standAgain()
 	}
 	return true
+}
+
+// errRoomAgain is why a replica without leader is opened again.
+var errRoomAgain = errors.New("cluster: there is more room on the disk, and nobody leads")
+
+// standAgain has replicas that are alone and could not go on leading on a full disk stand at once, which they do when
+// they are opened: the library would wait for aloneTiming.
+func (n *Node) standAgain() {
+	for _, t := range n.topics.Load().byName {
+		for _, p := range t.partitions {
+			if p == nil || p.Timing() != aloneTiming {
+				continue
+			}
+			if _, leads := p.Leading(); !leads {
+				p.Retire(errRoomAgain)
+			}
+		}
+	}
 }
 
 // leastRoom looks at all data folders. The one with the least room stands for all of them: which one a batch goes to is not

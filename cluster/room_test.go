@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -124,6 +125,40 @@ func TestLowDisk(t *testing.T) {
 	d.await(t, n, 5<<28, space.Ample)
 	takes(topic)
 	takes(own)
+}
+
+// TestLeadsWithRoomAgain: a replica that is alone, and stopped leading since nothing could be written, leads again as soon
+// as the disk has room.
+func TestLeadsWithRoomAgain(t *testing.T) {
+	inj := vfs.NewInjector()
+	d := &smallDisk{FS: vfs.Inject(vfs.OS, inj)}
+	d.free.Store(smallDiskBytes)
+	n := startOnDisk(t, d)
+	topic := mustTopic(t, n, "t", 1, nil)
+	if err := propose(t, topic); err != nil {
+		t.Fatal(err)
+	}
+	p, err := topic.Partition(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inj.Add(vfs.Rule{Kinds: vfs.OpWrite, Path: "*.log", Times: -1, Err: syscall.ENOSPC})
+	d.await(t, n, 0, space.Critical)
+	if _, err := p.EndTransaction(t.Context(), partition.Marker{ProducerID: 1, CoordinatorEpoch: 1}); err == nil {
+		t.Error("a marker was taken by a full disk")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	eventually(t, ctx, "it leads no more", func() bool { _, leads := p.Leading(); return !leads })
+	inj.Clear()
+	d.await(t, n, smallDiskBytes, space.Ample)
+	eventually(t, ctx, "it leads again", func() bool {
+		topic := n.TopicByID(topic.ID)
+		if p, err := topic.Partition(0); err != nil || p == nil {
+			return false
+		}
+		return propose(t, topic) == nil
+	})
 }
 
 // TestUnknownRoom: a file system that does not say how much room it has stops nobody.
