@@ -197,7 +197,7 @@ func (n *Node) tellLeaders() {
 		case <-n.leaders.wake:
 			everything = n.leaders.takeAgain()
 		case <-ticker.C:
-			if n.peers.transport == nil {
+			if len(n.Image().Brokers()) < 2 {
 				continue // there is nobody to tell again
 			}
 			everything = true
@@ -235,8 +235,9 @@ func (n *Node) leadershipNews(everything bool) map[partitionKey]Leadership {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	news := maps.Clone(now)
+	news := now
 	if !everything {
+		news = maps.Clone(now)
 		maps.DeleteFunc(news, func(k partitionKey, x Leadership) bool {
 			old, ok := l.told[k]
 			return ok && old.Epoch == x.Epoch && slices.Equal(old.ISR, x.ISR)
