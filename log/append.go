@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"weir/protocol/recordbatch"
@@ -334,8 +335,9 @@ func (l *Log) addSegment() error {
 		_ = s.Close() // the log has failed
 		return err
 	}
-	list := append(append([]*segment.Segment(nil), l.list()...), s)
-	l.segments.Store(&list)
+	l.changeList(func(list []*segment.Segment) []*segment.Segment {
+		return slices.Concat(list, []*segment.Segment{s})
+	})
 	l.w.firstTimestamp, l.w.jitter = -1, rand.Float64()
 	end, err := s.End()
 	if err != nil {

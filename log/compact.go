@@ -269,18 +269,13 @@ func (p *pass) swap(s *segment.Segment, copied *segment.Rewrite) error {
 	}
 	fresh, err := copied.Swap(l.segmentConfig())
 	if fresh != nil {
-		l.replaceSegment(at, fresh)
+		l.changeList(func(list []*segment.Segment) []*segment.Segment {
+			list = slices.Clone(list)
+			list[at] = fresh
+			return list
+		})
 	}
 	return l.failIfSync(err)
-}
-
-// replaceSegment is called with layoutMu held.
-func (l *Log) replaceSegment(at int, fresh *segment.Segment) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	list := slices.Clone(l.list())
-	list[at] = fresh
-	l.segments.Store(&list)
 }
 
 // secure moves the recovery point into the last segment, in both slots, so that

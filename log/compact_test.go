@@ -451,6 +451,56 @@ func TestCompactStops(t *testing.T) {
 
 // TestCompactBesideReaders has a writer, passes without a pause, retention and
 // readers who check all that they get. It is for the race detector.
+// TestCompactBesideHangingRoll: copies take their places while the writer waits for the disk, and readers find them.
+func TestCompactBesideHangingRoll(t *testing.T) {
+	inj, roll := vfs.NewInjector(), vfs.NewGate()
+	swaps := []*vfs.Gate{vfs.NewGate(), vfs.NewGate()}
+	for i, gate := range swaps {
+		inj.Add(vfs.Rule{Kinds: vfs.OpRename, Path: "*.cleaned", Nth: 2 + i, Gate: gate})
+	}
+	l := logtest.Open(t, log.Config{FS: vfs.Inject(vfs.NewMem(), inj)})
+	for i := range 4 {
+		appendRecords(t, l, plain, rec("same", fmt.Sprint(i)), rec(fmt.Sprint("key-", i), fmt.Sprint(i)))
+	}
+	appendBatch(t, l, 1, logtest.Batch(t, 1, 1, "in the active segment"))
+	var both sync.WaitGroup
+	defer both.Wait()
+	defer roll.Open()
+	both.Go(func() { compact(t, l, 1, log.Compaction{}) })
+	entered := func(gate *vfs.Gate, what string) {
+		t.Helper()
+		select {
+		case <-gate.Entered():
+		case <-time.After(30 * time.Second):
+			t.Error("not in time: ", what)
+		}
+	}
+	entered(swaps[0], "the second swap")
+	inj.Add(vfs.Rule{Kinds: vfs.OpSync, Path: fmt.Sprintf("%020d.log", 8), Gate: roll})
+	both.Go(func() {
+		if err := l.Roll(); err != nil {
+			t.Error(err)
+		}
+	})
+	entered(roll, "the roll")
+	swaps[0].Open()
+	entered(swaps[1], "the third swap, with the second one done")
+	if t.Failed() {
+		swaps[1].Open()
+		return
+	}
+	r, err := l.Read(2, 1<<20, 8, true)
+	if err != nil || r.FirstOffset != 2 {
+		t.Errorf("%+v, %v", r, err)
+	} else if err := r.Release(); err != nil {
+		t.Error(err)
+	}
+	if found, ok, err := l.OffsetForTimestamp(1000, 8); err != nil || !ok || found.Offset != 1 {
+		t.Errorf("%+v, %v, %v", found, ok, err)
+	}
+	swaps[1].Open()
+}
+
 func TestCompactBesideReaders(t *testing.T) {
 	for name, fsys := range map[string]vfs.FS{"os": vfs.OS, "mem": vfs.NewMem()} {
 		t.Run(name, func(t *testing.T) {

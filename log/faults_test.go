@@ -2,6 +2,7 @@ package log_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"runtime"
@@ -335,4 +336,29 @@ func TestRollBesideAFailedSync(t *testing.T) {
 		t.Errorf("%d offsets are taken for durable", durable)
 	}
 	_ = l.Close() // it has failed
+}
+
+// TestDropThatDoesNotClose: a segment whose files have gone and do not close is gone, and nobody looks for it for ever.
+func TestDropThatDoesNotClose(t *testing.T) {
+	inj := vfs.NewInjector()
+	l := logtest.Open(t, log.Config{FS: vfs.Inject(vfs.NewMem(), inj)})
+	for i := range 3 {
+		appendRecords(t, l, plain, rec("key", fmt.Sprint(i)))
+	}
+	if _, ok, err := l.FirstRecord(0, 1); err != nil || !ok { // opens the file
+		t.Fatal(ok, err)
+	}
+	if err := l.AdvanceStart(2); err != nil {
+		t.Fatal(err)
+	}
+	inj.Add(vfs.Rule{Kinds: vfs.OpClose, Path: "*.log", Err: syscall.EIO})
+	if deleted, err := l.DeleteSegments(); err == nil || deleted != 1 {
+		t.Errorf("%d segments deleted, %v", deleted, err)
+	}
+	if _, err := l.EntryHead(1); !errors.Is(err, log.ErrEntryNotFound) {
+		t.Errorf("the entry of what is gone: %v", err)
+	}
+	if deleted, err := l.DeleteSegments(); err != nil || deleted != 1 {
+		t.Errorf("%d more segments deleted, %v", deleted, err)
+	}
 }

@@ -89,7 +89,7 @@ type Log struct {
 	readOnly bool
 	settings atomic.Pointer[Settings]
 
-	// What readers see. Each is written by the holder of mu.
+	// What readers see. Each is written by the holder of mu, but for the first: see changeList.
 	segments  atomic.Pointer[[]*segment.Segment] // never empty, never changed in place
 	logStart  atomic.Int64
 	logEnd    atomic.Int64
@@ -237,6 +237,19 @@ func (l *Log) Segments() int { return len(l.list()) }
 func (l *Log) Dir() string { return l.cfg.Dir }
 
 func (l *Log) list() []*segment.Segment { return *l.segments.Load() }
+
+// changeList publishes another list, which change makes of the present one: the holder of mu adds at its end, beside the
+// holder of layoutMu, who changes what is before. Neither waits for the other, who may be waiting for the disk: readers
+// look again and again for a segment that has been dropped and not replaced.
+func (l *Log) changeList(change func([]*segment.Segment) []*segment.Segment) {
+	for {
+		old := l.segments.Load()
+		list := change(*old)
+		if l.segments.CompareAndSwap(old, &list) {
+			return
+		}
+	}
+}
 
 func (l *Log) active() *segment.Segment {
 	list := l.list()

@@ -84,6 +84,9 @@ func (l *Log) dropBelowStart() (deleted int, unlink []string, err error) {
 		names, err := s.Drop()
 		unlink = append(unlink, names...)
 		if err != nil {
+			if s.Dropped() {
+				i++
+			}
 			return i, unlink, errors.Join(err, l.putBack(list[i:deleted]), l.failIfSync(l.syncDir()))
 		}
 	}
@@ -92,6 +95,9 @@ func (l *Log) dropBelowStart() (deleted int, unlink []string, err error) {
 
 // putBack has segments in the list again that could not be dropped: the next call tries once more.
 func (l *Log) putBack(dropped []*segment.Segment) error {
+	if len(dropped) == 0 {
+		return nil
+	}
 	h, err := dropped[0].Header()
 	if err != nil {
 		return err
@@ -100,13 +106,11 @@ func (l *Log) putBack(dropped []*segment.Segment) error {
 	return nil
 }
 
-// beginWith replaces so many segments at the list's beginning; the first entry then is that of a raft index.
+// beginWith replaces so many segments at the list's beginning; the first entry then is that of a raft index. It is called
+// with layoutMu held.
 func (l *Log) beginWith(firstRaft uint64, first []*segment.Segment, replaces int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	list := slices.Concat(first, l.list()[replaces:])
 	l.firstRaft.Store(firstRaft)
-	l.segments.Store(&list)
+	l.changeList(func(list []*segment.Segment) []*segment.Segment { return slices.Concat(first, list[replaces:]) })
 }
 
 // belowStart counts the segments that may go and gives the header of the first

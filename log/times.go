@@ -19,8 +19,22 @@ type Found struct {
 // milliseconds) is ts or more, in batches that end at or below limit; false when
 // there is none. Timestamps may be in any order.
 func (l *Log) OffsetForTimestamp(ts, limit int64) (Found, bool, error) {
-	limit = min(limit, l.logEnd.Load())
-	start := l.logStart.Load()
+	return l.search(func() (Found, bool, error) {
+		return l.offsetForTimestamp(ts, l.logStart.Load(), min(limit, l.logEnd.Load()))
+	})
+}
+
+// search makes a search again until no segment has gone away amid it.
+func (l *Log) search(once func() (Found, bool, error)) (Found, bool, error) {
+	for {
+		found, ok, err := once()
+		if !errors.Is(err, segment.ErrDropped) || l.closed.Load() {
+			return found, ok, l.explain(err, l.logStart.Load())
+		}
+	}
+}
+
+func (l *Log) offsetForTimestamp(ts, start, limit int64) (Found, bool, error) {
 	for _, s := range l.from(start) {
 		if start >= limit || s.BaseOffset() >= limit {
 			break
@@ -34,11 +48,8 @@ func (l *Log) OffsetForTimestamp(ts, limit int64) (Found, bool, error) {
 		if err == nil {
 			found, ok, err = l.firstRecord(s, ts, start, limit)
 		}
-		if errors.Is(err, segment.ErrDropped) && !l.closed.Load() {
-			return l.OffsetForTimestamp(ts, limit) // the start has moved
-		}
 		if ok || err != nil {
-			return found, ok, l.explain(err, start)
+			return found, ok, err
 		}
 	}
 	return Found{}, false, nil
@@ -82,13 +93,10 @@ func (l *Log) recordIn(s *segment.Segment, batch segment.Frame, ts, start, limit
 
 // FirstRecord finds the first record of a client, none of a marker, at or after offset, in batches that end at
 // or below limit; false when there is none. Below the log start the search begins at that.
-func (l *Log) FirstRecord(offset, limit int64) (found Found, ok bool, err error) {
-	for {
-		found, ok, err = l.firstRecordFrom(max(offset, l.logStart.Load()), min(limit, l.logEnd.Load()))
-		if !errors.Is(err, segment.ErrDropped) || l.closed.Load() {
-			return found, ok, l.explain(err, offset)
-		}
-	}
+func (l *Log) FirstRecord(offset, limit int64) (Found, bool, error) {
+	return l.search(func() (Found, bool, error) {
+		return l.firstRecordFrom(max(offset, l.logStart.Load()), min(limit, l.logEnd.Load()))
+	})
 }
 
 // firstRecordFrom is FirstRecord until a segment has gone away. A batch is decoded from the segment whose walk has
@@ -120,20 +128,21 @@ func readBatch(s *segment.Segment, offset, limit, size int64) ([]byte, error) {
 // MaxTimestamp finds the record with the largest timestamp, the first of those,
 // in batches that end at or below limit; false when there is none.
 func (l *Log) MaxTimestamp(limit int64) (Found, bool, error) {
-	limit = min(limit, l.logEnd.Load())
-	start := l.logStart.Load()
+	return l.search(func() (Found, bool, error) {
+		return l.maxTimestamp(l.logStart.Load(), min(limit, l.logEnd.Load()))
+	})
+}
+
+func (l *Log) maxTimestamp(start, limit int64) (Found, bool, error) {
 	largest := int64(-1)
 	var in *segment.Segment
 	for _, s := range l.from(start) {
 		if start >= limit || s.BaseOffset() >= limit {
 			break
 		}
-		ts, err := maxTimestamp(s, start, limit)
-		if errors.Is(err, segment.ErrDropped) && !l.closed.Load() {
-			return l.MaxTimestamp(limit) // the start has moved
-		}
+		ts, err := maxTimestampOf(s, start, limit)
 		if err != nil {
-			return Found{}, false, l.explain(err, start)
+			return Found{}, false, err
 		}
 		if ts > largest {
 			largest, in = ts, s
@@ -142,15 +151,11 @@ func (l *Log) MaxTimestamp(limit int64) (Found, bool, error) {
 	if in == nil {
 		return Found{}, false, nil
 	}
-	found, ok, err := l.firstRecord(in, largest, start, limit)
-	if errors.Is(err, segment.ErrDropped) && !l.closed.Load() {
-		return l.MaxTimestamp(limit)
-	}
-	return found, ok, l.explain(err, start)
+	return l.firstRecord(in, largest, start, limit)
 }
 
-// maxTimestamp is the largest timestamp of a segment within [start, limit).
-func maxTimestamp(s *segment.Segment, start, limit int64) (int64, error) {
+// maxTimestampOf is the largest timestamp of a segment within [start, limit).
+func maxTimestampOf(s *segment.Segment, start, limit int64) (int64, error) {
 	if s.BaseOffset() >= start {
 		return s.MaxTimestamp(limit)
 	}

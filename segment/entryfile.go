@@ -33,6 +33,7 @@ type entryFile struct {
 	written int         // entries in the file
 	pending []byte      // the entries after those
 	resting int         // so many of pending are in the file, which is closed
+	synced  bool        // those are on disk
 	region  mmap.Region // of the whole file; nil while that is empty
 }
 
@@ -89,7 +90,7 @@ func (e *entryFile) close() error {
 	if e.file != nil {
 		err = errors.Join(err, e.file.Close())
 	}
-	e.file, e.size, e.written, e.pending, e.resting = nil, 0, 0, nil, 0
+	e.file, e.size, e.written, e.pending, e.resting, e.synced = nil, 0, 0, nil, 0, false
 	return err
 }
 
@@ -375,11 +376,28 @@ func (e *entryFile) finish() error {
 // sync makes what has been written durable.
 func (e *entryFile) sync() error {
 	e.mu.Lock()
-	err := e.wakeLocked()
-	f := e.file
+	f, rests := e.file, e.resting > 0 && !e.synced
 	e.mu.Unlock()
-	if err != nil || f == nil {
-		return err
+	if rests {
+		return e.syncResting()
+	}
+	if f == nil {
+		return nil
 	}
 	return syncFile(f)
+}
+
+// syncResting does not know whether what the file had when it was opened is on disk, and has it so, once. It rests on.
+func (e *entryFile) syncResting() error {
+	f, err := e.fs.OpenFile(e.path, os.O_RDWR, filePerm)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(syncFile(f), f.Close()); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.synced = true
+	return nil
 }

@@ -57,6 +57,12 @@ func TestEntryFileModel(t *testing.T) {
 					if e.file != nil || e.region != nil {
 						t.Fatalf("seed %d: %d entries rest, and their file is open", seed, e.resting)
 					}
+					n := e.resting
+					must(e.flush())
+					must(e.sync())
+					if e.resting != n {
+						t.Fatalf("seed %d: a sync of what rests has woken it", seed)
+					}
 				}
 			}
 			var got []uint64

@@ -96,7 +96,8 @@ func RemoveFiles(fsys vfs.FS, dir string, base int64) error {
 // to unlink. Readers that hold it go on reading; new ones get ErrDropped. The
 // caller has made sure that nothing needs it, syncs the folder, and unlinks.
 // The log goes last, so that a crash in between leaves a whole segment or
-// index files without a log, which the next open removes.
+// index files without a log, which the next open removes. After an error
+// Dropped says whether it is gone all the same.
 func (s *Segment) Drop() (unlink []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -214,6 +214,13 @@ func (s *Segment) Release() error {
 	return s.closeFilesLocked()
 }
 
+// Dropped says that Drop, Swap or Close has taken the segment away.
+func (s *Segment) Dropped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dropped
+}
+
 // Close lets go of the files. It makes nothing durable.
 func (s *Segment) Close() error {
 	s.mu.Lock()
