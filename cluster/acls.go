@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"slices"
 
 	"weir/cluster/metadata"
 )
@@ -16,15 +17,19 @@ func (n *Node) AddACLs(ctx context.Context, acls []metadata.ACL) ([]error, error
 	return result.([]error), nil
 }
 
-// RemoveACLs removes those of the cluster's ACLs that choose returns. What it chooses from is no older than the call.
+// aclsPerCommand keeps a command below its limit with the longest strings.
+const aclsPerCommand = 1000
+
+// RemoveACLs removes those of the cluster's ACLs that choose returns. What it chooses from is no older than the call. After
+// an error a part of them may be removed.
 func (n *Node) RemoveACLs(ctx context.Context, choose func(all []metadata.ACL) []metadata.ACL) error {
 	if err := n.CatchUp(ctx); err != nil {
 		return err
 	}
-	chosen := choose(n.Image().ACLs().ACLs)
-	if len(chosen) == 0 {
-		return nil
+	for some := range slices.Chunk(choose(n.Image().ACLs().ACLs), aclsPerCommand) {
+		if _, err := n.Propose(ctx, metadata.RemoveACLs{ACLs: some}); err != nil {
+			return err
+		}
 	}
-	_, err := n.Propose(ctx, metadata.RemoveACLs{ACLs: chosen})
-	return err
+	return nil
 }

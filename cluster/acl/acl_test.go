@@ -70,6 +70,8 @@ func TestAllows(t *testing.T) {
 		{"a range by one of its addresses", []string{"allow User:alice 10.0.0.1/29 read topic:t"}, Read, Topic("t"), true},
 		{"another range", []string{"allow User:alice 10.0.0.8/29 read topic:t"}, Read, Topic("t"), false},
 		{"an address of IPv6 that is one of IPv4", []string{"allow User:alice ::ffff:10.0.0.7 read topic:t"}, Read, Topic("t"), true},
+		{"a range of IPv6 that is one of IPv4", []string{"allow User:alice ::ffff:10.0.0.0/104 read topic:t"}, Read, Topic("t"), true},
+		{"another one", []string{"allow User:alice ::ffff:11.0.0.0/104 read topic:t"}, Read, Topic("t"), false},
 		{"one operation is no other", []string{"allow User:alice * read topic:t"}, Write, Topic("t"), false},
 		{"all are each", []string{"allow User:alice * all topic:t"}, AlterConfigs, Topic("t"), true},
 		{"who reads may describe", []string{"allow User:alice * read topic:t"}, Describe, Topic("t"), true},
@@ -211,6 +213,7 @@ func TestCheck(t *testing.T) {
 		"name of a host":     func(a *metadata.ACL) { a.Host = "example.org" },
 		"no host":            func(a *metadata.ACL) { a.Host = "" },
 		"range of 33 bits":   func(a *metadata.ACL) { a.Host = "10.0.0.0/33" },
+		"range of both IPs":  func(a *metadata.ACL) { a.Host = "::ffff:0.0.0.0/95" },
 		"range of addresses": func(a *metadata.ACL) { a.Host = "10.0.0.1-10.0.0.9" },
 	} {
 		a := good

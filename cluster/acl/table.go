@@ -55,8 +55,14 @@ func parseHost(s string) (h host, ok bool) {
 		return host{among: netip.PrefixFrom(a, a.BitLen())}, true
 	}
 	p, err := netip.ParsePrefix(s)
-	return host{among: p}, err == nil
+	if a := p.Addr(); err == nil && a.Is4In6() { // a range of IPv6 has no address of IPv4
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-mappedBits)
+	}
+	return host{among: p.Masked()}, err == nil && p.IsValid()
 }
+
+// mappedBits are those before an address of IPv4 in one of IPv6 (RFC 4291, 2.5.5.2).
+const mappedBits = 96
 
 // plain is an address as it is compared: one of IPv4 as such, and without a zone.
 func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
