@@ -82,7 +82,14 @@ func (g *Group) keep(now time.Time, m *member) {
 
 // update takes what a member says of itself; it begins another epoch if that matters to the assignment.
 func (g *Group) update(m *member, r *Request, fresh bool) {
+	var before []string
+	if r.Epoch == joinEpoch {
+		before = g.topicsOf(m)
+	}
 	changed, subscribed := m.update(r)
+	if r.Epoch == joinEpoch && !slices.Equal(before, g.topicsOf(m)) {
+		subscribed = true // it joins again from another host, which may know of other topics
+	}
 	if changed {
 		g.touch(m, group.FactMember)
 	}

@@ -17,12 +17,14 @@ func TestMatchesOfWhatMembersMayKnow(t *testing.T) {
 	now := time.UnixMilli(1_000_000)
 	g := New(world, now)
 	regex := ".*"
-	for i, host := range []string{"/10.0.0.7", "/10.0.0.8"} {
-		out := g.Beat(now, Request{Ticket: 1, MemberID: host, ClientHost: host, Rebalance: time.Minute, Regex: &regex, Owned: assignor.Assignment{}})
+	join := func(id, host string) {
+		out := g.Beat(now, Request{Ticket: 1, MemberID: id, ClientHost: host, Rebalance: time.Minute, Regex: &regex, Owned: assignor.Assignment{}})
 		for out.Write != nil {
 			out = g.Stored(now, out.Write.Number, nil)
 		}
-		if i == 0 {
+	}
+	for i, host := range []string{"/10.0.0.7", "/10.0.0.8"} {
+		if join(host, host); i == 0 {
 			g.Refresh(now, world.match(g.Patterns()))
 		}
 	}
@@ -38,6 +40,12 @@ func TestMatchesOfWhatMembersMayKnow(t *testing.T) {
 	}
 	if all, hidden := targets(); all != 4 || hidden != 0 {
 		t.Errorf("%d partitions are to be read, %d by who may not know of them", all, hidden)
+	}
+	for host, want := range map[string]int{"/10.0.0.8": 2, "/10.0.0.7": 4} {
+		join("/10.0.0.7", host)
+		if all, hidden := targets(); all != want || hidden != 0 {
+			t.Errorf("joined again from %s: %d partitions are to be read, %d by who may not know of them", host, all, hidden)
+		}
 	}
 	epoch := g.Describe().Epoch
 	world.hidden["/10.0.0.7"], world.rights = "u", 2
