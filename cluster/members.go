@@ -137,6 +137,9 @@ func serverID(r metadata.ReplicaID) raft.ServerID {
 // says that it is as it is wanted.
 func (n *Node) memberStep(mt *metadata.Topic, index int32, p *partition.Partition, im *metadata.Image) (step func(), settled bool) {
 	mp := mt.Partitions[index]
+	if p.Timing() == aloneTiming && n.timing(&mp) != aloneTiming {
+		return nil, false // it is to be opened again first (topicFor)
+	}
 	wanted := make(map[raft.ServerID]metadata.ReplicaID)
 	var wantedReplicas []metadata.ReplicaID
 	for _, node := range mp.Goal() {

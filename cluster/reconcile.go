@@ -94,7 +94,7 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker, crow
 		resolved = &cfg.Topic
 	}
 	s := settings(*resolved, cfg, mt.Name != metadata.OffsetsTopic)
-	if old != nil && mt == old.meta && *resolved == old.Config && s == old.settings && cfg.MaxDecompressedBatchBytes == old.maxDecodedBytes && !old.anyOffline() {
+	if old != nil && mt == old.meta && *resolved == old.Config && s == old.settings && cfg.MaxDecompressedBatchBytes == old.maxDecodedBytes && !old.anyOffline() && !old.growing {
 		return old, nil
 	}
 	t := &Topic{
@@ -119,7 +119,9 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker, crow
 		case p != nil:
 			p.SetSettings(s)
 			if p.Timing() == aloneTiming && n.timing(&mt.Partitions[i]) != aloneTiming {
-				todo = append(todo, func() { p.Retire(errGrows) })
+				if t.growing = true; n.retired.grow(partitionKey{t.ID, int32(i)}) {
+					todo = append(todo, func() { p.Retire(errGrows) })
+				}
 			}
 		case !here:
 			t.offline[i], t.folders[i] = errElsewhere, nil

@@ -21,6 +21,7 @@ type retired struct {
 	mu      sync.Mutex // guards news
 	news    []retiredReplica
 	closing map[partitionKey]error // why; guarded by Node.reconciling: they are nobody's to open
+	growing map[partitionKey]bool  // are to leave for errGrows, and have not been taken offline; guarded likewise
 	leaving sync.Map               // partitionKey: has moved elsewhere, and its disk hangs
 	opened  sync.Map               // partitionKey: was open in this process, so that all written since is to be found; true: and is damaged
 }
@@ -66,6 +67,25 @@ func (r *retired) recovery(k partitionKey, first log.RecoveryMode) (mode log.Rec
 	return first, false
 }
 
+// growers are how many replicas that were alone are opened again at a time, so that only so many are offline.
+const growers = 32
+
+// grow says whether a replica that is to have others is to be opened again now. The others' turn comes with the reconcile
+// by which one of these is. It is called with Node.reconciling held.
+func (r *retired) grow(k partitionKey) bool {
+	busy := len(r.growing)
+	for _, why := range r.closing {
+		if why == errGrows {
+			busy++
+		}
+	}
+	if busy >= growers || r.growing[k] {
+		return false
+	}
+	r.growing[k] = true
+	return true
+}
+
 // keepReplicas is the goroutine that looks after them.
 func (n *Node) keepReplicas() {
 	for {
@@ -82,24 +102,28 @@ func (n *Node) keepReplicas() {
 }
 
 func (n *Node) revive(r retiredReplica) {
-	p := n.takeOffline(r)
-	if p == nil {
-		return
+	if p := n.takeOffline(r); p != nil && !n.putAway(r.key, p) {
+		return // the process ends, with or without the disk
 	}
+	n.reconcile(n.meta().Image())
+}
+
+// putAway closes a replica that has left, and says whether the disk has come back from that.
+func (n *Node) putAway(k partitionKey, p *partition.Partition) bool {
 	if err := p.Abandon(); err != nil {
 		n.logger.Warn("a replica that has left its group did not close cleanly", "topic", p.Topic(), "partition", p.Index(), "err", err)
 	}
 	select {
 	case <-p.Gone():
 	case <-n.ctx.Done():
-		return // the process ends, with or without the disk
+		return false
 	}
-	n.retired.opened.Store(r.key, p.Damaged())
+	n.retired.opened.Store(k, p.Damaged())
 	n.reconciling.Lock()
-	delete(n.retired.closing, r.key)
+	delete(n.retired.closing, k)
 	n.reconciling.Unlock()
 	n.logger.Info("the replica is opened again", "topic", p.Topic(), "partition", p.Index())
-	n.reconcile(n.meta().Image())
+	return true
 }
 
 // takeOffline publishes a topic without the replica, and returns that; nil when it is not
@@ -107,6 +131,7 @@ func (n *Node) revive(r retiredReplica) {
 func (n *Node) takeOffline(r retiredReplica) *partition.Partition {
 	n.reconciling.Lock()
 	defer n.reconciling.Unlock()
+	delete(n.retired.growing, r.key)
 	set := n.topics.Load()
 	t := set.byID[r.key.topic]
 	if n.closed || t == nil || t.partitions[r.key.partition] == nil {

@@ -48,6 +48,7 @@ type Topic struct {
 	partitions      []*partition.Partition // the replicas here; nil where there is none, or it is offline
 	offline         []error                // why; errElsewhere where there is to be none
 	folders         []*folder              // that they are in; nil where there is none, or it is not known
+	growing         bool                   // some are still timed for one replica, and are to have others
 }
 
 // errElsewhere: the partition has no replica here.
