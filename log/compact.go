@@ -59,8 +59,9 @@ type Judge interface {
 //
 // It ends early, with what has been swapped in staying so, on the error of ctx, on
 // ErrClosed when Close waits for it, and on damage (*CorruptError, and those of
-// decoding). After an error of the file system such as a full disk the log is
-// sound, and another pass tries again. A failed sync is *segment.SyncError, final.
+// decoding). After an error of the file system such as a full disk, or for want of
+// memory (ENOMEM), the log is sound, and another pass tries again. A failed sync is
+// *segment.SyncError, final.
 func (l *Log) Compact(ctx context.Context, now time.Time, lastStable int64, c Compaction, judge Judge) (Compacted, error) {
 	l.compactMu.Lock()
 	defer l.compactMu.Unlock()

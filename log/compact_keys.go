@@ -21,7 +21,10 @@ func (p *pass) readKeys(dirty []*segment.Segment, from int64) error {
 	if err != nil {
 		return err
 	}
-	p.keys, p.end = newKeyTable(int(min(int64(p.MaxKeys), end.NextOffset-from)), p.MaxKeys), from // no more keys than offsets
+	p.end = from
+	if p.keys, err = newKeyTable(int(min(int64(p.MaxKeys), end.NextOffset-from))); err != nil { // no more keys than offsets
+		return err
+	}
 	for _, s := range dirty {
 		for c, err := range s.Contents(from) {
 			if err == nil {
@@ -68,7 +71,9 @@ func (p *pass) noteKeys(c segment.Content, start int64) (more bool, err error) {
 		if p.end > start {
 			return false, nil // what is noted of it is true, and does no harm
 		}
-		p.keys = p.keys.grown()
+		if err := p.keys.grow(); err != nil {
+			return false, err
+		}
 		p.keys.put(r.Key, r.Offset)
 	}
 	return true, nil

@@ -6,7 +6,8 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
-	"sync"
+
+	"weir/log/internal/offheap"
 )
 
 // KeyBytes is what a pass of Compact takes of memory for each key that it can remember.
@@ -23,11 +24,12 @@ const (
 // home, which the hash gives, as those before it allow. So a search ends at the first larger hash, and it is enough
 // that a ninth of the slots stays free.
 type keyTable struct {
-	input []byte // of the hash: the seed, and behind it a key
-	slots []keySlot
-	base  int64 // what offsets are counted from
-	used  int   // keys
-	most  int   // likewise
+	input   []byte // of the hash: the seed, and behind it a key
+	slots   []keySlot
+	release func() // gives the slots back
+	base    int64  // what offsets are counted from
+	used    int    // keys
+	most    int    // likewise
 }
 
 // keyHash stands for a key: two that collide would lose the older one's record, so it is long enough, and nobody can
@@ -50,35 +52,15 @@ type keySlot struct {
 
 func (s *keySlot) hash() keyHash { return keyHash{s.high, s.low} }
 
-// newKeyTable has room for so many keys. It may take over the slots of a table that had no more than limit.
-func newKeyTable(most, limit int) *keyTable {
-	t := &keyTable{input: make([]byte, keySeedBytes), slots: takeSlots(slotsFor(most), slotsFor(limit)), most: most}
-	_, _ = rand.Read(t.input) // it does not fail
-	return t
-}
-
-func slotsFor(keys int) int { return keys + keys/8 + 1 + spillSlots }
-
-// usedSlots are those of tables that are done with, for as long as the collector leaves them: passes one upon the
-// other would else have several tables on the heap.
-var usedSlots sync.Pool // of *[]keySlot
-
-// takeSlots gives n free slots. At most limit are kept from being collected for that.
-func takeSlots(n, limit int) []keySlot {
-	used, _ := usedSlots.Get().(*[]keySlot)
-	if used == nil || cap(*used) < n || cap(*used) > limit {
-		return make([]keySlot, n)
+// newKeyTable has room for so many keys, until it is released. The error is that of a system without the memory.
+func newKeyTable(most int) (*keyTable, error) {
+	slots, free, err := offheap.Slice[keySlot](most + most/8 + 1 + spillSlots)
+	if err != nil {
+		return nil, err
 	}
-	slots := (*used)[:n]
-	clear(slots)
-	return slots
-}
-
-// release is called when the table is done with.
-func (t *keyTable) release() {
-	slots := t.slots
-	t.slots = nil
-	usedSlots.Put(&slots)
+	t := &keyTable{input: make([]byte, keySeedBytes), slots: slots, release: free, most: most}
+	_, _ = rand.Read(t.input) // it does not fail
+	return t, nil
 }
 
 // extend has offsets of [from, to) be noted next; false: those from the first ones on are more than a slot can tell
@@ -141,15 +123,20 @@ func (t *keyTable) makeRoom(at int) bool {
 	return true
 }
 
-// grown is a table with twice the room, and the same keys, in the place of this one.
-func (t *keyTable) grown() *keyTable {
-	g := &keyTable{input: t.input, base: t.base, used: t.used, most: 2*t.most + 1}
-	g.slots = make([]keySlot, slotsFor(g.most))
+// grow takes twice the room.
+func (t *keyTable) grow() error {
+	g, err := newKeyTable(2*t.most + 1)
+	if err != nil {
+		return err
+	}
+	g.input, g.base, g.used = t.input, t.base, t.used
 	for _, s := range t.slots {
 		if s.next != 0 {
 			at, _ := g.find(s.hash())
 			g.slots[at] = s // they come in order
 		}
 	}
-	return g
+	t.release()
+	*t = *g
+	return nil
 }

@@ -1,7 +1,6 @@
 package log
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -23,7 +22,7 @@ func TestKeyTable(t *testing.T) {
 // testKeyTable has the hashes of keys begin in so many ways.
 func testKeyTable(t *testing.T, most int, clusters uint64) {
 	rng := rand.New(rand.NewPCG(clusters, uint64(most)))
-	table, model := newKeyTable(most, most), map[keyHash]int64{}
+	table, model := keyTableFor(t, most), map[keyHash]int64{}
 	if bytes := len(table.slots) * keySlotBytes; bytes > most*KeyBytes+(1+spillSlots)*keySlotBytes {
 		t.Errorf("%d bytes for %d keys", bytes, most)
 	}
@@ -46,7 +45,7 @@ func testKeyTable(t *testing.T, most int, clusters uint64) {
 			t.Fatalf("room for %d, %d in it: %v", most, len(model), fits)
 		}
 	}
-	for _, table := range []*keyTable{table, table.grown()} {
+	for range 2 {
 		for _, h := range hashes {
 			want, known := model[h]
 			if got, ok := table.lastOfHash(h); ok != known || ok && got != want {
@@ -56,13 +55,16 @@ func testKeyTable(t *testing.T, most int, clusters uint64) {
 		if table.used != len(model) || table.used > most {
 			t.Errorf("%d keys, want %d", table.used, len(model))
 		}
+		if err := table.grow(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
 // TestKeyTableReach: offsets are told apart up to 2³²-1 of them, wherever they begin.
 func TestKeyTableReach(t *testing.T) {
 	for _, base := range []int64{0, 7, math.MaxInt64 - math.MaxUint32 - 1} {
-		table := newKeyTable(2, 2)
+		table := keyTableFor(t, 2)
 		for _, empty := range []int64{base / 2, base} { // as long as there is no key, none is too far
 			if !table.extend(empty, empty+1) {
 				t.Fatalf("the first offset, %d, is too far", empty)
@@ -84,39 +86,22 @@ func TestKeyTableReach(t *testing.T) {
 	}
 }
 
-// TestKeyTableAgain: a table that takes the slots of another one over knows none of its keys, nor its seed, and one
-// that may not have so many does not take them.
-func TestKeyTableAgain(t *testing.T) {
-	const keys = 1000
-	key := func(i int) []byte { return fmt.Append(nil, "key ", i) }
-	for tries := 0; ; tries++ { // the collector may have been faster
-		if tries == 1000 {
-			t.Fatal("slots are never taken over")
-		}
-		old := newKeyTable(keys, keys)
-		for i := range keys {
-			old.extend(int64(i), int64(i)+1)
-			if !old.put(key(i), int64(i)) {
-				t.Fatalf("no room for key %d", i)
-			}
-		}
-		hash, slots := old.hash(key(0)), old.slots
-		old.release()
-		if small := newKeyTable(keys/10, keys/10); &small.slots[0] == &slots[0] {
-			t.Fatalf("%d slots taken over for %d keys", cap(small.slots), keys/10)
-		}
-		(&keyTable{slots: slots}).release()
-		table := newKeyTable(keys/2, keys)
-		for i := range keys {
-			if offset, ok := table.last(key(i)); ok {
-				t.Fatalf("%s at %d in a table of which it is not", key(i), offset)
-			}
-		}
-		if table.hash(key(0)) == hash {
-			t.Fatal("two tables have one seed")
-		}
-		if &table.slots[0] == &slots[0] {
-			return
-		}
+// TestKeyTableSeed: each table has its own.
+func TestKeyTableSeed(t *testing.T) {
+	a, b := keyTableFor(t, 1), keyTableFor(t, 1)
+	key := []byte("key")
+	first, other := a.hash(key), a.hash(nil)
+	if a.hash(key) != first || first == other || b.hash(key) == first {
+		t.Errorf("hashes %x, %x, %x and %x", first, a.hash(key), other, b.hash(key))
 	}
+}
+
+func keyTableFor(t *testing.T, most int) *keyTable {
+	t.Helper()
+	table, err := newKeyTable(most)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { table.release() })
+	return table
 }
