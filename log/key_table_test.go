@@ -28,7 +28,7 @@ func testKeyTable(t *testing.T, most int, clusters uint64) {
 	}
 	hashes := make([]keyHash, 2*most+2)
 	for i := range hashes {
-		hashes[i] = keyHash{math.MaxUint64 / clusters * rng.Uint64N(clusters), rng.Uint32()}
+		hashes[i] = keyHash{math.MaxUint64 / clusters * (1 + rng.Uint64N(clusters)), rng.Uint32()} // also the last home
 	}
 	hash := func() keyHash { return hashes[rng.IntN(len(hashes))] }
 	base := int64(math.MaxInt64 - 100_000) // the last offset that there is has a place
