@@ -17,8 +17,8 @@ type Compaction struct {
 	MinLagMillis          int64   // records younger than this, by their segment, stay; ≤ 0: none
 	MaxLagMillis          int64   // dirty records older than this ask for a pass; ≤ 0: never
 	MinDirtyRatio         float64 // dirty bytes over all bytes above which there is a pass
-	// MaxKeys is how many keys a pass remembers, at KeyBytes each; 0: 4 Mi. With more than
-	// that it ends where they do not fit, and the next one goes on. A single batch with more
+	// MaxKeys is how many keys a pass remembers, at KeyBytes each; 0: as many as fit 128 MiB. With
+	// more than that it ends where they do not fit, and the next one goes on. A single batch with more
 	// has the room that it needs.
 	MaxKeys int
 	Meter   Meter // follows the pass; nil: nobody does
@@ -59,8 +59,9 @@ type Judge interface {
 //
 // It ends early, with what has been swapped in staying so, on the error of ctx, on
 // ErrClosed when Close waits for it, and on damage (*CorruptError, and those of
-// decoding). After an error of the file system such as a full disk the log is
-// sound, and another pass tries again. A failed sync is *segment.SyncError, final.
+// decoding). After an error of the file system such as a full disk, or for want of
+// memory (ENOMEM), the log is sound, and another pass tries again. A failed sync is
+// *segment.SyncError, final.
 func (l *Log) Compact(ctx context.Context, now time.Time, lastStable int64, c Compaction, judge Judge) (Compacted, error) {
 	l.compactMu.Lock()
 	defer l.compactMu.Unlock()
@@ -75,6 +76,9 @@ func (l *Log) Compact(ctx context.Context, now time.Time, lastStable int64, c Co
 		p.MaxKeys = defaultMaxKeys
 	}
 	err := p.run(lastStable)
+	if p.keys != nil {
+		p.keys.release()
+	}
 	if errors.Is(err, segment.ErrDropped) {
 		err = l.stopped() // retention was faster; what is left can wait
 	}

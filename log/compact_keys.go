@@ -1,9 +1,9 @@
 package log
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io/fs"
 	"math"
@@ -14,15 +14,6 @@ import (
 	"weir/segment/vfs"
 )
 
-// keyHash stands for a key: two that collide would lose the older one's record, so
-// it is long enough and of a kind that nobody can aim at.
-type keyHash [16]byte
-
-func hashKey(key []byte) keyHash {
-	sum := sha256.Sum256(key)
-	return keyHash(sum[:16])
-}
-
 // readKeys notes the last offset of each key among the dirty records from an
 // offset on, and where it had to end.
 func (p *pass) readKeys(dirty []*segment.Segment, from int64) error {
@@ -30,7 +21,10 @@ func (p *pass) readKeys(dirty []*segment.Segment, from int64) error {
 	if err != nil {
 		return err
 	}
-	p.keys, p.end = newKeyTable(int(min(int64(p.MaxKeys), end.NextOffset-from))), from // no more keys than offsets
+	p.end = from
+	if p.keys, err = newKeyTable(int(min(int64(p.MaxKeys), end.NextOffset-from))); err != nil { // no more keys than offsets
+		return err
+	}
 	for _, s := range dirty {
 		for c, err := range s.Contents(from) {
 			if err == nil {
@@ -61,19 +55,26 @@ func (p *pass) noteKeys(c segment.Content, start int64) (more bool, err error) {
 		return false, err
 	case h.IsControl() || p.aborted(h):
 		return true, nil // what an abort takes back must not stand for its key
+	case !p.keys.extend(c.Offset, c.NextOffset):
+		return false, nil
 	}
 	for r, err := range recordbatch.Records(c.Data, math.MaxInt) {
 		if err != nil {
 			return false, err
 		}
-		if r.Key == nil || p.keys.put(hashKey(r.Key), r.Offset) {
+		if r.Offset < c.Offset || r.Offset >= c.NextOffset {
+			return false, &recordbatch.InvalidRecordError{Reason: fmt.Sprintf("a record has offset %d, and its batch [%d, %d)", r.Offset, c.Offset, c.NextOffset)}
+		}
+		if r.Key == nil || p.keys.put(r.Key, r.Offset) {
 			continue
 		}
 		if p.end > start {
 			return false, nil // what is noted of it is true, and does no harm
 		}
-		p.keys = p.keys.grown()
-		p.keys.put(hashKey(r.Key), r.Offset)
+		if err := p.keys.grow(); err != nil {
+			return false, err
+		}
+		p.keys.put(r.Key, r.Offset)
 	}
 	return true, nil
 }

@@ -170,7 +170,7 @@ func (r *rewriting) pick(c segment.Content, h recordbatch.Header) (kept int, tom
 		}
 		stays := record.Key != nil && !(record.Value == nil && buried) && !aborted
 		if stays {
-			last, ok := r.keys.last(hashKey(record.Key))
+			last, ok := r.keys.last(record.Key)
 			stays = !ok || last <= record.Offset
 		}
 		if stays {

@@ -2,8 +2,10 @@ package log_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"runtime"
 	"slices"
@@ -346,6 +348,31 @@ func TestCompactLargeBatch(t *testing.T) {
 	wantOffsets(t, l, want...)
 }
 
+// TestCompactFarOffsets: a pass ends before offsets too far from those of its first keys, however many were removed in
+// between, and the next one begins there.
+func TestCompactFarOffsets(t *testing.T) {
+	l := logtest.Open(t, log.Config{})
+	appendRecords(t, l, plain, rec("a", "1"), rec("b", "1"))
+	far := int64(2)
+	for range 3 {
+		far += 1 << 31
+		if _, err := l.AppendStamped([]log.Entry{removed(far)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	appendRecords(t, l, plain, rec("a", "2"), rec("c", "1"))
+	appendRecords(t, l, plain, rec("b", "2"))
+	c := log.Compaction{MaxKeys: 10}
+	if got := compact(t, l, 1, c); got.To != 2+1<<31 || got.Keys != 2 || got.Records != 0 {
+		t.Errorf("first pass: %+v", got)
+	}
+	wantOffsets(t, l, 0, 1, far, far+1, far+2)
+	if got := compact(t, l, 1, c); got.To != far+3 || got.Keys != 3 || got.Records != 2 {
+		t.Errorf("second pass: %+v", got)
+	}
+	wantOffsets(t, l, far, far+1, far+2)
+}
+
 // TestCompactThenTruncate: a suffix cut goes into compacted segments, but not into
 // a run of removed entries, and what grows there anew is dirty.
 func TestCompactThenTruncate(t *testing.T) {
@@ -395,6 +422,34 @@ func TestCompactDamage(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestCompactStrayOffset: a record beside its batch's offsets is damage.
+func TestCompactStrayOffset(t *testing.T) {
+	for _, delta := range []byte{1, 4} { // zigzag: -1, 2
+		l, err := log.Open(log.Config{Dir: "/log", FS: vfs.NewMem()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := recordbatch.AppendBatch(nil, plain, recordbatch.CodecNone, []recordbatch.Record{rec("a", "1"), rec("b", "1")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := b[recordbatch.HeaderBytes+1+int(b[recordbatch.HeaderBytes]/2):]
+		second[3] = delta // behind length, attributes and timestamp
+		binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
+		appendBatch(t, l, 1, b)
+		if err := l.Roll(); err != nil {
+			t.Fatal(err)
+		}
+		var invalid *recordbatch.InvalidRecordError
+		if _, err := l.Compact(context.Background(), time.UnixMilli(1), 2, log.Compaction{MaxKeys: 1}, logtest.Judge{}); !errors.As(err, &invalid) {
+			t.Errorf("offset delta %d: %v", delta, err)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -30,7 +30,8 @@ var layers = []layer{
 	{"segment/vfs", nil, []string{"golang.org/x/sys"}},
 	{"segment/internal/mmap", []string{"segment/vfs"}, []string{"github.com/tysonmote/gommap", "golang.org/x/sys"}},
 	{"segment", []string{"segment/vfs", "segment/internal/mmap", "protocol/recordbatch"}, nil},
-	{"log", []string{"segment", "segment/vfs", "protocol/recordbatch", "protocol/histogram"}, nil},
+	{"log/internal/offheap", nil, nil},
+	{"log", []string{"log/internal/offheap", "segment", "segment/vfs", "protocol/recordbatch", "protocol/histogram"}, nil},
 	{"log/logtest", []string{"log", "segment", "segment/vfs", "protocol/recordbatch"}, nil},
 	{"partition", []string{"log", "segment/vfs", "protocol/recordbatch"}, []string{"github.com/hashicorp/raft", "github.com/hashicorp/go-hclog"}},
 
