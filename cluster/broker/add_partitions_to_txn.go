@@ -75,7 +75,7 @@ func (c *call) refusedEntries(id string, partitions []txn.Partition) map[txn.Par
 			refused = refused || err != nil
 		}
 		if err == nil {
-			err = c.broker.checkPartition(x.Topic, x.Index)
+			_, err = c.broker.checkPartition(x.Topic, x.Index)
 		}
 		if codes[x] = errorCode(err); err == nil {
 			codes[x] = protocol.CodeOperationNotAttempted
@@ -126,7 +126,8 @@ func (b *Broker) add(ctx context.Context, id string, p txn.Producer, version int
 	codes := make(map[txn.Partition]protocol.ErrorCode, len(partitions))
 	unknown := false
 	for _, x := range partitions {
-		codes[x] = errorCode(b.checkPartition(x.Topic, x.Index))
+		_, err := b.checkPartition(x.Topic, x.Index)
+		codes[x] = errorCode(err)
 		unknown = unknown || codes[x] != protocol.CodeNone
 	}
 	all := protocol.CodeOperationNotAttempted

@@ -47,12 +47,12 @@ func (b *Broker) alterReassignments(ctx context.Context, c *call, req *kmsg.Alte
 			po := &out.Partitions[j]
 			*po = kmsg.NewAlterPartitionAssignmentsResponseTopicPartition()
 			po.Partition = p.Partition
-			err := b.checkPartition(t.Topic, p.Partition)
+			topic, err := b.checkPartition(t.Topic, p.Partition)
 			if named[partKey{name: t.Topic, partition: p.Partition}] > 1 {
 				err = invalidRequest("partition %s-%d is named twice", t.Topic, p.Partition)
 			}
 			if po.ErrorCode, po.ErrorMessage = codeAndMessage(err); err == nil {
-				changes = append(changes, metadata.Reassignment{ID: b.node.Topic(t.Topic).ID, Partition: p.Partition, Target: p.Replicas})
+				changes = append(changes, metadata.Reassignment{ID: topic.ID, Partition: p.Partition, Target: p.Replicas})
 				places = append(places, po)
 			}
 		}

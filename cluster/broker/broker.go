@@ -32,7 +32,7 @@ type Broker struct {
 	transactions *transactions
 	txnGuards    *txnGuards
 	brokerCalls  brokerCalls
-	producerIDs  producerIDs
+	producerIDs  *producerIDs
 	quotas       quotas
 	access       access
 	now          func() time.Time
@@ -101,9 +101,9 @@ func (b *Broker) listen() (lns []net.Listener, endpoints []metadata.Endpoint, er
 func (b *Broker) serve(lns []net.Listener) error {
 	b.sessions = newFetchSessions(b.cfg.Network.FetchSessions, b.now)
 	b.groups = newCoordinator(b.node, b.rules, groupLimits(&b.cfg.Groups), b.now, b.stopping, b.logger)
-	b.producerIDs.node = b.node
+	b.producerIDs = newProducerIDs(b.node)
 	b.quotas.start(&b.cfg.Network)
-	b.transactions = newTransactions(b.node, &b.producerIDs, newMarkers(b), b.now, b.logger)
+	b.transactions = newTransactions(b.node, b.producerIDs, newMarkers(b), b.now, b.logger)
 	b.groups.start()
 	b.transactions.start()
 	b.node.HandleRequests(b.answerBroker)

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -69,10 +70,12 @@ func (b *Broker) electLeaders(ctx context.Context, c *call, req *kmsg.ElectLeade
 		asked = b.allElections()
 	}
 	sideBySide(elections, asked, func(e *election) {
-		if e.err == nil {
-			if e.err = b.checkPartition(e.name, e.partition); e.err == nil {
-				e.err = elect(ctx, b.node.Topic(e.name), e.partition)
-			}
+		if e.err != nil {
+			return
+		}
+		var t *cluster.Topic
+		if t, e.err = b.checkPartition(e.name, e.partition); e.err == nil {
+			e.err = elect(ctx, t, e.partition)
 		}
 	})
 	if req.Topics == nil {
@@ -136,14 +139,24 @@ func (b *Broker) electUnclean(_ context.Context, t *cluster.Topic, index int32) 
 	return errNoUnclean
 }
 
-// sideBySide runs f on each element, at most width at a time, and waits.
+// sideBySide runs f on each element, at most width at a time, and waits. A panic of f is the caller's: it ends a connection
+// and not the process.
 func sideBySide[T any](width int, elements []T, f func(T)) {
 	next := make(chan T)
 	var wg sync.WaitGroup
+	var panicked atomic.Pointer[any]
+	try := func(e T) {
+		defer func() {
+			if v := recover(); v != nil {
+				panicked.Store(&v)
+			}
+		}()
+		f(e)
+	}
 	for range min(width, len(elements)) {
 		wg.Go(func() {
 			for e := range next {
-				f(e)
+				try(e)
 			}
 		})
 	}
@@ -152,4 +165,7 @@ func sideBySide[T any](width int, elements []T, f func(T)) {
 	}
 	close(next)
 	wg.Wait()
+	if v := panicked.Load(); v != nil {
+		panic(*v)
+	}
 }

@@ -47,7 +47,7 @@ func (b *Broker) initProducerID(ctx context.Context, c *call, req *kmsg.InitProd
 	if err != nil {
 		resp.ErrorCode = int16(errorCode(err))
 		var unavailable *cluster.UnavailableError
-		if errors.As(err, &unavailable) {
+		if errors.As(err, &unavailable) || errors.Is(err, context.DeadlineExceeded) {
 			// Kafka's word for having no ids at hand; the others that are
 			// retried send clients looking for a transaction coordinator.
 			resp.ErrorCode = int16(protocol.CodeCoordinatorLoadInProgress)

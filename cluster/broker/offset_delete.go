@@ -32,7 +32,7 @@ func (b *Broker) offsetDelete(ctx context.Context, c *call, req *kmsg.OffsetDele
 			tp := group.TopicPartition{Topic: t.Topic, Partition: p.Partition}
 			if err := c.may(acl.Read, acl.Topic(tp.Topic)); err != nil {
 				codes[tp] = errorCode(err)
-			} else if err := b.checkPartition(tp.Topic, tp.Partition); err != nil {
+			} else if _, err := b.checkPartition(tp.Topic, tp.Partition); err != nil {
 				codes[tp] = errorCode(err)
 			} else if subscribed[tp.Topic] {
 				codes[tp] = protocol.CodeGroupSubscribedToTopic

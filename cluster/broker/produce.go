@@ -166,14 +166,11 @@ func prepare(t *cluster.Topic, version int16, records []byte, now time.Time) (pa
 		return partition.Batch{}, -1, err
 	}
 	if want, ok := compressionOf(t.Config.Compression); ok && want.Codec != h.Codec() {
-		if records, err = recordbatch.Recompress(records, want, t.MaxDecodedBytes()); err != nil {
+		if records, err = recordbatch.Recompress(records, want, t.MaxDecodedBytes(), rules.MaxBytes); err != nil {
 			return partition.Batch{}, -1, err
 		}
 		if h, err = recordbatch.ParseHeader(records); err != nil {
 			return partition.Batch{}, -1, err
-		}
-		if len(records) > rules.MaxBytes { // what is stored keeps to the limit as well
-			return partition.Batch{}, -1, &recordbatch.TooLargeError{SizeBytes: len(records), MaxBytes: rules.MaxBytes}
 		}
 	}
 	if h.SizeBytes() > int(t.Config.SegmentBytes) {

@@ -2,7 +2,7 @@ package broker
 
 import (
 	"context"
-	"sync"
+	"time"
 
 	"weir/cluster"
 	"weir/cluster/metadata"
@@ -16,13 +16,26 @@ const producerIDBlock = 1000
 type producerIDs struct {
 	node *cluster.Node
 
-	mu    sync.Mutex // guards block
+	turn  chan struct{} // holds a token while somebody has block, and perhaps waits for the controller
 	block metadata.ProducerIDBlock
 }
 
+// producerIDTimeout bounds the wait for the controller. Who asked is told to come again.
+const producerIDTimeout = 10 * time.Second
+
+func newProducerIDs(node *cluster.Node) *producerIDs {
+	return &producerIDs{node: node, turn: make(chan struct{}, 1)}
+}
+
 func (p *producerIDs) next(ctx context.Context) (int64, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, producerIDTimeout)
+	defer cancel()
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
 	if p.block.Count == 0 {
 		result, err := p.node.Propose(ctx, metadata.AllocateProducerIDs{Broker: p.node.ID(), Count: producerIDBlock})
 		if err != nil {

@@ -29,16 +29,16 @@ func (b *Broker) topicOf(byID bool, name string, id [16]byte) (*cluster.Topic, p
 	return nil, protocol.CodeUnknownTopicOrPartition
 }
 
-// checkPartition says whether a partition exists, whoever leads it.
-func (b *Broker) checkPartition(topic string, index int32) error {
+// checkPartition says whether a partition exists, whoever leads it, and returns its topic.
+func (b *Broker) checkPartition(topic string, index int32) (*cluster.Topic, error) {
 	t, code := b.topicOf(false, topic, [16]byte{})
 	if code != protocol.CodeNone {
-		return code
+		return nil, code
 	}
 	if index < 0 || int(index) >= t.NumPartitions() {
-		return cluster.ErrUnknownPartition
+		return nil, cluster.ErrUnknownPartition
 	}
-	return nil
+	return t, nil
 }
 
 // noEpoch is the leader epoch of a client that does not know one.

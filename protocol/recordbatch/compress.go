@@ -31,30 +31,36 @@ const DefaultLevel = math.MinInt32
 // appendCompressed appends records, compressed, to dst. Snappy comes in the
 // xerial framing, which every client reads.
 func appendCompressed(dst []byte, c Compression, records []byte) ([]byte, error) {
-	switch c.Codec {
-	case CodecSnappy:
-		return appendXerial(dst, records), nil
-	case CodecGzip, CodecLZ4, CodecZstd:
-	default:
+	if c.Codec == CodecNone {
 		return dst, &UnsupportedCodecError{Codec: c.Codec}
 	}
 	out := bytes.NewBuffer(dst)
-	w, err := compressor(out, c)
-	if err != nil {
-		return dst, err
-	}
-	if _, err := w.Write(records); err != nil {
-		return dst, err
-	}
-	if err := w.Close(); err != nil {
+	if err := compress(out, c, bytes.NewReader(records)); err != nil {
 		return dst, err
 	}
 	return out.Bytes(), nil
 }
 
+// compress writes what src holds, as it comes: neither it nor the result is in memory as a whole.
+func compress(out io.Writer, c Compression, src io.Reader) error {
+	w, err := compressor(out, c)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(w, src); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
 func compressor(out io.Writer, c Compression) (io.WriteCloser, error) {
 	set := c.Level != DefaultLevel
 	switch c.Codec {
+	case CodecNone:
+		return plainWriter{out}, nil
+	case CodecSnappy:
+		_, err := out.Write(xerialHeader)
+		return &xerialWriter{out: out}, err
 	case CodecGzip:
 		if !set {
 			c.Level = gzip.DefaultCompression
@@ -67,13 +73,14 @@ func compressor(out io.Writer, c Compression) (io.WriteCloser, error) {
 			options = append(options, lz4.CompressionLevelOption(lz4Levels[min(max(c.Level, 1), len(lz4Levels))-1]))
 		}
 		return w, w.Apply(options...)
-	default:
+	case CodecZstd:
 		options := []zstd.EOption{zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(512 << 10)}
 		if set {
 			options = append(options, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.Level)))
 		}
 		return zstd.NewWriter(out, options...)
 	}
+	return nil, &UnsupportedCodecError{Codec: c.Codec}
 }
 
 // lz4Levels are the library's; a level above them is the highest.
@@ -81,14 +88,42 @@ var lz4Levels = [...]lz4.CompressionLevel{
 	lz4.Level1, lz4.Level2, lz4.Level3, lz4.Level4, lz4.Level5, lz4.Level6, lz4.Level7, lz4.Level8, lz4.Level9,
 }
 
-func appendXerial(dst, records []byte) []byte {
-	dst = append(dst, xerialHeader...)
-	for len(records) > 0 {
-		n := min(len(records), xerialBlockBytes)
-		block := snappy.Encode(nil, records[:n])
-		dst = binary.BigEndian.AppendUint32(dst, uint32(len(block)))
-		dst = append(dst, block...)
-		records = records[n:]
+type plainWriter struct{ io.Writer }
+
+func (plainWriter) Close() error { return nil }
+
+// xerialWriter writes blocks of xerialBlockBytes, and in the end what is left.
+type xerialWriter struct {
+	out   io.Writer
+	block []byte // not yet written
+	buf   []byte // reused
+}
+
+func (x *xerialWriter) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		more := min(len(p)-n, xerialBlockBytes-len(x.block))
+		x.block = append(x.block, p[n:n+more]...)
+		if n += more; len(x.block) < xerialBlockBytes {
+			break
+		}
+		if err := x.Close(); err != nil {
+			return n, err
+		}
 	}
-	return dst
+	return n, nil
+}
+
+// Close writes the block that has begun.
+func (x *xerialWriter) Close() error {
+	if len(x.block) == 0 {
+		return nil
+	}
+	if x.buf == nil {
+		x.buf = make([]byte, 4+snappy.MaxEncodedLen(xerialBlockBytes))
+	}
+	encoded := snappy.Encode(x.buf[4:], x.block)
+	binary.BigEndian.PutUint32(x.buf, uint32(len(encoded)))
+	x.block = x.block[:0]
+	_, err := x.out.Write(x.buf[:4+len(encoded)])
+	return err
 }

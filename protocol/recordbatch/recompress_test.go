@@ -3,6 +3,7 @@ package recordbatch
 import (
 	"bytes"
 	"errors"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func TestRecompress(t *testing.T) {
 		}
 		for to := CodecNone; to.Known(); to++ {
 			before := bytes.Clone(b)
-			got, err := Recompress(b, Compression{to, DefaultLevel}, 0)
+			got, err := Recompress(b, Compression{to, DefaultLevel}, 0, 0)
 			if err != nil {
 				t.Fatalf("%v to %v: %v", from, to, err)
 			}
@@ -37,11 +38,11 @@ func TestRecompress(t *testing.T) {
 			if gh.Codec() != to || gh.ProducerID != 7 || gh.BaseSequence != 11 || gh.MaxTimestamp != 100 || gh.RecordCount != 2 {
 				t.Errorf("%v to %v: %+v", from, to, gh)
 			}
-			want, err := Recompress(b, Compression{Codec: CodecNone}, 0)
+			want, err := Recompress(b, Compression{Codec: CodecNone}, 0, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if plain, err := Recompress(got, Compression{Codec: CodecNone}, 0); err != nil || !bytes.Equal(plain, want) {
+			if plain, err := Recompress(got, Compression{Codec: CodecNone}, 0, 0); err != nil || !bytes.Equal(plain, want) {
 				t.Errorf("%v to %v: the records are not the same (%v)", from, to, err)
 			}
 		}
@@ -55,17 +56,45 @@ func TestRecompressLimit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plain, err := Recompress(b, Compression{Codec: CodecNone}, 0)
+		plain, err := Recompress(b, Compression{Codec: CodecNone}, 0, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		decoded := len(plain) - HeaderBytes
-		if _, err := Recompress(b, Compression{Codec: CodecNone}, decoded); err != nil {
+		if _, err := Recompress(b, Compression{Codec: CodecNone}, decoded, 0); err != nil {
 			t.Errorf("%v at the limit: %v", codec, err)
 		}
 		var tooLarge *TooLargeError
-		if _, err := Recompress(b, Compression{Codec: CodecNone}, decoded-1); !errors.As(err, &tooLarge) {
+		if _, err := Recompress(b, Compression{Codec: CodecNone}, decoded-1, 0); !errors.As(err, &tooLarge) {
 			t.Errorf("%v one byte over: %v", codec, err)
+		}
+		if got, err := Recompress(b, Compression{Codec: CodecNone}, 0, len(plain)); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%v to what fits exactly: %v", codec, err)
+		}
+		if _, err := Recompress(b, Compression{Codec: CodecNone}, 0, len(plain)-1); !errors.As(err, &tooLarge) || tooLarge.MaxBytes != len(plain)-1 {
+			t.Errorf("%v to what does not fit by a byte: %v", codec, err)
+		}
+	}
+}
+
+// TestRecompressBomb: what is small and becomes large is never in memory as a whole, neither what it becomes nor what
+// comes of that.
+func TestRecompressBomb(t *testing.T) {
+	b, err := AppendBatch(nil, Header{ProducerID: -1}, CodecZstd, []Record{{Value: make([]byte, 32<<20)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for to := CodecNone; to.Known(); to++ {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got, err := Recompress(b, Compression{to, DefaultLevel}, 0, 1<<20)
+		runtime.ReadMemStats(&after)
+		var tooLarge *TooLargeError
+		if to == CodecNone && !errors.As(err, &tooLarge) || len(got) > 1<<20 {
+			t.Errorf("to %v: %d bytes, %v", to, len(got), err)
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n > 16<<20 {
+			t.Errorf("to %v: %d bytes of memory", to, n)
 		}
 	}
 }
@@ -88,11 +117,11 @@ func TestRecompressLevels(t *testing.T) {
 	} {
 		sizes := map[int]int{}
 		for _, level := range c.levels {
-			got, err := Recompress(b, Compression{c.codec, level}, 0)
+			got, err := Recompress(b, Compression{c.codec, level}, 0, 0)
 			if err != nil {
 				t.Fatalf("%v level %d: %v", c.codec, level, err)
 			}
-			if plain, err := Recompress(got, Compression{Codec: CodecNone}, 0); err != nil || !bytes.Equal(plain, b) {
+			if plain, err := Recompress(got, Compression{Codec: CodecNone}, 0, 0); err != nil || !bytes.Equal(plain, b) {
 				t.Errorf("%v level %d does not come back (%v)", c.codec, level, err)
 			}
 			sizes[level] = len(got)
