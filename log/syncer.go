@@ -3,6 +3,7 @@ package log
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/protocol/histogram"
@@ -18,6 +19,7 @@ type Syncer struct {
 	onFatal func(error)
 	workers sync.WaitGroup
 	times   histogram.Histogram
+	ended   atomic.Int64 // syncs
 
 	mu     sync.Mutex // guards the rest, and the queue of each log
 	ready  sync.Cond
@@ -30,6 +32,7 @@ type syncQueue struct {
 	waiting []func(int64, error) // for the next sync
 	spare   []func(int64, error) // the slice of the one before
 	running bool
+	syncing atomic.Bool // the disk is at it; not guarded
 }
 
 // NewSyncer starts workers goroutines, each of which can have one sync under
@@ -46,6 +49,15 @@ func NewSyncer(workers int, fatal func(error)) *Syncer {
 
 // Times is how long the syncs took.
 func (s *Syncer) Times() *histogram.Histogram { return &s.times }
+
+// Progress changes with each sync that ends, while a log with a request waits for its turn; it is -1 once the disk is at
+// the log's own. So what does not change for long hangs, however many are before it.
+func (s *Syncer) Progress(l *Log) int64 {
+	if l.queue.syncing.Load() {
+		return -1
+	}
+	return s.ended.Load()
+}
 
 func (s *Syncer) fatal(err error) {
 	if s.onFatal != nil {
@@ -108,7 +120,10 @@ func (s *Syncer) syncLocked(l *Log) {
 	s.mu.Unlock()
 
 	begun := time.Now()
+	q.syncing.Store(true)
 	due, err := l.syncOnce()
+	q.syncing.Store(false)
+	s.ended.Add(1)
 	s.times.Observe(time.Since(begun))
 	durable := l.DurableOffset()
 	for _, done := range batch {

@@ -63,8 +63,12 @@ func TestSyncerSideBySide(t *testing.T) {
 	inj.Add(vfs.Rule{Kinds: vfs.OpSync, Gate: gate})
 	appendBatch(t, stuck, 1, logtest.Batch(t, 1, 1, "x"))
 	late := make(chan error, 1)
+	waits := syncer.Progress(stuck)
 	syncer.Request(stuck, func(_ int64, err error) { late <- err })
 	<-gate.Entered()
+	if waits < 0 || syncer.Progress(stuck) != -1 || syncer.Progress(free) != waits {
+		t.Errorf("progress %d, then %d; of the other log %d", waits, syncer.Progress(stuck), syncer.Progress(free))
+	}
 	for range 3 {
 		appendBatch(t, free, 1, logtest.Batch(t, 1, 1, "x"))
 		done := make(chan error, 1)
@@ -72,6 +76,9 @@ func TestSyncerSideBySide(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
+	}
+	if syncer.Progress(stuck) != -1 || syncer.Progress(free) == waits {
+		t.Errorf("after other syncs progress %d; of the other log %d", syncer.Progress(stuck), syncer.Progress(free))
 	}
 	gate.Open()
 	if err := <-late; err != nil {

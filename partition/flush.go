@@ -76,8 +76,10 @@ func (p *Partition) flushed(_ int64, err error) {
 // meanwhile are synced beside. A failure is final: the kernel may have dropped the
 // pages, and a retry would lie.
 func (p *Partition) syncNow() error {
+	p.w.inLine.Store(true)
 	p.cfg.Syncer.Request(p.log, p.w.synced)
 	err := <-p.w.syncDone
+	p.w.inLine.Store(false)
 	if err == nil {
 		return nil
 	}

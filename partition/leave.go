@@ -32,6 +32,13 @@ type activities struct {
 
 func (p *Partition) watch() {
 	dog, d := p.cfg.Watchdog, &p.disk
+	d.write.progress = func() int64 {
+		if p.w.inLine.Load() {
+			return p.cfg.Syncer.Progress(p.log)
+		}
+		return -1
+	}
+	d.flush.progress = func() int64 { return p.cfg.Syncer.Progress(p.log) }
 	dog.Watch(&d.write, func() { p.hang("a write to the log") })
 	dog.Watch(&d.flush, func() { p.hang("a sync of the log") })
 	dog.Watch(&d.start, func() { p.hang("moving the log start") })
@@ -155,13 +162,19 @@ func (p *Partition) handOut() []*proposal {
 // has left. It is why the replica has.
 func (p *Partition) writeEnded() error {
 	p.w.reset()
+	p.letGo()
+	return p.storageError(*p.left.Load())
+}
+
+// letGo gives back the bytes that a write was reading. Nothing writes any more, or leave has handed them out just after
+// the write had come back.
+func (p *Partition) letGo() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.held != nil {
 		close(p.held)
 		p.held = nil
 	}
-	return p.storageError(*p.left.Load())
 }
 
 // Held is nil when the batch's Data may be used again, once Wait has returned. Otherwise a

@@ -177,6 +177,7 @@ type writerState struct {
 	stamped  bool               // the entries come from a leader
 	synced   func(int64, error) // gives the outcome to syncDone
 	syncDone chan error
+	inLine   atomic.Bool // a sync has been asked for, and is waited for
 }
 
 // Open opens the partition in cfg.Dir, which it makes if it is not there, and joins
@@ -314,6 +315,7 @@ func (p *Partition) finish(save bool) error {
 		p.logger.Error("leaving the group", "err", err)
 	}
 	p.forsake(ErrClosed) // what was being written meanwhile
+	p.letGo()
 	p.background.Wait()
 	p.mu.Lock()
 	for p.syncing {

@@ -38,6 +38,11 @@ type Watched struct {
 	began atomic.Int64 // at which look; 0: nothing is under way
 	hung  func()       // hears of an operation that hangs, on a goroutine of its own
 	told  bool         // of the one under way; guarded by the watchdog's mu
+
+	// progress, if set before Watch, changes while the operation waits for others, of which the disk comes back. It takes
+	// no locks.
+	progress func() int64
+	seen     int64 // progress at the last look; guarded likewise
 }
 
 // Watch has hung called once for each operation of x that hangs. x is watched until Forget.
@@ -105,6 +110,11 @@ func (w *Watchdog) look() {
 	busy := false
 	for x := range w.all {
 		began := x.began.Load()
+		if began != 0 && x.progress != nil {
+			if at := x.progress(); at != x.seen && x.began.CompareAndSwap(began, now) {
+				x.seen, began = at, now
+			}
+		}
 		busy = busy || began != 0
 		late := overdue(began, now)
 		if late && !x.told {

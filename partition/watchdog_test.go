@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,4 +75,39 @@ func BenchmarkWatched(b *testing.B) {
 		x.Begin()
 		x.End()
 	}
+}
+
+// TestWatchdogInLine: what waits for others does not hang as long as they come back, and does from when they do not, or
+// its own turn takes too long.
+func TestWatchdogInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWatchdog(time.Second)
+		defer w.Close()
+		var others atomic.Int64
+		told := make(chan time.Time, 1)
+		x := Watched{progress: others.Load}
+		w.Watch(&x, func() { told <- time.Now() })
+		for _, itsTurn := range []bool{false, true} {
+			x.Begin()
+			for range 50 {
+				time.Sleep(500 * time.Millisecond)
+				others.Add(1)
+			}
+			if len(told) > 0 || x.Hangs() || w.Hangs() {
+				t.Fatal("called hung what waits for others")
+			}
+			if itsTurn {
+				others.Store(-1)
+			}
+			began := time.Now()
+			if after := (<-told).Sub(began); after < time.Second || after > 1300*time.Millisecond {
+				t.Errorf("told after %v", after)
+			}
+			if !x.Hangs() {
+				t.Error("it hangs, and nothing is said to")
+			}
+			x.End()
+			time.Sleep(time.Second)
+		}
+	})
 }
