@@ -323,14 +323,7 @@ func (n *Node) removeLeft(t *Topic, index int32) {
 
 // drop closes a topic that was deleted and removes its data.
 func (n *Node) drop(t *Topic) {
-	for _, p := range t.partitions {
-		if p == nil {
-			continue
-		}
-		if err := p.Abandon(); err != nil {
-			n.logger.Warn("deleted partition did not close cleanly", "topic", t.Name, "partition", p.Index(), "err", err)
-		}
-	}
+	n.abandonAll(t)
 	var err error
 	for _, f := range n.folders {
 		if f.failed() == nil { // else the next start finds an orphan
@@ -339,15 +332,41 @@ func (n *Node) drop(t *Topic) {
 	}
 	for i := range t.partitions {
 		n.retired.opened.Delete(partitionKey{t.ID, int32(i)})
-		if err == nil {
-			err = n.votes.Forget(groupID(t.ID, int32(i)))
-		}
+	}
+	if err == nil {
+		err = n.forgetVotes(t)
 	}
 	if err != nil {
 		n.logger.Error("data of a deleted topic are not removed", "topic", t.Name, "err", err)
 	}
 	n.forgetLeaders(t.ID)
 	n.dropped.add(Dropped{Name: t.Name, ID: t.ID})
+}
+
+func (n *Node) abandonAll(t *Topic) {
+	var work []func()
+	for _, p := range t.partitions {
+		if p == nil {
+			continue
+		}
+		work = append(work, func() {
+			if err := p.Abandon(); err != nil {
+				n.logger.Warn("deleted partition did not close cleanly", "topic", t.Name, "partition", p.Index(), "err", err)
+			}
+		})
+	}
+	side(closers, work)
+}
+
+// forgetVotes has the store write them side by side, which makes few commits of them.
+func (n *Node) forgetVotes(t *Topic) error {
+	errs := make([]error, len(t.partitions))
+	work := make([]func(), len(errs))
+	for i := range work {
+		work[i] = func() { errs[i] = n.votes.Forget(groupID(t.ID, int32(i))) }
+	}
+	side(closers, work)
+	return errors.Join(errs...)
 }
 
 // side runs all of work, at most width at a time, and waits.
