@@ -131,7 +131,7 @@ func (n *Node) stranded() (out []retiredReplica) {
 				continue
 			}
 			if err := t.folders[i].failed(); err != nil {
-				out = append(out, retiredReplica{partitionKey{t.ID, int32(i)}, err})
+				out = append(out, retiredReplica{key: partitionKey{t.ID, int32(i)}, why: err})
 			}
 		}
 	}
@@ -229,4 +229,6 @@ func (n *Node) Folders() []Folder {
 }
 
 // Folder returns the place in Folders of the one that has this node's replica of a partition, -1 when none is known.
-func (n *Node) Folder(t *Topic, index int32) int { return slices.Index(n.folders, t.folders[index]) }
+func (n *Node) Folder(t *Topic, index int32) int { return n.place(t.folders[index]) }
+
+func (n *Node) place(f *folder) int { return slices.Index(n.folders, f) }

@@ -26,8 +26,9 @@ type retired struct {
 }
 
 type retiredReplica struct {
-	key partitionKey
-	why error
+	key  partitionKey
+	why  error
+	only *partition.Partition // nil: whichever is open
 }
 
 func (r *retired) isLeaving(k partitionKey) bool {
@@ -38,7 +39,7 @@ func (r *retired) isLeaving(k partitionKey) bool {
 // add is called by partitions, from within their groups.
 func (r *retired) add(k partitionKey, why error) {
 	r.mu.Lock()
-	r.news = append(r.news, retiredReplica{k, why})
+	r.news = append(r.news, retiredReplica{key: k, why: why})
 	r.mu.Unlock()
 	r.notify()
 }
@@ -95,10 +96,22 @@ func (n *Node) revive(r retiredReplica) {
 		return // the process ends, with or without the disk
 	}
 	n.retired.opened.Store(r.key, p.Damaged())
-	n.reconciling.Lock()
-	delete(n.retired.closing, r.key)
-	n.reconciling.Unlock()
 	n.logger.Info("the replica is opened again", "topic", p.Topic(), "partition", p.Index())
+	n.release(r.key)
+}
+
+// release gives a replica that was taken offline, and that nothing runs of any more, to whoever opens it; the data of
+// one that has moved elsewhere meanwhile go.
+func (n *Node) release(k partitionKey) {
+	n.reconciling.Lock()
+	delete(n.retired.closing, k)
+	if t := n.topics.Load().byID[k.topic]; t != nil && !n.closed {
+		if _, listed := t.meta.Partitions[k.partition].Replica(n.ID()); !listed {
+			n.retired.opened.Delete(k)
+			n.removeReplica(t, k.partition)
+		}
+	}
+	n.reconciling.Unlock()
 	n.reconcile(n.meta().Image())
 }
 
@@ -113,6 +126,9 @@ func (n *Node) takeOffline(r retiredReplica) *partition.Partition {
 		return nil
 	}
 	p := t.partitions[r.key.partition]
+	if r.only != nil && r.only != p {
+		return nil
+	}
 	without := *t
 	without.partitions, without.offline = slices.Clone(t.partitions), slices.Clone(t.offline)
 	without.partitions[r.key.partition], without.offline[r.key.partition] = nil, r.why
