@@ -22,13 +22,8 @@ var errMoves = errors.New("cluster: the replica is being opened in another data 
 // errNotWanted ends a move whose replica has gone, or is where it is to be.
 var errNotWanted = errors.New("cluster: the replica is not to be moved any more")
 
-// runMove is a goroutine.
+// runMove carries a move out when there is a slot for it, and logs what becomes of it.
 func (n *Node) runMove(m *move) {
-	defer n.moves.ended(m)
-	if m.before != nil {
-		<-m.before.done // what it has made goes first
-		m.before = nil
-	}
 	if n.moves.slots.take(m.ctx) != nil {
 		return
 	}

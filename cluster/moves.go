@@ -47,8 +47,7 @@ type move struct {
 	to     *folder
 	ctx    context.Context // ends with the node, or when nobody wants the move any more
 	cancel context.CancelFunc
-	done   chan struct{}
-	before *move                    // of the same replica, and called off; nil for none
+	next   *folder                  // where the replica is to go instead, once this is called off; nil: nowhere; guarded by moves.mu
 	copy   atomic.Pointer[log.Copy] // nil until it has begun
 
 	disk   partition.Watched // the rest is the goroutine's of the move
@@ -95,12 +94,14 @@ func (n *Node) MoveReplica(topic string, index int32, path string) error {
 	}
 	n.moves.mu.Lock()
 	defer n.moves.mu.Unlock()
-	before := n.moves.running[key]
+	m := n.moves.running[key]
 	switch {
-	case before != nil && before.to == to && before.ctx.Err() == nil:
+	case m != nil && m.to == to && m.ctx.Err() == nil:
 		return nil
-	case before != nil:
-		before.cancel() // it may have moved the replica, so that it is to move back
+	case m != nil:
+		m.cancel()
+		m.next = to // also where the replica is: it may have moved by then
+		return nil
 	case t.folders[index] == to:
 		return nil
 	case err != nil:
@@ -109,11 +110,30 @@ func (n *Node) MoveReplica(topic string, index int32, path string) error {
 	if space.Level(to.room.Load()) > space.Ample {
 		return noRoom(n.ID(), n.Room())
 	}
-	m := &move{key: key, to: to, done: make(chan struct{}), before: before}
+	n.startMove(key, to)
+	return nil
+}
+
+// startMove is called with moves.mu held.
+func (n *Node) startMove(key partitionKey, to *folder) {
+	m := &move{key: key, to: to}
 	m.ctx, m.cancel = context.WithCancel(n.ctx)
 	n.moves.running[key] = m
-	n.running.Go(func() { n.runMove(m) })
-	return nil
+	n.running.Go(func() {
+		n.runMove(m)
+		n.endMove(m)
+	})
+}
+
+// endMove forgets a move, and begins the one that was asked for instead.
+func (n *Node) endMove(m *move) {
+	n.moves.mu.Lock()
+	defer n.moves.mu.Unlock()
+	m.cancel()
+	delete(n.moves.running, m.key)
+	if m.next != nil && n.ctx.Err() == nil {
+		n.startMove(m.key, m.next)
+	}
 }
 
 // folderAt returns the folder of a path, nil for none.
@@ -142,17 +162,6 @@ func (m *moves) wished(key partitionKey) *folder {
 	to := m.wishes[key]
 	delete(m.wishes, key)
 	return to
-}
-
-// ended forgets a move.
-func (m *moves) ended(x *move) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.running[x.key] == x {
-		delete(m.running, x.key)
-	}
-	x.cancel()
-	close(x.done)
 }
 
 // Move is how far a replica's move is.

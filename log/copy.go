@@ -65,11 +65,22 @@ func (c *Copy) Missing() (n int64) {
 // Advance copies what the log has and the copy has not, and makes the bytes durable. Errors: ErrClosed when the log is
 // closed meanwhile, pace's, those of the file system. After an error the copy may go on.
 func (c *Copy) Advance(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(c.l.closing, stop)()
+	err := c.advance(ctx)
+	if closed := c.l.stopped(); closed != nil {
+		return closed
+	}
+	return err
+}
+
+func (c *Copy) advance(ctx context.Context) error {
 	c.forget()
 	end, list := c.l.LogEndOffset(), c.l.list()
 	for _, s := range list {
-		if c.l.closed.Load() {
-			return ErrClosed
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		size := s.SizeBytes()
 		if c.done[s].bytes == size && (c.done[s].indexes || !s.Sealed()) {
