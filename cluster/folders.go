@@ -131,7 +131,7 @@ func (n *Node) stranded() (out []retiredReplica) {
 				continue
 			}
 			if err := t.folders[i].failed(); err != nil {
-				out = append(out, retiredReplica{key: partitionKey{t.ID, int32(i)}, why: err})
+				out = append(out, retiredReplica{partitionKey{t.ID, int32(i)}, err})
 			}
 		}
 	}

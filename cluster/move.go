@@ -19,6 +19,9 @@ const moveRest = 8 << 20
 // errMoves is why a replica is offline at the end of its move.
 var errMoves = errors.New("cluster: the replica is being opened in another data folder")
 
+// errNothingToCopy: files of the log are not where they should be.
+var errNothingToCopy = errors.New("cluster: what is missing in the copy cannot be found in the log's folder")
+
 // errNotWanted ends a move whose replica has gone, or is where it is to be.
 var errNotWanted = errors.New("cluster: the replica is not to be moved any more")
 
@@ -81,15 +84,23 @@ func (n *Node) movable(m *move) (*Topic, *partition.Partition) {
 
 // copyOpen copies while the replica goes on, until little is missing.
 func (n *Node) copyOpen(m *move, p *partition.Partition) error {
-	c := p.Copy(m.to.moving(m.key)+partName, func(ctx context.Context, bytes int) error { return n.pace(ctx, m, bytes) })
+	copied := 0
+	c := p.Copy(m.to.moving(m.key)+partName, func(ctx context.Context, bytes int) error {
+		copied += bytes
+		return n.pace(ctx, m, bytes)
+	})
 	m.copy.Store(c)
 	for {
+		before := copied
 		err := c.Advance(m.ctx)
 		if errors.Is(err, log.ErrClosed) {
 			return errNotWanted // the replica has gone, or left its group: whoever wants it to move asks again
 		}
 		if err != nil || c.Missing() <= moveRest {
 			return err
+		}
+		if copied == before {
+			return errNothingToCopy
 		}
 	}
 }
@@ -108,12 +119,12 @@ func (n *Node) pace(ctx context.Context, m *move, bytes int) error {
 }
 
 // moveClosed closes the replica, copies the rest and has it opened again, in the target if all goes well.
-func (n *Node) moveClosed(m *move, p *partition.Partition) (err error) {
-	if n.takeOffline(retiredReplica{key: m.key, why: errMoves, only: p}) == nil {
+func (n *Node) moveClosed(m *move, p *partition.Partition) error {
+	taken, err := n.closeToMove(m.key, p)
+	if !taken {
 		return errNotWanted
 	}
 	m.closed = true
-	err = p.Close()
 	select {
 	case <-p.Gone():
 	case <-n.ctx.Done():
@@ -124,6 +135,9 @@ func (n *Node) moveClosed(m *move, p *partition.Partition) (err error) {
 		m.disk.Begin()
 		err = m.copy.Load().Finish(m.ctx)
 		m.disk.End()
+		if n.TopicByID(m.key.topic) == nil {
+			err = errNotWanted // and its files are in the trash
+		}
 	}
 	var old []string
 	if err == nil {
@@ -134,4 +148,18 @@ func (n *Node) moveClosed(m *move, p *partition.Partition) (err error) {
 		n.logger.Error("what a replica has left in another data folder is not removed", "err", removed)
 	}
 	return err
+}
+
+// closeToMove takes a replica offline and closes it, unless another one is there by now. It holds reconciling, so that
+// the topic's folder does not go meanwhile: a close that finds it gone would take the disk for failed.
+func (n *Node) closeToMove(k partitionKey, p *partition.Partition) (taken bool, err error) {
+	n.reconciling.Lock()
+	defer n.reconciling.Unlock()
+	if t := n.topics.Load().byID[k.topic]; t == nil || t.partitions[k.partition] != p {
+		return false, nil
+	}
+	if n.takeOfflineLocked(retiredReplica{k, errMoves}) == nil {
+		return false, nil
+	}
+	return true, p.Close()
 }

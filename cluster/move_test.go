@@ -318,8 +318,14 @@ func TestMoveFails(t *testing.T) {
 	}
 }
 
-// moveHeld begins a move of a new topic from folder 0 to 1 and holds it up while it copies.
-func moveHeld(t *testing.T) (n *Node, gate *vfs.Gate, setting string) {
+// Where a move is held up: while the replica goes on, and when it has been closed.
+var (
+	inTheCopy = vfs.Rule{Kinds: vfs.OpTruncate, Nth: 2}
+	inTheEnd  = vfs.Rule{Kinds: vfs.OpCreate, Path: "checkpoint"}
+)
+
+// moveHeld begins a move of a new topic from folder 0 to 1 and holds it up.
+func moveHeld(t *testing.T, at vfs.Rule) (n *Node, gate *vfs.Gate, setting string) {
 	t.Helper()
 	_, setting = threeFolders(t)
 	inj := vfs.NewInjector()
@@ -328,7 +334,8 @@ func moveHeld(t *testing.T) (n *Node, gate *vfs.Gate, setting string) {
 	n = startMoving(t, setting, inj)
 	mustTopic(t, n, "t", 1, smallSegments)
 	produceValues(t, n, "t", 20)
-	inj.Add(vfs.Rule{Kinds: vfs.OpTruncate, Nth: 2, Gate: gate})
+	at.Gate = gate
+	inj.Add(at)
 	mustMove(t, n, "t", 1)
 	<-gate.Entered()
 	return n, gate, setting
@@ -337,7 +344,7 @@ func moveHeld(t *testing.T) (n *Node, gate *vfs.Gate, setting string) {
 // TestMoveCalledOff: a wish for the folder where the replica is ends its move, and one for another folder leads there.
 func TestMoveCalledOff(t *testing.T) {
 	for to := range 3 {
-		n, gate, _ := moveHeld(t)
+		n, gate, _ := moveHeld(t, inTheCopy)
 		if m, ok := n.Move(n.Topic("t"), 0); !ok || m.Folder != 1 || m.SizeBytes == 0 || m.Lag == 0 {
 			t.Errorf("the move is at %+v, %v", m, ok)
 		}
@@ -354,39 +361,43 @@ func TestMoveCalledOff(t *testing.T) {
 	}
 }
 
-// TestTopicGoesWhileItMoves: nothing is left of it.
+// TestTopicGoesWhileItMoves: nothing is left of it, and no folder is taken for failed.
 func TestTopicGoesWhileItMoves(t *testing.T) {
-	n, gate, _ := moveHeld(t)
-	defer closeNode(t, n)
-	id := n.Topic("t").ID
-	deleteTopic(t, n, n.Topic("t"))
-	gate.Open()
-	awaitMoves(t, n)
-	for _, f := range n.folders {
-		if _, err := os.Stat(f.topic(id)); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("the topic is left in %s: %v", f.root, err)
+	for _, at := range []vfs.Rule{inTheCopy, inTheEnd} {
+		n, gate, _ := moveHeld(t, at)
+		id := n.Topic("t").ID
+		deleteTopic(t, n, n.Topic("t"))
+		gate.Open()
+		awaitMoves(t, n)
+		for _, f := range n.folders {
+			if _, err := os.Stat(f.topic(id)); !errors.Is(err, fs.ErrNotExist) || f.failed() != nil {
+				t.Errorf("the topic is left in %s: %v, %v", f.root, err, f.failed())
+			}
 		}
-	}
-	wantNoLeftover(t, n, id)
-	if home, directory, err := n.home(id, 0); directory != nil || err != nil {
-		t.Errorf("its folder is remembered: %v, %v", home, err)
+		wantNoLeftover(t, n, id)
+		if home, directory, err := n.home(id, 0); directory != nil || err != nil {
+			t.Errorf("its folder is remembered: %v, %v", home, err)
+		}
+		closeNode(t, n)
 	}
 }
 
-// TestStopWhileReplicaMoves: the stop is clean, and the replica is where it was.
+// TestStopWhileReplicaMoves: the node stops, and the replica is where it was.
 func TestStopWhileReplicaMoves(t *testing.T) {
-	n, gate, setting := moveHeld(t)
-	stopped := make(chan error)
-	go func() { stopped <- n.Close() }()
-	<-n.ctx.Done()
-	gate.Open()
-	if err := <-stopped; err != nil {
-		t.Error(err)
+	for _, at := range []vfs.Rule{inTheCopy, inTheEnd} {
+		n, gate, setting := moveHeld(t, at)
+		stopped := make(chan error)
+		go func() { stopped <- n.Close() }()
+		<-n.ctx.Done()
+		gate.Open()
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+		n = openNode(t, setting, nil)
+		wantOnly(t, n, "t", 0)
+		wantValues(t, n, "t", 20)
+		closeNode(t, n)
 	}
-	n = openNode(t, setting, nil)
-	defer closeNode(t, n)
-	wantOnly(t, n, "t", 0)
-	wantValues(t, n, "t", 20)
 }
 
 // TestMoveToFullDisk: the replica stays, and goes on.

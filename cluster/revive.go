@@ -26,9 +26,8 @@ type retired struct {
 }
 
 type retiredReplica struct {
-	key  partitionKey
-	why  error
-	only *partition.Partition // nil: whichever is open
+	key partitionKey
+	why error
 }
 
 func (r *retired) isLeaving(k partitionKey) bool {
@@ -39,7 +38,7 @@ func (r *retired) isLeaving(k partitionKey) bool {
 // add is called by partitions, from within their groups.
 func (r *retired) add(k partitionKey, why error) {
 	r.mu.Lock()
-	r.news = append(r.news, retiredReplica{key: k, why: why})
+	r.news = append(r.news, retiredReplica{k, why})
 	r.mu.Unlock()
 	r.notify()
 }
@@ -120,15 +119,17 @@ func (n *Node) release(k partitionKey) {
 func (n *Node) takeOffline(r retiredReplica) *partition.Partition {
 	n.reconciling.Lock()
 	defer n.reconciling.Unlock()
+	return n.takeOfflineLocked(r)
+}
+
+// takeOfflineLocked is called with reconciling held.
+func (n *Node) takeOfflineLocked(r retiredReplica) *partition.Partition {
 	set := n.topics.Load()
 	t := set.byID[r.key.topic]
 	if n.closed || t == nil || t.partitions[r.key.partition] == nil {
 		return nil
 	}
 	p := t.partitions[r.key.partition]
-	if r.only != nil && r.only != p {
-		return nil
-	}
 	without := *t
 	without.partitions, without.offline = slices.Clone(t.partitions), slices.Clone(t.offline)
 	without.partitions[r.key.partition], without.offline[r.key.partition] = nil, r.why
