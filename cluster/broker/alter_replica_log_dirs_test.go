@@ -170,14 +170,14 @@ func TestReplicaLeavesWhileItMoves(t *testing.T) {
 		t.Fatal(got)
 	}
 	brokertest.Eventually(t, "nothing is left of the replica", func() bool {
+		for _, name := range []string{"a", "b"} {
+			if _, err := os.Stat(filepath.Join(folderOf(root, 1, name), cluster.TopicsFolder, hex.EncodeToString(id[:]), "0")); !errors.Is(err, fs.ErrNotExist) {
+				return false
+			}
+		}
 		copies, err := os.ReadDir(filepath.Join(folderOf(root, 1, target), cluster.MovingFolder))
 		return err == nil && len(copies) == 0 && len(dirsOf(c, "t")) == 0 && len(reassignments(c)) == 0
 	})
-	for _, name := range []string{"a", "b"} {
-		if _, err := os.Stat(filepath.Join(folderOf(root, 1, name), cluster.TopicsFolder, hex.EncodeToString(id[:]), "0")); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("data are left in %s: %v", name, err)
-		}
-	}
 	if in := dirsOf(dial(t, brokers[2].Addr()), "t"); len(in[wished]) != 1 {
 		t.Errorf("it went to %v, want %s", in, wished)
 	}
