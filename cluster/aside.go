@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +15,7 @@ const (
 	LockFile      = lockFile
 	TopicsFolder  = "topics"
 	TrashFolder   = "trash"
+	MovingFolder  = "moving"  // copies of replicas that move here from another folder
 	DamagedFolder = "damaged" // replicas that were set aside; nobody removes them
 )
 
@@ -30,7 +30,7 @@ func SetAside(fsys vfs.FS, root string, topic [16]byte, index int32) error {
 	}
 	// As in discardPartition, of which finishDiscards does the rest: of what is in the trash and not in its place it
 	// notes that it was here, and forgets the votes.
-	name := fmt.Sprintf("%s-%d.%d", hex.EncodeToString(topic[:]), index, time.Now().UnixMilli())
+	name := fmt.Sprintf("%s.%d", partitionName(topic, index), time.Now().UnixMilli())
 	if err := vfs.MkdirAllSync(fsys, filepath.Join(d.trash(), name), 0o755); err != nil {
 		return err
 	}

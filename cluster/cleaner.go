@@ -159,9 +159,6 @@ func (x *pass) Found(clean, dirty int64) {
 // Plan implements log.Meter.
 func (x *pass) Plan(bytes int64) { x.planned.Add(bytes) }
 
-// cleanerLook is the longest time until a pass that waits is looked at again: the rate may be another.
-const cleanerLook = 100 * time.Millisecond
-
 // Moved implements log.Meter.
 func (x *pass) Moved(ctx context.Context, read, written int64) error {
 	x.disk.End()
@@ -171,17 +168,5 @@ func (x *pass) Moved(ctx context.Context, read, written int64) error {
 	x.cleaner.done.written.Add(written)
 	began := time.Now()
 	defer func() { x.cleaner.done.throttledNanos.Add(int64(time.Since(began))) }()
-	for {
-		wait := x.cleaner.throttle.Take(int(read + written))
-		if wait <= 0 {
-			return nil
-		}
-		timer := time.NewTimer(min(wait, cleanerLook))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		}
-	}
+	return x.cleaner.throttle.await(ctx, int(read+written))
 }

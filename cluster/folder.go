@@ -44,6 +44,7 @@ func (e *LockedError) Unwrap() error { return e.Err }
 //	clean-shutdown  there only after a stop that left nothing to recover
 //	topics/ID/N/    partition N of the topic with that id (32 hex digits)
 //	trash/          what is on its way out
+//	moving/         copies of replicas that are moving here (move.go)
 //	damaged/        replicas that were set aside (aside.go)
 type folder struct {
 	fs       vfs.FS
@@ -62,7 +63,7 @@ type folder struct {
 // lockFolder makes a folder durably, with those that it is made of, and takes it for this process.
 func lockFolder(fsys vfs.FS, root string, logger *slog.Logger, more ...string) (_ *folder, err error) {
 	f := &folder{fs: fsys, root: filepath.Clean(root), logger: logger}
-	dirs := []string{f.root, f.topics(), f.trash()}
+	dirs := []string{f.root, f.topics(), f.trash(), f.path(MovingFolder)}
 	for _, name := range more {
 		dirs = append(dirs, f.path(name))
 	}

@@ -229,4 +229,6 @@ func (n *Node) Folders() []Folder {
 }
 
 // Folder returns the place in Folders of the one that has this node's replica of a partition, -1 when none is known.
-func (n *Node) Folder(t *Topic, index int32) int { return slices.Index(n.folders, t.folders[index]) }
+func (n *Node) Folder(t *Topic, index int32) int { return n.place(t.folders[index]) }
+
+func (n *Node) place(f *folder) int { return slices.Index(n.folders, f) }

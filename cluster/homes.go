@@ -121,7 +121,7 @@ func (n *Node) backHome(t *Topic, index int32, f *folder) (*folder, error) {
 	return home, errors.Join(group.Set([]byte(keyFolder), own[:]), group.Set([]byte(keyBefore), nil))
 }
 
-// choose takes the folder in use with the fewest replicas, as Kafka does, and notes it durably. What it has of the
+// choose takes the folder that a client has asked for, or the one in use with the fewest replicas, as Kafka does, and notes it durably. What it has of the
 // partition is from before the replica went elsewhere, and of what it acknowledged there it knows nothing.
 func (n *Node) choose(id [16]byte, index int32, crowd map[*folder]int) (*folder, error) {
 	var best *folder
@@ -130,7 +130,13 @@ func (n *Node) choose(id [16]byte, index int32, crowd map[*folder]int) (*folder,
 			best = f
 		}
 	}
+	if wished := n.moves.wished(partitionKey{id, index}); wished != nil && wished.failed() == nil {
+		best = wished
+	}
 	crowd[best]++
+	if err := best.forgetMove(partitionKey{id, index}); err != nil {
+		return best, err
+	}
 	if old, err := best.hasPartition(id, index); err != nil {
 		return best, err
 	} else if old {

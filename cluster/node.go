@@ -51,6 +51,7 @@ type Node struct {
 	membersWake chan struct{} // one token when a partition's members may have to change
 	throttle    *throttle     // of what is sent to replicas that are behind
 	cleaner     *cleaner
+	moves       *moves
 	room        *room
 	topics      atomic.Pointer[topicSet]
 	config      atomic.Pointer[config.Broker]
@@ -86,7 +87,7 @@ func openOn(ctx context.Context, fsys vfs.FS, cfg *config.Broker, endpoints []me
 	n := &Node{
 		logger: logger, fs: fsys, static: cfg, fatal: make(chan error, 1), watchdog: partition.NewWatchdog(cfg.WriteTimeout),
 		retired: retired{wake: make(chan struct{}, 1), closing: make(map[partitionKey]error), growing: make(map[partitionKey]bool)},
-		leaders: newLeaders(), logLimit: controller.NewLogLimit(raftLinesPerSecond), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), throttle: &throttle{now: time.Now}, cleaner: newCleaner(), room: newRoom(), peers: peers{
+		leaders: newLeaders(), logLimit: controller.NewLogLimit(raftLinesPerSecond), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), throttle: &throttle{now: time.Now}, cleaner: newCleaner(), moves: newMoves(), room: newRoom(), peers: peers{
 			seeds: make(map[int32]string), lost: make(map[int32]time.Time), there: make(map[int32]bool), news: make(chan struct{}),
 		},
 	}
@@ -178,6 +179,9 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 	}
 	n.watch(&n.voting, "a write of votes")
 	if n.votes, err = votes.Open(n.dir.votes(), n.logger, &n.voting, n.fail); err != nil {
+		return err
+	}
+	if err := n.finishMoves(); err != nil {
 		return err
 	}
 	return n.finishDiscards()

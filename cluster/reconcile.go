@@ -35,6 +35,7 @@ func (n *Node) reconcile(image *metadata.Image) {
 	n.config.Store(cfg)
 	n.throttle.setRate(float64(cfg.Peers.ThrottledRate))
 	n.cleaner.configure(cfg.Cleaner)
+	n.moves.configure(cfg)
 	n.notePeers(image)
 	old := n.topics.Load()
 	topics := make([]*Topic, 0, len(image.Topics()))

@@ -102,10 +102,14 @@ func (n *Node) keepReplicas() {
 }
 
 func (n *Node) revive(r retiredReplica) {
-	if p := n.takeOffline(r); p != nil && !n.putAway(r.key, p) {
-		return // the process ends, with or without the disk
+	p := n.takeOffline(r)
+	if p == nil {
+		n.reconcile(n.meta().Image()) // others may wait for its turn to grow
+		return
 	}
-	n.reconcile(n.meta().Image())
+	if n.putAway(r.key, p) { // else the process ends, with or without the disk
+		n.release(r.key)
+	}
 }
 
 // putAway closes a replica that has left, and says whether the disk has come back from that.
@@ -119,11 +123,23 @@ func (n *Node) putAway(k partitionKey, p *partition.Partition) bool {
 		return false
 	}
 	n.retired.opened.Store(k, p.Damaged())
-	n.reconciling.Lock()
-	delete(n.retired.closing, k)
-	n.reconciling.Unlock()
 	n.logger.Info("the replica is opened again", "topic", p.Topic(), "partition", p.Index())
 	return true
+}
+
+// release gives a replica that was taken offline, and that nothing runs of any more, to whoever opens it; the data of
+// one that has moved elsewhere meanwhile go.
+func (n *Node) release(k partitionKey) {
+	n.reconciling.Lock()
+	delete(n.retired.closing, k)
+	if t := n.topics.Load().byID[k.topic]; t != nil && !n.closed {
+		if _, listed := t.meta.Partitions[k.partition].Replica(n.ID()); !listed {
+			n.retired.opened.Delete(k)
+			n.removeReplica(t, k.partition)
+		}
+	}
+	n.reconciling.Unlock()
+	n.reconcile(n.meta().Image())
 }
 
 // takeOffline publishes a topic without the replica, and returns that; nil when it is not
@@ -131,6 +147,11 @@ func (n *Node) putAway(k partitionKey, p *partition.Partition) bool {
 func (n *Node) takeOffline(r retiredReplica) *partition.Partition {
 	n.reconciling.Lock()
 	defer n.reconciling.Unlock()
+	return n.takeOfflineLocked(r)
+}
+
+// takeOfflineLocked is called with reconciling held.
+func (n *Node) takeOfflineLocked(r retiredReplica) *partition.Partition {
 	delete(n.retired.growing, r.key)
 	set := n.topics.Load()
 	t := set.byID[r.key.topic]

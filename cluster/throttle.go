@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"math"
 	"sync"
 	"time"
@@ -10,8 +11,8 @@ import (
 
 // throttle bounds the bytes of a second over all partitions: what this broker sends to replicas
 // that are behind (leader.replication.throttled.rate), or reads and writes for compaction
-// (log.cleaner.io.max.bytes.per.second). Nobody waits in it: who is refused asks again, so a
-// wait may end for any reason, and a new rate counts at once.
+// (log.cleaner.io.max.bytes.per.second), or copies from folder to folder (replica.alter.log.dirs.io.max.bytes.per.second).
+// Who is refused asks again, so a wait may end for any reason, and a new rate counts at once.
 type throttle struct {
 	now func() time.Time
 
@@ -44,6 +45,26 @@ func (t *throttle) Take(n int) (wait time.Duration) {
 	}
 	t.owed += float64(n)
 	return 0
+}
+
+// throttleLook is the longest time until one that waits asks again: the rate may be another.
+const throttleLook = 100 * time.Millisecond
+
+// await asks until n bytes may go. Its error is ctx's.
+func (t *throttle) await(ctx context.Context, n int) error {
+	for ctx.Err() == nil {
+		wait := t.Take(n)
+		if wait <= 0 {
+			return nil
+		}
+		timer := time.NewTimer(min(wait, throttleLook))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+	return ctx.Err()
 }
 
 func (t *throttle) Return(n int) {

@@ -186,15 +186,29 @@ func (n *Node) HandOver(ctx context.Context) {
 				continue
 			}
 			if id, _, ok := n.heir(t.meta.Partitions[i].Replicas, p, nil); ok {
-				work = append(work, func() {
-					if err := p.Transfer(ctx, id); err != nil {
-						n.logger.Info("a leadership is not handed over", "topic", t.Name, "partition", i, "err", err)
-					}
-				})
+				work = append(work, func() { n.handOverTo(ctx, p, id) })
 			}
 		}
 	}
 	side(handOvers, work)
+}
+
+// handOver gives one partition that this node leads to another replica, if one is in sync.
+func (n *Node) handOver(ctx context.Context, t *Topic, p *partition.Partition) {
+	if _, leading := p.Leading(); !leading {
+		return
+	}
+	if id, _, ok := n.heir(t.meta.Partitions[p.Index()].Replicas, p, nil); ok {
+		ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
+		defer cancel()
+		n.handOverTo(ctx, p, id)
+	}
+}
+
+func (n *Node) handOverTo(ctx context.Context, p *partition.Partition, id raft.ServerID) {
+	if err := p.Transfer(ctx, id); err != nil {
+		n.logger.Info("a leadership is not handed over", "topic", p.Topic(), "partition", p.Index(), "err", err)
+	}
 }
 
 // handOvers is how many partitions are handed over side by side.

@@ -22,21 +22,35 @@ const trashKept = 24 * time.Hour
 // In between a crash may come: while its data are in the trash, and only there, the next start forgets
 // (finishDiscards). A vote without a log would be taken for a log that was lost.
 func (f *folder) discardPartition(id [16]byte, index int32, forget func() error) error {
-	to := filepath.Join(f.trash(), fmt.Sprintf("%s-%d.%d", hex.EncodeToString(id[:]), index, time.Now().UnixMilli()))
-	err := f.fs.Rename(f.partition(id, index), to)
-	if errors.Is(err, fs.ErrNotExist) {
-		return forget()
-	}
-	if err == nil {
-		err = errors.Join(f.fs.SyncDir(f.topic(id)), f.fs.SyncDir(f.trash()))
-	}
+	trash, err := f.trashPartition(partitionKey{id, index})
 	if err == nil {
 		err = forget()
 	}
-	if err == nil {
-		err = f.fs.RemoveAll(to)
+	for _, path := range trash {
+		if err == nil {
+			err = f.fs.RemoveAll(path)
+		}
 	}
 	return err
+}
+
+// trashPartition moves the data of a partition to the trash, durably, and returns where they are then; nothing when there
+// are none.
+func (f *folder) trashPartition(k partitionKey) (paths []string, err error) {
+	to := filepath.Join(f.trash(), fmt.Sprintf("%s.%d", partitionName(k.topic, k.partition), time.Now().UnixMilli()))
+	err = f.fs.Rename(f.partition(k.topic, k.partition), to)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []string{to}, errors.Join(f.fs.SyncDir(f.topic(k.topic)), f.fs.SyncDir(f.trash()))
+}
+
+// partitionName is how a partition is called outside of its topic's folder.
+func partitionName(id [16]byte, index int32) string {
+	return fmt.Sprintf("%s-%d", hex.EncodeToString(id[:]), index)
 }
 
 // hasPartition says whether there are data of a partition.
@@ -97,7 +111,7 @@ func (f *folder) finishDiscards(isHome func(id [16]byte, index int32) (bool, err
 	return nil
 }
 
-// discardedPartition reads a name that discardPartition gives.
+// discardedPartition reads a name that begins with partitionName, and perhaps a dot.
 func discardedPartition(name string) (id [16]byte, index int32, ok bool) {
 	name, _, _ = strings.Cut(name, ".")
 	topic, number, _ := strings.Cut(name, "-")

@@ -85,7 +85,7 @@ func (l *Log) Compact(ctx context.Context, now time.Time, lastStable int64, c Co
 	return p.result, err
 }
 
-// stopped says why a pass is to end.
+// stopped says why a pass, or a copy, is to end.
 func (l *Log) stopped() error {
 	if l.closing.Err() != nil {
 		return ErrClosed

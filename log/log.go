@@ -109,7 +109,7 @@ type Log struct {
 	trail  segment.Trail // where EntryHead has come to
 
 	compactMu sync.Mutex      // one compaction at a time; first in the order
-	closing   context.Context // ends when compaction is to stop
+	closing   context.Context // ends when compaction and copies are to stop
 	stop      context.CancelFunc
 
 	layoutMu sync.Mutex // the log start, and which segments there are but for new ones; before mu

@@ -409,6 +409,12 @@ func (p *Partition) storageError(err error) error {
 // SizeBytes is what the partition's records take on disk.
 func (p *Partition) SizeBytes() int64 { return p.log.SizeBytes() }
 
+// Copy begins a copy of all files of the partition in dir, an empty folder, to be finished when the partition has been
+// closed: see log.Copy.
+func (p *Partition) Copy(dir string, pace func(ctx context.Context, bytes int) error) *log.Copy {
+	return p.log.Copy(dir, pace)
+}
+
 // Segments counts the segments of the log.
 func (p *Partition) Segments() int { return p.log.Segments() }
 

@@ -65,6 +65,7 @@ const (
 	KeyDeleteACLs              int16 = 31
 	KeyDescribeConfigs         int16 = 32
 	KeyAlterConfigs            int16 = 33
+	KeyAlterReplicaLogDirs     int16 = 34
 	KeyDescribeLogDirs         int16 = 35
 	KeyCreatePartitions        int16 = 37
 	KeyDeleteGroups            int16 = 42
@@ -121,6 +122,7 @@ var apiTable = []API{
 	{KeyDeleteACLs, "DeleteAcls", 1, 3, 1, maxRequestBytes},
 	{KeyDescribeConfigs, "DescribeConfigs", 1, 4, 1, maxRequestBytes},
 	{KeyAlterConfigs, "AlterConfigs", 0, 2, 0, maxRequestBytes},
+	{KeyAlterReplicaLogDirs, "AlterReplicaLogDirs", 1, 2, 1, maxRequestBytes},
 	{KeyDescribeLogDirs, "DescribeLogDirs", 1, 5, 1, maxRequestBytes},
 	{KeyCreatePartitions, "CreatePartitions", 0, 3, 0, maxRequestBytes},
 	{KeyDeleteGroups, "DeleteGroups", 0, 3, 0, maxRequestBytes},

@@ -189,6 +189,10 @@ var adminShapes = []shape{
 			array("Configs", str("Name"), int8s("ConfigOperation"), str("Value").orNull(0))),
 		boolean("ValidateOnly"),
 	}},
+	{KeyAlterReplicaLogDirs, 2, []field{
+		array("Dirs", str("Dir"),
+			array("Topics", str("Topic"), array("Partitions", int32s("")))),
+	}},
 	{KeyDescribeLogDirs, 2, []field{
 		array("Topics", str("Topic"), array("Partitions", int32s(""))).orNull(0),
 	}},

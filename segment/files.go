@@ -25,6 +25,11 @@ const (
 // LogPath is the path of a segment's `.log` file.
 func LogPath(dir string, base int64) string { return path(dir, base, logSuffix) }
 
+// IndexPaths are the paths of its index files.
+func IndexPaths(dir string, base int64) []string {
+	return []string{path(dir, base, indexSuffix), path(dir, base, timeSuffix)}
+}
+
 func path(dir string, base int64, suffix string) string {
 	return filepath.Join(dir, fmt.Sprintf("%0*d%s", nameDigits, base, suffix))
 }

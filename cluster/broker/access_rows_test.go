@@ -325,6 +325,9 @@ func (s *secrets) clusterRows() map[int16][]right {
 	return map[int16][]right{
 		protocol.KeyDescribeCluster: {{request: fresh(kmsg.NewPtrDescribeClusterRequest, 2, func(*kmsg.DescribeClusterRequest) {})}},
 		protocol.KeyDescribeLogDirs: {{dirs(5), codes(noCluster), "secret", []string{"describe cluster"}}, {dirs(1), nil, "secret", []string{"describe cluster"}}},
+		protocol.KeyAlterReplicaLogDirs: ofCluster("alter", fresh(kmsg.NewPtrAlterReplicaLogDirsRequest, 2, func(r *kmsg.AlterReplicaLogDirsRequest) {
+			r.Dirs = append(r.Dirs, kmsg.AlterReplicaLogDirsRequestDir{Dir: "/", Topics: []kmsg.AlterReplicaLogDirsRequestDirTopic{{Topic: "secret", Partitions: []int32{0}}}})
+		})),
 		protocol.KeyElectLeaders: ofCluster("alter", fresh(kmsg.NewPtrElectLeadersRequest, 0, func(r *kmsg.ElectLeadersRequest) {
 			r.Topics = append(r.Topics, kmsg.ElectLeadersRequestTopic{Topic: "secret", Partitions: []int32{0}})
 		})),

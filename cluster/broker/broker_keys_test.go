@@ -36,14 +36,15 @@ var brokerKeyCases = map[string]struct {
 		l.maintain()
 		return len(l.partition().Producers()) == 0
 	}},
-	"leader.replication.throttled.rate":   {"5", func(l *liveTopic) bool { return l.b.Node().Config().Peers.ThrottledRate == 5 }},
-	"log.cleaner.threads":                 {"2", func(l *liveTopic) bool { return l.b.Node().Config().Cleaner.Threads == 2 }},
-	"log.cleaner.dedupe.buffer.size":      {"1048576", func(l *liveTopic) bool { return l.b.Node().Config().Cleaner.BufferBytes == 1<<20 }},
-	"log.cleaner.io.max.bytes.per.second": {"1e6", func(l *liveTopic) bool { return l.b.Node().Config().Cleaner.Rate == 1e6 }},
-	"log.cleaner.backoff.ms":              {"7", func(l *liveTopic) bool { return l.b.Node().Config().Cleaner.Backoff == 7*time.Millisecond }},
-	"broker.drained":                      {"true", func(l *liveTopic) bool { return l.b.Node().Config().Leaders.Drained }},
-	"max.connections":                     {"7", func(l *liveTopic) bool { return l.b.Node().Config().Network.MaxConnections == 7 }},
-	"max.connections.per.ip":              {"7", func(l *liveTopic) bool { return l.b.Node().Config().Network.MaxConnectionsPerIP == 7 }},
+	"leader.replication.throttled.rate":              {"5", func(l *liveTopic) bool { return l.b.Node().Config().Peers.ThrottledRate == 5 }},
+	"replica.alter.log.dirs.io.max.bytes.per.second": {"5", func(l *liveTopic) bool { return l.b.Node().Config().MoveRate == 5 }},
+	"log.cleaner.threads":                            {"2", func(l *liveTopic) bool { return l.b.Node().Config().Cleaner.Threads == 2 }},
+	"log.cleaner.dedupe.buffer.size":                 {"1048576", func(l *liveTopic) bool { return l.b.Node().Config().Cleaner.BufferBytes == 1<<20 }},
+	"log.cleaner.io.max.bytes.per.second":            {"1e6", func(l *liveTopic) bool { return l.b.Node().Config().Cleaner.Rate == 1e6 }},
+	"log.cleaner.backoff.ms":                         {"7", func(l *liveTopic) bool { return l.b.Node().Config().Cleaner.Backoff == 7*time.Millisecond }},
+	"broker.drained":                                 {"true", func(l *liveTopic) bool { return l.b.Node().Config().Leaders.Drained }},
+	"max.connections":                                {"7", func(l *liveTopic) bool { return l.b.Node().Config().Network.MaxConnections == 7 }},
+	"max.connections.per.ip":                         {"7", func(l *liveTopic) bool { return l.b.Node().Config().Network.MaxConnectionsPerIP == 7 }},
 	"group.consumer.heartbeat.interval.ms": {"6000", func(l *liveTopic) bool {
 		return l.b.Node().GroupConfig("g").HeartbeatInterval == 6*time.Second
 	}},

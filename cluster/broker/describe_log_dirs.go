@@ -1,7 +1,8 @@
 package broker
 
 // DescribeLogDirs (key 35), versions 1-5 (KIP-113, KIP-827, KIP-1066): what the
-// partitions take of each data folder, and the room there is. One whose disk is
+// partitions take of each data folder, and the room there is. A replica that moves to another
+// folder is listed there, too, as a future one with what it lacks (AlterReplicaLogDirs). A folder whose disk is
 // low is cordoned: the broker gets no new replicas. Null topics ask for all. For who may describe the
 // cluster: CLUSTER_AUTHORIZATION_FAILED, before version 3 nothing.
 
@@ -51,17 +52,19 @@ func (b *Broker) addSizes(dirs []kmsg.DescribeLogDirsResponseDir, t *cluster.Top
 		}
 	}
 	for _, index := range indexes {
-		p, err := t.Replica(index)
-		if err != nil {
-			continue
+		if m, moving := b.node.Move(t, index); moving {
+			addSize(&dirs[m.Folder], t.Name, kmsg.DescribeLogDirsResponseDirTopicPartition{Partition: index, Size: m.SizeBytes, OffsetLag: m.Lag, IsFuture: true})
 		}
-		po := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
-		po.Partition, po.Size = index, p.SizeBytes()
-		dir := &dirs[b.node.Folder(t, index)]
-		if n := len(dir.Topics); n == 0 || dir.Topics[n-1].Topic != t.Name {
-			dir.Topics = append(dir.Topics, kmsg.DescribeLogDirsResponseDirTopic{Topic: t.Name})
+		if p, err := t.Replica(index); err == nil {
+			addSize(&dirs[b.node.Folder(t, index)], t.Name, kmsg.DescribeLogDirsResponseDirTopicPartition{Partition: index, Size: p.SizeBytes()})
 		}
-		in := &dir.Topics[len(dir.Topics)-1]
-		in.Partitions = append(in.Partitions, po)
 	}
+}
+
+func addSize(dir *kmsg.DescribeLogDirsResponseDir, topic string, p kmsg.DescribeLogDirsResponseDirTopicPartition) {
+	if n := len(dir.Topics); n == 0 || dir.Topics[n-1].Topic != topic {
+		dir.Topics = append(dir.Topics, kmsg.DescribeLogDirsResponseDirTopic{Topic: topic})
+	}
+	in := &dir.Topics[len(dir.Topics)-1]
+	in.Partitions = append(in.Partitions, p)
 }

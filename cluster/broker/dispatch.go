@@ -63,6 +63,7 @@ var handlers = map[int16]handler{
 	protocol.KeyConsumerGroupHeartbeat:  later((*Broker).consumerGroupHeartbeat),
 	protocol.KeyConsumerGroupDescribe:   later((*Broker).consumerGroupDescribe),
 	protocol.KeyListConfigResources:     later((*Broker).listConfigResources),
+	protocol.KeyAlterReplicaLogDirs:     later((*Broker).alterReplicaLogDirs),
 	protocol.KeyDescribeLogDirs:         later((*Broker).describeLogDirs),
 	protocol.KeyCreatePartitions:        later((*Broker).createPartitions),
 	protocol.KeyAlterReassignments:      later((*Broker).alterReassignments),

@@ -95,6 +95,10 @@ var errorTable = []errorEntry{
 
 	{sentinel(cluster.ErrUnknownPartition), protocol.CodeUnknownTopicOrPartition},
 	{typed[*cluster.OfflineError], protocol.CodeKafkaStorageError},
+	{typed[*cluster.FolderError], protocol.CodeKafkaStorageError},
+	{typed[*cluster.NoRoomError], protocol.CodeKafkaStorageError},
+	{typed[*cluster.NoFolderError], protocol.CodeLogDirNotFound},
+	{sentinel(cluster.ErrNoReplica), protocol.CodeReplicaNotAvailable},
 	{typed[*cluster.UnavailableError], protocol.CodeNotController}, // retriable: not taken, or outcome unknown
 	{typed[*requestError], protocol.CodeInvalidRequest},
 

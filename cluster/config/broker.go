@@ -32,6 +32,7 @@ type Broker struct {
 	Groups    Groups
 	Cleaner   Cleaner
 
+	MoveRate                  int64 // bytes a second that replicas are copied with from data folder to data folder
 	RetentionCheckInterval    time.Duration
 	WriteTimeout              time.Duration // a disk that takes longer hangs
 	FreeBytesMin              int64         // that are to stay free of the disk; -1: the default, which its size decides
@@ -228,6 +229,7 @@ func build(s settings) (*Broker, error) {
 			Rate:        r.double("log.cleaner.io.max.bytes.per.second"),
 			Backoff:     r.millis("log.cleaner.backoff.ms"),
 		},
+		MoveRate:                  r.long("replica.alter.log.dirs.io.max.bytes.per.second"),
 		RetentionCheckInterval:    r.millis("log.retention.check.interval.ms"),
 		WriteTimeout:              r.millis("log.write.timeout.ms"),
 		FreeBytesMin:              r.long(FreeBytesMin),

@@ -48,7 +48,6 @@ var ignoredKeys = ignored(map[string][]string{
 		"replica.fetch.backoff.ms", "replica.fetch.response.max.bytes", "replica.socket.receive.buffer.bytes", "replica.socket.timeout.ms",
 		"replica.high.watermark.checkpoint.interval.ms", "fetch.purgatory.purge.interval.requests",
 		"producer.purgatory.purge.interval.requests", "delete.records.purgatory.purge.interval.requests",
-		"replica.alter.log.dirs.io.max.bytes.per.second",
 		"inter.broker.listener.name", "inter.broker.protocol.version", "security.inter.broker.protocol", "log.dir.failure.timeout.ms",
 		"eligible.leader.replicas.enable"},
 	whyLeadersThrottle: {"follower.replication.throttled.rate"},
