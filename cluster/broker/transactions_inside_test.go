@@ -14,6 +14,7 @@ import (
 	"weir/cluster/metadata"
 	"weir/cluster/txn"
 	"weir/partition"
+	"weir/protocol"
 	"weir/protocol/recordbatch"
 )
 
@@ -147,6 +148,43 @@ func TestCoordinatorDies(t *testing.T) {
 				t.Errorf("the next one has %v, want %v", is.State, x.want)
 			}
 		})
+	}
+}
+
+// TestNextProducerID: a client whose producer id has run out of epochs goes on under the next one at once: while markers of the
+// transaction before are on their way it is told to come again.
+func TestNextProducerID(t *testing.T) {
+	b := startInside(t)
+	c, ctx, in := b.transactions, context.Background(), txn.Partition{Topic: "t"}
+	p, _ := beginInside(t, b, "id", time.Minute)
+	p.Epoch = 32766
+	if err := c.within("id", func(s *txnShard) { // as if so many transactions had been before
+		live := s.ids["id"]
+		is := live.Snapshot()
+		is.Producer = p
+		live.Transaction, live.sending = txn.Restore(is), true // markers are slow
+	}); err != nil {
+		t.Fatal(err)
+	}
+	next, err := c.change(ctx, "id", func(x *txn.Transaction, now time.Time, fresh int64) txn.Step {
+		return x.End(now, txn.EndRequest{Producer: p, Commit: true, Version: clientVersion2, FreshID: fresh})
+	})
+	if err != nil || next.ID == p.ID || next.Epoch != 0 {
+		t.Fatalf("the client is %v from now on: %v", next, err)
+	}
+	if code := entryCode(b.add(ctx, "id", next, clientVersion2, []txn.Partition{in})[in]); code != protocol.CodeNotEnoughReplicas {
+		t.Errorf("before the markers: %v", code)
+	}
+	if err := c.within("id", func(s *txnShard) {
+		live := s.ids["id"]
+		live.sending = false
+		c.sendMarkers(s, live)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the transaction ends", func() bool { return c.snapshot(t, "id").State == txn.CompleteCommit })
+	if code := b.add(ctx, "id", next, clientVersion2, []txn.Partition{in})[in]; code != 0 {
+		t.Errorf("behind the markers: %v", code)
 	}
 }
 

@@ -240,6 +240,20 @@ func TestLastEpochs(t *testing.T) {
 		t.Errorf("end: %+v", step)
 	}
 	x.Stored()
+	// The client goes on under the id that it was told, though markers are on their way.
+	for what, err := range map[string]error{
+		"add":    x.Add(now, want, 2, []txn.Partition{{Topic: "t"}}).Err,
+		"verify": x.Verify(want, txn.Partition{Topic: "t"}),
+		"end":    x.End(now, txn.EndRequest{Producer: want, Version: 2, FreshID: txn.NoID}).Err,
+		"init":   x.Init(now, txn.InitRequest{Timeout: timeout, Expected: want, FreshID: txn.NoID}).Err,
+	} {
+		if !errors.Is(err, txn.ErrConcurrent) {
+			t.Errorf("%s under the next id: %v", what, err)
+		}
+	}
+	if step := x.Add(now, txn.Producer{ID: 9, Epoch: 1}, 2, nil); !errors.Is(step.Err, txn.ErrUnknownProducer) {
+		t.Errorf("add under another epoch of the next id: %v", step.Err)
+	}
 	x.Complete(now)
 	x.Stored()
 	if step := x.End(now, end); step.Producer != want || step.Err != nil {

@@ -53,6 +53,8 @@ func refused(err error) Step { return Step{Producer: NoProducer, Err: err} }
 // check says whether a client that is p may do something now.
 func (t *Transaction) check(p Producer) error {
 	switch s := &t.stored; {
+	case s.promised(p):
+		return ErrConcurrent
 	case s.Producer.ID != p.ID || s.Producer.ID == NoID:
 		return ErrUnknownProducer
 	case s.Producer.Epoch != p.Epoch:

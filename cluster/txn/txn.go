@@ -115,6 +115,10 @@ func (s *Snapshot) Has(p Partition) bool {
 	return found
 }
 
+// promised says that p is who the client is told to be after the transaction that uses up the epochs of its id: it may
+// come before all markers are written.
+func (s *Snapshot) promised(p Producer) bool { return s.NextID != NoID && p == Producer{ID: s.NextID} }
+
 // with are the partitions and some more, and whether there is anything new in it.
 func (s *Snapshot) with(more []Partition) (all []Partition, changed bool, err error) {
 	all = append(slices.Clone(s.Partitions), more...)
