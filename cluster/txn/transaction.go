@@ -57,7 +57,7 @@ func (t *Transaction) check(p Producer) error {
 		return ErrConcurrent
 	case s.Producer.ID != p.ID || s.Producer.ID == NoID:
 		return ErrUnknownProducer
-	case s.Producer.Epoch != p.Epoch:
+	case s.Producer.Epoch != p.Epoch || p.Epoch > lastEpoch: // nobody is given the epoch of the last markers
 		return ErrFenced
 	case t.writing != nil:
 		return ErrConcurrent

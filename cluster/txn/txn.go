@@ -77,6 +77,7 @@ type Producer struct {
 // NoProducer is nobody.
 var NoProducer = Producer{ID: NoID, Epoch: NoEpoch}
 
+// next is the producer of the next epoch. That of p is lastEpoch at most: nobody has anything open under the one above.
 func (p Producer) next() Producer { return Producer{ID: p.ID, Epoch: p.Epoch + 1} }
 
 // Partition names one partition.
