@@ -299,7 +299,7 @@ func TestPendingBeforeItsMarkerIsKnown(t *testing.T) {
 		if got := s.committed("g"); !slices.Equal(got, []group.TopicPartition{tp}) || !s.pending.Has("g", tp) || s.offsets.Has("g") {
 			t.Errorf("committed %v, pending %t", got, s.pending.Has("g", tp))
 		}
-		if s.forgettable("g") || s.mustDrain() {
+		if s.forgettable("g") || s.mustDrain(8) {
 			t.Error("a group with something pending is forgotten, or its topic is full")
 		}
 	})
@@ -317,7 +317,7 @@ func TestPendingBeforeItsMarkerIsKnown(t *testing.T) {
 }
 
 // TestRewriteWaitsForTransactions: what a transaction has committed stays where it is in the topic until it ends; when the topic
-// has grown too large, commits of transactions have to wait.
+// has grown too large, commits of other transactions have to wait; this one does not wait for itself.
 func TestRewriteWaitsForTransactions(t *testing.T) {
 	b := startInside(t)
 	ctx, tp := context.Background(), group.TopicPartition{Topic: "t"}
@@ -331,15 +331,20 @@ func TestRewriteWaitsForTransactions(t *testing.T) {
 		if err := b.groups.commit(ctx, "g", noMember, map[group.TopicPartition]group.Commit{{Topic: "t", Partition: 1}: padding}); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.groups.within("g", func(of *shard) { full = of.mustDrain() }); err != nil {
+		if err := b.groups.within("g", func(of *shard) { full = of.mustDrain(8) }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if coordinatedBy("g", 2) != coordinatedBy("i", 2) {
 		t.Fatal("the groups are in different partitions")
 	}
-	if err := b.groups.commitPending(ctx, "i", noMember, e, map[group.TopicPartition]group.Commit{tp: {Offset: 1}}); errorCode(err) != 14 {
+	other := &txnEntry{producer: txn.Producer{ID: 8}}
+	newTxnGuards().add(other)
+	if err := b.groups.commitPending(ctx, "i", noMember, other, map[group.TopicPartition]group.Commit{tp: {Offset: 1}}); errorCode(err) != 14 {
 		t.Errorf("a commit to a full topic: %v", err)
+	}
+	if err := b.groups.commitPending(ctx, "i", noMember, e, map[group.TopicPartition]group.Commit{tp: {Offset: 1}}); err != nil {
+		t.Errorf("a commit of the transaction that is waited for: %v", err)
 	}
 	end := int64(0)
 	if err := b.groups.within("g", func(of *shard) { end = of.partition.HighWatermark() }); err != nil {
