@@ -299,7 +299,7 @@ func TestPendingBeforeItsMarkerIsKnown(t *testing.T) {
 		if got := s.committed("g"); !slices.Equal(got, []group.TopicPartition{tp}) || !s.pending.Has("g", tp) || s.offsets.Has("g") {
 			t.Errorf("committed %v, pending %t", got, s.pending.Has("g", tp))
 		}
-		if s.forgettable("g") || s.mustDrain(8) {
+		if s.forgettable("g") || s.mustDrain(time.Now(), 8) {
 			t.Error("a group with something pending is forgotten, or its topic is full")
 		}
 	})
@@ -327,14 +327,19 @@ func TestRewriteWaitsForTransactions(t *testing.T) {
 		t.Fatal(err)
 	}
 	padding := group.Commit{Offset: 1, Metadata: strings.Repeat("x", maxMetadataBytes)}
-	for full := false; !full; {
-		if err := b.groups.commit(ctx, "g", noMember, map[group.TopicPartition]group.Commit{{Topic: "t", Partition: 1}: padding}); err != nil {
-			t.Fatal(err)
-		}
-		if err := b.groups.within("g", func(of *shard) { full = of.mustDrain(8) }); err != nil {
-			t.Fatal(err)
+	grow := func(full func(*shard) bool) {
+		t.Helper()
+		for is := false; !is; {
+			if err := b.groups.commit(ctx, "g", noMember, map[group.TopicPartition]group.Commit{{Topic: "t", Partition: 1}: padding}); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.groups.within("g", func(of *shard) { is = full(of) }); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
+	began := time.Now().Add(time.Hour) // the broker's clock does not end the drain
+	grow(func(of *shard) bool { return of.mustDrain(began, 8) })
 	if coordinatedBy("g", 2) != coordinatedBy("i", 2) {
 		t.Fatal("the groups are in different partitions")
 	}
@@ -346,6 +351,19 @@ func TestRewriteWaitsForTransactions(t *testing.T) {
 	if err := b.groups.commitPending(ctx, "i", noMember, e, map[group.TopicPartition]group.Commit{tp: {Offset: 1}}); err != nil {
 		t.Errorf("a commit of the transaction that is waited for: %v", err)
 	}
+	if err := b.groups.within("g", func(of *shard) {
+		for after, want := range map[time.Duration]bool{drainTime - 1: true, drainTime: false, drainInterval - 1: false} {
+			if got := of.mustDrain(began.Add(after), 8); got != want {
+				t.Errorf("%v after a drain has begun: %t", after, got)
+			}
+		}
+		if !of.mustDrain(began.Add(drainInterval), 8) {
+			t.Error("there is no other drain")
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	grow(func(of *shard) bool { return of.mustDrain(began.Add(drainInterval+drainTime), 8) }) // this is a longer one
 	end := int64(0)
 	if err := b.groups.within("g", func(of *shard) { end = of.partition.HighWatermark() }); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"maps"
 	"math"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -147,7 +148,7 @@ func (c *coordinator) commitPending(ctx context.Context, name string, by committ
 // mayCommitPending is mayCommit for transactions: a client that does not say who it is may, and a rebalance matters to
 // nobody, since the generation has been checked.
 func (c *coordinator) mayCommitPending(s *shard, name string, by committer, producerID int64, commits map[group.TopicPartition]group.Commit) error {
-	if s.mustDrain(producerID) {
+	if s.mustDrain(c.now(), producerID) {
 		return protocol.CodeCoordinatorLoadInProgress
 	}
 	if by.member == "" && by.instance == "" && by.generation < 0 {
@@ -215,9 +216,23 @@ func (s *shard) forgetCommit(name string, tp group.TopicPartition) {
 	s.pending.Supersede(name, tp, math.MaxInt64)
 }
 
+// A transaction that hangs does not keep the others waiting until its time is up: a drain lasts drainTime, and the next
+// one begins drainInterval after it did. Drains last longer, to no end at ten times, the more often the partition has the
+// size from which on there are any, so that it does not grow without bounds.
+const (
+	drainTime     = time.Second
+	drainInterval = 10 * time.Second
+)
+
 // mustDrain says that no more commits of a producer's transactions are taken for now: the partition is to be rewritten,
 // which waits for those that are pending. A transaction that has some there already would wait for itself.
-func (s *shard) mustDrain(producerID int64) bool {
-	size := s.partition.SizeBytes()
-	return !s.pending.Empty() && !s.pending.HasProducer(producerID) && size > 2*shrinkBytes && size > 2*shrinkFactor*s.live
+func (s *shard) mustDrain(now time.Time, producerID int64) bool {
+	size, most := s.partition.SizeBytes(), max(2*shrinkBytes, 2*shrinkFactor*s.live)
+	if size <= most || s.pending.Empty() || s.pending.HasProducer(producerID) {
+		return false
+	}
+	if now.Sub(s.drainBegan) >= drainInterval {
+		s.drainBegan = now
+	}
+	return now.Sub(s.drainBegan) < drainTime*time.Duration(size/most)
 }
