@@ -217,8 +217,8 @@ func (s *shard) forgetCommit(name string, tp group.TopicPartition) {
 }
 
 // A transaction that hangs does not keep the others waiting until its time is up: a drain lasts drainTime, and the next
-// one begins drainInterval after it did. Drains last longer, to no end at ten times, the more often the partition has the
-// size from which on there are any, so that it does not grow without bounds.
+// one begins drainInterval after it did. The more a partition has grown the longer drains last: when it has ten times the
+// size at which they begin, all the time.
 const (
 	drainTime     = time.Second
 	drainInterval = 10 * time.Second
