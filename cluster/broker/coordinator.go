@@ -72,6 +72,8 @@ type shard struct {
 	groups  map[string]*liveGroup  // groups that have or had members
 	live    int64                  // bytes of the last rewrite
 
+	drainBegan time.Time // the last time that commits of transactions were kept out, for a rewrite
+
 	groupBytes, storedBytes int64     // what groups and stored take
 	size                    shardSize // as accounted
 }

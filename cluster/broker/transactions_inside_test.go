@@ -14,6 +14,7 @@ import (
 	"weir/cluster/metadata"
 	"weir/cluster/txn"
 	"weir/partition"
+	"weir/protocol"
 	"weir/protocol/recordbatch"
 )
 
@@ -150,6 +151,43 @@ func TestCoordinatorDies(t *testing.T) {
 	}
 }
 
+// TestNextProducerID: a client whose producer id has run out of epochs goes on under the next one at once: while markers of the
+// transaction before are on their way it is told to come again.
+func TestNextProducerID(t *testing.T) {
+	b := startInside(t)
+	c, ctx, in := b.transactions, context.Background(), txn.Partition{Topic: "t"}
+	p, _ := beginInside(t, b, "id", time.Minute)
+	p.Epoch = 32766
+	if err := c.within("id", func(s *txnShard) { // as if so many transactions had been before
+		live := s.ids["id"]
+		is := live.Snapshot()
+		is.Producer = p
+		live.Transaction, live.sending = txn.Restore(is), true // markers are slow
+	}); err != nil {
+		t.Fatal(err)
+	}
+	next, err := c.change(ctx, "id", func(x *txn.Transaction, now time.Time, fresh int64) txn.Step {
+		return x.End(now, txn.EndRequest{Producer: p, Commit: true, Version: clientVersion2, FreshID: fresh})
+	})
+	if err != nil || next.ID == p.ID || next.Epoch != 0 {
+		t.Fatalf("the client is %v from now on: %v", next, err)
+	}
+	if code := entryCode(b.add(ctx, "id", next, clientVersion2, []txn.Partition{in})[in]); code != protocol.CodeNotEnoughReplicas {
+		t.Errorf("before the markers: %v", code)
+	}
+	if err := c.within("id", func(s *txnShard) {
+		live := s.ids["id"]
+		live.sending = false
+		c.sendMarkers(s, live)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the transaction ends", func() bool { return c.snapshot(t, "id").State == txn.CompleteCommit })
+	if code := b.add(ctx, "id", next, clientVersion2, []txn.Partition{in})[in]; code != 0 {
+		t.Errorf("behind the markers: %v", code)
+	}
+}
+
 // TestPartitionOfADeletedTopic: a transaction ends though one of its partitions is gone.
 func TestPartitionOfADeletedTopic(t *testing.T) {
 	b := startInside(t)
@@ -261,7 +299,7 @@ func TestPendingBeforeItsMarkerIsKnown(t *testing.T) {
 		if got := s.committed("g"); !slices.Equal(got, []group.TopicPartition{tp}) || !s.pending.Has("g", tp) || s.offsets.Has("g") {
 			t.Errorf("committed %v, pending %t", got, s.pending.Has("g", tp))
 		}
-		if s.forgettable("g") || s.mustDrain() {
+		if s.forgettable("g") || s.mustDrain(time.Now(), 8) {
 			t.Error("a group with something pending is forgotten, or its topic is full")
 		}
 	})
@@ -279,7 +317,7 @@ func TestPendingBeforeItsMarkerIsKnown(t *testing.T) {
 }
 
 // TestRewriteWaitsForTransactions: what a transaction has committed stays where it is in the topic until it ends; when the topic
-// has grown too large, commits of transactions have to wait.
+// has grown too large, commits of other transactions have to wait; this one does not wait for itself.
 func TestRewriteWaitsForTransactions(t *testing.T) {
 	b := startInside(t)
 	ctx, tp := context.Background(), group.TopicPartition{Topic: "t"}
@@ -289,20 +327,43 @@ func TestRewriteWaitsForTransactions(t *testing.T) {
 		t.Fatal(err)
 	}
 	padding := group.Commit{Offset: 1, Metadata: strings.Repeat("x", maxMetadataBytes)}
-	for full := false; !full; {
-		if err := b.groups.commit(ctx, "g", noMember, map[group.TopicPartition]group.Commit{{Topic: "t", Partition: 1}: padding}); err != nil {
-			t.Fatal(err)
-		}
-		if err := b.groups.within("g", func(of *shard) { full = of.mustDrain() }); err != nil {
-			t.Fatal(err)
+	grow := func(full func(*shard) bool) {
+		t.Helper()
+		for is := false; !is; {
+			if err := b.groups.commit(ctx, "g", noMember, map[group.TopicPartition]group.Commit{{Topic: "t", Partition: 1}: padding}); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.groups.within("g", func(of *shard) { is = full(of) }); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
+	began := time.Now().Add(time.Hour) // the broker's clock does not end the drain
+	grow(func(of *shard) bool { return of.mustDrain(began, 8) })
 	if coordinatedBy("g", 2) != coordinatedBy("i", 2) {
 		t.Fatal("the groups are in different partitions")
 	}
-	if err := b.groups.commitPending(ctx, "i", noMember, e, map[group.TopicPartition]group.Commit{tp: {Offset: 1}}); errorCode(err) != 14 {
+	other := &txnEntry{producer: txn.Producer{ID: 8}}
+	newTxnGuards().add(other)
+	if err := b.groups.commitPending(ctx, "i", noMember, other, map[group.TopicPartition]group.Commit{tp: {Offset: 1}}); errorCode(err) != 14 {
 		t.Errorf("a commit to a full topic: %v", err)
 	}
+	if err := b.groups.commitPending(ctx, "i", noMember, e, map[group.TopicPartition]group.Commit{tp: {Offset: 1}}); err != nil {
+		t.Errorf("a commit of the transaction that is waited for: %v", err)
+	}
+	if err := b.groups.within("g", func(of *shard) {
+		for after, want := range map[time.Duration]bool{drainTime - 1: true, drainTime: false, drainInterval - 1: false} {
+			if got := of.mustDrain(began.Add(after), 8); got != want {
+				t.Errorf("%v after a drain has begun: %t", after, got)
+			}
+		}
+		if !of.mustDrain(began.Add(drainInterval), 8) {
+			t.Error("there is no other drain")
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	grow(func(of *shard) bool { return of.mustDrain(began.Add(drainInterval+drainTime), 8) }) // this is a longer one
 	end := int64(0)
 	if err := b.groups.within("g", func(of *shard) { end = of.partition.HighWatermark() }); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"maps"
 	"math"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -132,7 +133,7 @@ func txnCommitCode(version int16, err error) protocol.ErrorCode {
 func (c *coordinator) commitPending(ctx context.Context, name string, by committer, in *txnEntry, commits map[group.TopicPartition]group.Commit) error {
 	h := recordbatch.Header{ProducerID: in.producer.ID, ProducerEpoch: in.producer.Epoch, BaseSequence: -1}.InTransaction()
 	return c.writeAs(ctx, name, h, in, func(s *shard) ([]recordbatch.Record, func(int64), error) {
-		if err := c.mayCommitPending(s, name, by, commits); err != nil {
+		if err := c.mayCommitPending(s, name, by, in.producer.ID, commits); err != nil {
 			return nil, nil, err
 		}
 		records, err := c.commitRecords(s, name, by.version, commits)
@@ -146,8 +147,8 @@ func (c *coordinator) commitPending(ctx context.Context, name string, by committ
 
 // mayCommitPending is mayCommit for transactions: a client that does not say who it is may, and a rebalance matters to
 // nobody, since the generation has been checked.
-func (c *coordinator) mayCommitPending(s *shard, name string, by committer, commits map[group.TopicPartition]group.Commit) error {
-	if s.mustDrain() {
+func (c *coordinator) mayCommitPending(s *shard, name string, by committer, producerID int64, commits map[group.TopicPartition]group.Commit) error {
+	if s.mustDrain(c.now(), producerID) {
 		return protocol.CodeCoordinatorLoadInProgress
 	}
 	if by.member == "" && by.instance == "" && by.generation < 0 {
@@ -215,9 +216,23 @@ func (s *shard) forgetCommit(name string, tp group.TopicPartition) {
 	s.pending.Supersede(name, tp, math.MaxInt64)
 }
 
-// mustDrain says that no more commits of transactions are taken for now: the partition is to be rewritten, which
-// waits for those that are pending.
-func (s *shard) mustDrain() bool {
-	size := s.partition.SizeBytes()
-	return !s.pending.Empty() && size > 2*shrinkBytes && size > 2*shrinkFactor*s.live
+// A transaction that hangs does not keep the others waiting until its time is up: a drain lasts drainTime, and the next
+// one begins drainInterval after it did. The more a partition has grown the longer drains last: when it has ten times the
+// size at which they begin, all the time.
+const (
+	drainTime     = time.Second
+	drainInterval = 10 * time.Second
+)
+
+// mustDrain says that no more commits of a producer's transactions are taken for now: the partition is to be rewritten,
+// which waits for those that are pending. A transaction that has some there already would wait for itself.
+func (s *shard) mustDrain(now time.Time, producerID int64) bool {
+	size, most := s.partition.SizeBytes(), max(2*shrinkBytes, 2*shrinkFactor*s.live)
+	if size <= most || s.pending.Empty() || s.pending.HasProducer(producerID) {
+		return false
+	}
+	if now.Sub(s.drainBegan) >= drainInterval {
+		s.drainBegan = now
+	}
+	return now.Sub(s.drainBegan) < drainTime*time.Duration(size/most)
 }

@@ -112,6 +112,9 @@ func (p *Pending) Has(group string, tp TopicPartition) bool {
 // HasGroup says whether any of the group is.
 func (p *Pending) HasGroup(group string) bool { return p.groups[group] > 0 }
 
+// HasProducer says whether a producer has any commit pending.
+func (p *Pending) HasProducer(id int64) bool { return len(p.byProducer[id]) > 0 }
+
 // Partitions lists the partitions of a group of which commits are pending, sorted.
 func (p *Pending) Partitions(group string) (all []TopicPartition) {
 	if !p.HasGroup(group) {

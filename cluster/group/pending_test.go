@@ -32,7 +32,7 @@ func TestPending(t *testing.T) {
 	p.Set(1, "g", tpA, Commit{Offset: 5}, 10)
 	p.Set(1, "g", tpB, Commit{Offset: 6}, 10)
 	p.Set(1, "h", tpB, Commit{Offset: 7}, 14) // of the next transaction, before the marker has been heard of
-	if !p.Has("g", tpA) || !p.HasGroup("h") || p.Has("h", tpA) || p.HasGroup("x") {
+	if !p.Has("g", tpA) || !p.HasGroup("h") || p.Has("h", tpA) || p.HasGroup("x") || !p.HasProducer(1) || p.HasProducer(2) {
 		t.Error("what is pending is not known")
 	}
 	if p.Supersede("g", tpB, 10); !p.Has("g", tpB) {
@@ -55,7 +55,7 @@ func TestPending(t *testing.T) {
 			p.Supersede(name, tp, math.MaxInt64)
 		}
 	}
-	if p.check(t); !p.Empty() || p.Bytes() != 0 {
+	if p.check(t); !p.Empty() || p.HasProducer(1) || p.Bytes() != 0 {
 		t.Error("something is left")
 	}
 }

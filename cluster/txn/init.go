@@ -19,9 +19,9 @@ func (t *Transaction) Init(now time.Time, r InitRequest) Step {
 	continues := r.Expected != NoProducer
 	again := continues && r.Expected == s.Last
 	switch {
-	case t.writing != nil:
+	case t.writing != nil || s.promised(r.Expected):
 		return refused(ErrConcurrent)
-	case continues && s.Producer != NoProducer && r.Expected != s.Producer && !again:
+	case continues && s.Producer != NoProducer && (r.Expected != s.Producer && !again || r.Expected.Epoch > lastEpoch):
 		return refused(ErrFenced)
 	case s.State.Preparing():
 		return refused(ErrConcurrent)

@@ -240,6 +240,20 @@ func TestLastEpochs(t *testing.T) {
 		t.Errorf("end: %+v", step)
 	}
 	x.Stored()
+	// The client goes on under the id that it was told, though markers are on their way.
+	for what, err := range map[string]error{
+		"add":    x.Add(now, want, 2, []txn.Partition{{Topic: "t"}}).Err,
+		"verify": x.Verify(want, txn.Partition{Topic: "t"}),
+		"end":    x.End(now, txn.EndRequest{Producer: want, Version: 2, FreshID: txn.NoID}).Err,
+		"init":   x.Init(now, txn.InitRequest{Timeout: timeout, Expected: want, FreshID: txn.NoID}).Err,
+	} {
+		if !errors.Is(err, txn.ErrConcurrent) {
+			t.Errorf("%s under the next id: %v", what, err)
+		}
+	}
+	if step := x.Add(now, txn.Producer{ID: 9, Epoch: 1}, 2, nil); !errors.Is(step.Err, txn.ErrUnknownProducer) {
+		t.Errorf("add under another epoch of the next id: %v", step.Err)
+	}
 	x.Complete(now)
 	x.Stored()
 	if step := x.End(now, end); step.Producer != want || step.Err != nil {
@@ -254,6 +268,18 @@ func TestLastEpochs(t *testing.T) {
 	x.Stored()
 	x.Complete(now)
 	x.Stored()
+	// No client is taken for the producer of the markers: its transaction could not be ended.
+	marker := txn.Producer{ID: 1, Epoch: 32767}
+	for what, err := range map[string]error{
+		"add":    x.Add(now, marker, 0, []txn.Partition{{Topic: "t"}}).Err,
+		"verify": x.Verify(marker, txn.Partition{Topic: "t"}),
+		"end":    x.End(now, txn.EndRequest{Producer: marker, Version: 2, FreshID: 9}).Err,
+		"init":   x.Init(now, txn.InitRequest{Timeout: timeout, Expected: marker, FreshID: 9}).Err,
+	} {
+		if !errors.Is(err, txn.ErrFenced) {
+			t.Errorf("%s under the epoch of the markers: %v", what, err)
+		}
+	}
 	if step := x.Init(now, txn.InitRequest{Expected: last, FreshID: 9}); step.Producer != want {
 		t.Errorf("init after a fence: %+v", step)
 	}

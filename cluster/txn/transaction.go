@@ -53,9 +53,11 @@ func refused(err error) Step { return Step{Producer: NoProducer, Err: err} }
 // check says whether a client that is p may do something now.
 func (t *Transaction) check(p Producer) error {
 	switch s := &t.stored; {
+	case s.promised(p):
+		return ErrConcurrent
 	case s.Producer.ID != p.ID || s.Producer.ID == NoID:
 		return ErrUnknownProducer
-	case s.Producer.Epoch != p.Epoch:
+	case s.Producer.Epoch != p.Epoch || p.Epoch > lastEpoch: // nobody is given the epoch of the last markers
 		return ErrFenced
 	case t.writing != nil:
 		return ErrConcurrent
@@ -127,7 +129,7 @@ func (r *EndRequest) bumps() bool { return r.Version >= 2 }
 // ErrFenced, ErrConcurrent while markers are on their way, ErrInvalidState, ErrNeedID.
 func (t *Transaction) End(now time.Time, r EndRequest) Step {
 	s := t.stored
-	if r.bumps() && s.Last != NoProducer && r.Producer == s.Last && t.writing == nil {
+	if r.bumps() && s.Last != NoProducer && r.Producer == s.Last {
 		return t.endAgain(&r)
 	}
 	if err := t.check(r.Producer); err != nil {
@@ -147,8 +149,12 @@ func (t *Transaction) End(now time.Time, r EndRequest) Step {
 	return refused(ErrInvalidState)
 }
 
-// endAgain answers a client of version 2 that has not heard how its transaction was ended.
+// endAgain answers a client of version 2 that has not heard how its transaction was ended. While something is written
+// that is not known: the end may be about to be complete, or what comes behind it to begin, which fences it.
 func (t *Transaction) endAgain(r *EndRequest) Step {
+	if t.writing != nil {
+		return refused(ErrConcurrent)
+	}
 	prepare, complete := r.end()
 	switch t.stored.State {
 	case prepare:

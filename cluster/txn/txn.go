@@ -77,6 +77,7 @@ type Producer struct {
 // NoProducer is nobody.
 var NoProducer = Producer{ID: NoID, Epoch: NoEpoch}
 
+// next is the producer of the next epoch. That of p is lastEpoch at most: nobody has anything open under the one above.
 func (p Producer) next() Producer { return Producer{ID: p.ID, Epoch: p.Epoch + 1} }
 
 // Partition names one partition.
@@ -114,6 +115,10 @@ func (s *Snapshot) Has(p Partition) bool {
 	_, found := slices.BinarySearchFunc(s.Partitions, p, compare)
 	return found
 }
+
+// promised says that p is who the client is told to be after the transaction that uses up the epochs of its id: it may
+// come before all markers are written.
+func (s *Snapshot) promised(p Producer) bool { return s.NextID != NoID && p == Producer{ID: s.NextID} }
 
 // with are the partitions and some more, and whether there is anything new in it.
 func (s *Snapshot) with(more []Partition) (all []Partition, changed bool, err error) {
