@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"math"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -230,18 +229,8 @@ func (b *Broker) forgetDropped(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		now := b.now().UnixMilli()
-		b.groups.removeWhere(ctx, func(_ *shard, _ string, tp group.TopicPartition, c group.Commit) bool {
-			return c.Timestamp <= now && slices.ContainsFunc(topics, func(t cluster.Dropped) bool {
-				return t.Name == tp.Topic && !isOther(c.TopicID, t.ID)
-			})
-		})
-		names := make([]string, len(topics))
-		for i, t := range topics {
-			names[i] = t.Name
-		}
-		if err := b.groups.removePending(ctx, names); err != nil {
-			b.logger.Warn("offsets of transactions in progress are not removed", "topics", names, "err", err)
+		if err := b.groups.removeDropped(ctx, topics); err != nil && ctx.Err() == nil {
+			b.logger.Warn("committed offsets of deleted topics remain for now", "err", err)
 		}
 	}
 }

@@ -166,8 +166,7 @@ func (c *coordinator) beat(g *liveGroup, r consumer.Request) group.Output {
 	if len(out.Answers) > 0 && out.Answers[0].Beat.Err != nil {
 		return group.Output{Answers: out.Answers}
 	}
-	g.tell(g.Close(group.ErrRebalanceInProgress))
-	g.rules = upgraded
+	g.follow(upgraded, group.ErrRebalanceInProgress)
 	return out
 }
 
@@ -187,7 +186,7 @@ func (c *coordinator) consumerGroup(name string, join bool) findGroup {
 			s.groups[name] = g
 		case g.consumer() != nil:
 		case g.State() == group.Empty && join:
-			g.rules = consumer.New(c.world(name), c.now())
+			g.follow(consumer.New(c.world(name), c.now()), protocol.CodeCoordinatorLoadInProgress)
 		case !join || g.ProtocolType() != group.ConsumerType || !c.node.Config().Groups.Consumer.Upgrade:
 			return nil, errClassicGroup
 		case g.State() != group.Stable || g.writing > 0:

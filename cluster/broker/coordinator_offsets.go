@@ -3,11 +3,13 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
 	"time"
 
+	"weir/cluster"
 	"weir/cluster/group"
 	"weir/partition"
 	"weir/protocol"
@@ -100,50 +102,69 @@ func (c *coordinator) remove(ctx context.Context, name string, tps []group.Topic
 	return c.removeIf(ctx, name, tps, nil)
 }
 
-// pickCommit says whether a commit is meant. It runs with mu held.
+// pickCommit says whether a commit is meant, one of a transaction in progress as well. It runs with mu held.
 type pickCommit func(s *shard, name string, tp group.TopicPartition, x group.Commit) bool
 
+// picks says whether all is meant that a group has of a partition, also in transactions in progress: a tombstone is for
+// all of it. It is called with mu held.
+func (s *shard) picks(pick pickCommit, name string, tp group.TopicPartition) bool {
+	all := s.pending.Commits(name, tp)
+	if x, ok := s.offsets.Get(name, tp); ok {
+		all = append(all, x)
+	}
+	return len(all) > 0 && !slices.ContainsFunc(all, func(x group.Commit) bool { return !pick(s, name, tp, x) })
+}
+
 // removeIf is remove for those commits that are still as pick wants them. With
-// a pick it leaves alone what may be about to change.
+// a pick it leaves alone what is about to change: a commit that is on its way takes the place of the one before.
 func (c *coordinator) removeIf(ctx context.Context, name string, tps []group.TopicPartition, pick pickCommit) error {
 	return c.write(ctx, name, func(s *shard) ([]recordbatch.Record, func(), error) {
 		now := c.now().UnixMilli()
 		var records []recordbatch.Record
+		var gone []group.TopicPartition
+		coming := s.coming()
 		for _, tp := range tps {
-			if pick != nil {
-				if x, ok := s.offsets.Get(name, tp); len(s.ahead) > 0 || !ok || !pick(s, name, tp, x) {
-					continue
-				}
+			key := offsetKey(name, tp)
+			if pick == nil || !coming[string(key)] && s.picks(pick, name, tp) {
+				records = append(records, recordbatch.Record{Timestamp: now, Key: key})
+				gone = append(gone, tp)
 			}
-			records = append(records, recordbatch.Record{Timestamp: now, Key: offsetKey(name, tp)})
 		}
 		return records, func() {
-			for _, tp := range tps {
+			for _, tp := range gone {
 				s.forgetCommit(name, tp)
 			}
 		}, nil
 	})
 }
 
-// removeWhere forgets all commits that pick picks.
-func (c *coordinator) removeWhere(ctx context.Context, pick pickCommit) {
+// removeWhere forgets all commits that pick picks. Errors are those of all groups.
+func (c *coordinator) removeWhere(ctx context.Context, pick pickCommit) error {
+	var errs []error
 	for name, tps := range c.find(pick) {
 		if err := c.removeIf(ctx, name, tps, pick); err != nil {
-			c.logger.Warn("committed offsets are not removed", "group", name, "err", err)
+			errs = append(errs, fmt.Errorf("group %q: %w", name, err))
 		}
 	}
+	return errors.Join(errs...)
 }
 
-// find lists the commits that pick picks, by group.
+// find lists the partitions of which pick picks all that is committed, by group.
 func (c *coordinator) find(pick pickCommit) map[string][]group.TopicPartition {
 	found := make(map[string][]group.TopicPartition)
 	_ = c.each(func(s *shard) { // what cannot be read is not coordinated now
 		for _, name := range s.offsets.Groups() {
 			for _, tp := range s.offsets.Partitions(name) {
-				if x, _ := s.offsets.Get(name, tp); pick(s, name, tp, x) {
+				if s.picks(pick, name, tp) {
 					found[name] = append(found[name], tp)
 				}
 			}
+		}
+		for name, tps := range s.pending.Select(func(name string, tp group.TopicPartition, x group.Commit) bool {
+			_, known := s.offsets.Get(name, tp)
+			return !known && pick(s, name, tp, x)
+		}) {
+			found[name] = append(found[name], tps...)
 		}
 	})
 	return found
@@ -153,13 +174,16 @@ func (c *coordinator) find(pick pickCommit) map[string][]group.TopicPartition {
 // then groups of which nothing is left.
 func (c *coordinator) expire(ctx context.Context, age time.Duration) {
 	before := c.now().Add(-age).UnixMilli()
-	c.removeWhere(ctx, func(s *shard, name string, tp group.TopicPartition, x group.Commit) bool {
-		if x.Timestamp >= before { // as most are; what the group says of it costs more
+	err := c.removeWhere(ctx, func(s *shard, name string, tp group.TopicPartition, x group.Commit) bool {
+		if x.Timestamp >= before || s.pending.Has(name, tp) { // as most are; what the group says of it costs more
 			return false
 		}
 		since, counts := s.unusedSince(name, tp, x)
 		return !counts && since < before
 	})
+	if err != nil {
+		c.logger.Warn("old committed offsets are not removed", "err", err)
+	}
 	var empty []string
 	_ = c.each(func(s *shard) {
 		for name := range s.groups {
@@ -193,7 +217,7 @@ func (s *shard) unusedSince(name string, tp group.TopicPartition, x group.Commit
 }
 
 // removeTopic forgets what groups have committed for a topic that is gone.
-func (c *coordinator) removeTopic(ctx context.Context, topic string) error {
+func (c *coordinator) removeTopic(ctx context.Context, topic cluster.Dropped) error {
 	var before []*partition.Append
 	_ = c.each(func(s *shard) {
 		for _, x := range s.ahead {
@@ -205,25 +229,18 @@ func (c *coordinator) removeTopic(ctx context.Context, topic string) error {
 			return err
 		} // else it failed for its own client, and changed nothing
 	}
-	var errs []error
-	found := c.find(func(_ *shard, _ string, tp group.TopicPartition, _ group.Commit) bool { return tp.Topic == topic })
-	for name, tps := range found {
-		errs = append(errs, c.remove(ctx, name, tps))
-	}
-	return errors.Join(append(errs, c.removePending(ctx, []string{topic}))...)
+	return c.removeDropped(ctx, []cluster.Dropped{topic})
 }
 
-// removePending forgets what transactions have committed for topics that are gone: their markers are not to bring it back.
-func (c *coordinator) removePending(ctx context.Context, topics []string) error {
-	found := make(map[string][]group.TopicPartition)
-	_ = c.each(func(s *shard) { // what cannot be read is not coordinated now
-		maps.Copy(found, s.pending.Select(func(tp group.TopicPartition) bool { return slices.Contains(topics, tp.Topic) }))
+// removeDropped forgets what groups have committed for topics that are gone, in transactions in progress as well: their
+// markers are not to bring it back. What is of a topic that was made since under the same name stays.
+func (c *coordinator) removeDropped(ctx context.Context, topics []cluster.Dropped) error {
+	now := c.now().UnixMilli()
+	return c.removeWhere(ctx, func(_ *shard, _ string, tp group.TopicPartition, x group.Commit) bool {
+		return x.Timestamp <= now && slices.ContainsFunc(topics, func(t cluster.Dropped) bool {
+			return t.Name == tp.Topic && !isOther(x.TopicID, t.ID)
+		})
 	})
-	var errs []error
-	for name, tps := range found {
-		errs = append(errs, c.remove(ctx, name, tps))
-	}
-	return errors.Join(errs...)
 }
 
 // doubt has commits looked for whose topic is gone: by the time of a load the broker that coordinated before may
@@ -248,9 +265,11 @@ func (c *coordinator) forgetOutdated() {
 		if len(c.find(outdated)) == 0 {
 			continue
 		}
-		if err := c.node.CatchUp(c.ctx); err == nil {
-			c.removeWhere(c.ctx, outdated)
-		} else if c.ctx.Err() == nil {
+		err := c.node.CatchUp(c.ctx)
+		if err == nil {
+			err = c.removeWhere(c.ctx, outdated)
+		}
+		if err != nil && c.ctx.Err() == nil {
 			c.logger.Warn("commits for topics that are gone are kept for now", "err", err)
 		}
 	}

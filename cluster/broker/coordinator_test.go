@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"weir/cluster/group"
+	"weir/cluster/group/assignor"
+	"weir/cluster/group/consumer"
+	"weir/protocol"
 	"weir/protocol/recordbatch"
 )
 
@@ -183,6 +186,57 @@ func TestGroupsAreRewritten(t *testing.T) {
 		})
 		if err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestLeaversOfAGroupThatChangesItsProtocol: members whose leaving waits to be stored are answered when somebody of the
+// classic protocol takes the empty group over, whether that write is under way or would have been the next.
+func TestLeaversOfAGroupThatChangesItsProtocol(t *testing.T) {
+	b := startInside(t)
+	c := b.groups
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := b.node.EnsureInternalTopic(ctx, offsetsTopic); err != nil {
+		t.Fatal(err)
+	}
+	request := consumer.Request{Rebalance: time.Minute, Topics: []string{"t"}, Owned: assignor.Assignment{}, ClientHost: "/h"}
+	ids := []string{"a", "b"}
+	for _, id := range ids {
+		a, err := c.ask(ctx, "g", c.consumerGroup("g", true), func(g *liveGroup, ticket group.Ticket) group.Output {
+			r := request
+			r.MemberID, r.Ticket = id, ticket
+			return c.beat(g, r)
+		})
+		if err != nil || a.Beat.Err != nil {
+			t.Fatal(err, a.Beat)
+		}
+	}
+	answers := make(map[string]<-chan group.Answer)
+	if err := c.within("g", func(s *shard) {
+		g := s.groups["g"]
+		for _, id := range ids {
+			ticket, answer := group.Ticket(c.tickets.Add(1)), newAnswer()
+			g.waiting[ticket], answers[id] = answer, answer
+			c.do(g, c.beat(g, consumer.Request{Ticket: ticket, MemberID: id, Epoch: epochLeave, Rebalance: -1}))
+		}
+		if len(g.waiting) != len(ids) {
+			t.Errorf("%d leavers wait", len(g.waiting))
+		}
+		if _, err := c.classicGroup("g", true)(s); err != nil {
+			t.Error(err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for id, answer := range answers {
+		select {
+		case a := <-answer:
+			if errorCode(a.Beat.Err) != protocol.CodeCoordinatorLoadInProgress {
+				t.Errorf("%s is answered %v", id, a.Beat.Err)
+			}
+		case <-ctx.Done():
+			t.Errorf("%s is never answered", id)
 		}
 	}
 }

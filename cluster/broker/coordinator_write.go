@@ -47,7 +47,7 @@ func (c *coordinator) writeAs(ctx context.Context, name string, h recordbatch.He
 		}
 		in.mark(&batch)
 		failed = in.propose(func() (err error) {
-			a, err = s.propose(batch, func(err error) {
+			a, err = s.propose(batch, records, func(err error) {
 				if err == nil {
 					apply(a.BaseOffset)
 				}
@@ -67,7 +67,7 @@ func (c *coordinator) propose(s *shard, h recordbatch.Header, records []recordba
 	if err != nil {
 		return nil, err
 	}
-	return s.ledger.propose(batch, done)
+	return s.propose(batch, records, done)
 }
 
 // await waits for a change and sees it done.

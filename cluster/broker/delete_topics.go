@@ -82,7 +82,7 @@ func (b *Broker) deleteTopic(ctx context.Context, t *cluster.Topic) error {
 	if results[0].Err != nil {
 		return results[0].Err
 	}
-	if err := b.groups.removeTopic(ctx, t.Name); err != nil {
+	if err := b.groups.removeTopic(ctx, cluster.Dropped{Name: t.Name, ID: t.ID}); err != nil {
 		// The topic is gone all the same; a stale offset is the smaller evil.
 		b.logger.Warn("committed offsets of a deleted topic remain until the next start", "topic", t.Name, "err", err)
 	}

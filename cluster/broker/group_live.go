@@ -74,6 +74,13 @@ func (g *liveGroup) tell(out group.Output) {
 	}
 }
 
+// follow has the group go on by other rules. Who waits for an answer of those before is told err: nothing that they have
+// not begun to write ever will be.
+func (g *liveGroup) follow(r rules, err error) {
+	g.tell(g.Close(err))
+	g.rules = r
+}
+
 // do does what a group asks for, and returns the write that it has begun, if any. It is
 // called with mu held, after every input.
 func (c *coordinator) do(g *liveGroup, out group.Output) (a *partition.Append) {
@@ -85,7 +92,8 @@ func (c *coordinator) do(g *liveGroup, out group.Output) (a *partition.Append) {
 		a = c.writeGroup(g, out.Write)
 	}
 	if r := g.consumer(); r != nil && r.Downgradable() && c.node.Config().Groups.Consumer.Downgrade {
-		g.rules, out = r.Downgrade(&c.limits, c.now())
+		downgraded, out := r.Downgrade(&c.limits, c.now())
+		g.follow(downgraded, group.ErrRebalanceInProgress)
 		return c.do(g, out)
 	}
 	c.keep(g)
@@ -96,12 +104,7 @@ func (c *coordinator) do(g *liveGroup, out group.Output) (a *partition.Append) {
 func (c *coordinator) writeGroup(g *liveGroup, w *group.Write) *partition.Append {
 	s, rules := g.shard, g.rules
 	stored := func(err error) {
-		out := rules.Stored(c.now(), w.Number, err)
-		if g.rules == rules {
-			c.do(g, out)
-		} else { // the group has changed its protocol meanwhile
-			g.tell(out)
-		}
+		c.do(g, rules.Stored(c.now(), w.Number, err)) // nothing, if the group has changed its protocol meanwhile
 	}
 	records, apply := s.recordsOf(g, w, c.now().UnixMilli())
 	if len(records) == 0 {
@@ -210,7 +213,7 @@ func (c *coordinator) classicGroup(name string, join bool) findGroup {
 			g = newLiveGroup(s, name, group.New(&c.limits))
 			s.groups[name] = g
 		case join && g.consumer() != nil && g.State() == group.Empty:
-			g.rules = group.New(&c.limits)
+			g.follow(group.New(&c.limits), protocol.CodeCoordinatorLoadInProgress)
 		}
 		return g, nil
 	}

@@ -52,8 +52,9 @@ const notLoaded = -1
 
 // change is a write that is on its way into the topic.
 type change struct {
-	append *partition.Append
-	done   func(error) // runs with mu held, in the order of the changes
+	append  *partition.Append
+	records []recordbatch.Record
+	done    func(error) // runs with mu held, in the order of the changes
 }
 
 // loadChunkBytes is how much of a partition is in memory at a time while it is read.
@@ -253,9 +254,20 @@ func (l *ledger) leads() bool {
 	return leading && epoch == l.epoch
 }
 
-// propose brings a batch into the partition's order. done hears the outcome, with mu held, when it is
+// coming lists the keys of the records that are on their way. It is called with mu held.
+func (l *ledger) coming() map[string]bool {
+	keys := make(map[string]bool)
+	for _, x := range l.ahead {
+		for _, r := range x.records {
+			keys[string(r.Key)] = true
+		}
+	}
+	return keys
+}
+
+// propose brings a batch of some records into the partition's order. done hears the outcome, with mu held, when it is
 // known; so does who waits for the append, and then calls settle. It is called with mu held.
-func (l *ledger) propose(batch partition.Batch, done func(error)) (*partition.Append, error) {
+func (l *ledger) propose(batch partition.Batch, records []recordbatch.Record, done func(error)) (*partition.Append, error) {
 	if !l.leads() {
 		return nil, protocol.CodeNotCoordinator
 	}
@@ -263,7 +275,7 @@ func (l *ledger) propose(batch partition.Batch, done func(error)) (*partition.Ap
 		return nil, protocol.CodeUnknownServerError // Kafka's word for what is too large for the topic
 	}
 	a := l.partition.Propose(batch, partition.AcksAll)
-	l.ahead = append(l.ahead, change{append: a, done: done})
+	l.ahead = append(l.ahead, change{append: a, records: records, done: done})
 	return a, nil
 }
 

@@ -238,7 +238,7 @@ func (c *transactions) store(s *txnShard, t *liveTransaction, w *txn.Snapshot) (
 	batch, err := newLedgerBatch(plainHeader, records, now)
 	var a *partition.Append
 	if err == nil {
-		a, err = s.propose(batch, func(err error) { c.stored(s, t, err) })
+		a, err = s.propose(batch, records, func(err error) { c.stored(s, t, err) })
 	}
 	if err != nil {
 		t.Failed()
@@ -402,7 +402,7 @@ func (c *transactions) forget(age time.Duration) {
 			if err != nil {
 				continue
 			}
-			if a, err := s.propose(batch, func(error) {}); err == nil {
+			if a, err := s.propose(batch, records, func(error) {}); err == nil {
 				s.remove(t.id) // its next client begins behind the tombstone
 				c.running.Go(func() { _, _ = s.await(c.ctx, a) })
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"weir/cluster"
 	"weir/cluster/group"
 	"weir/cluster/metadata"
 	"weir/cluster/txn"
@@ -314,6 +315,89 @@ func TestPendingBeforeItsMarkerIsKnown(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestCommitsOfATopicMadeAgain: what is forgotten with a deleted topic is what was committed for that, in transactions
+// in progress as well, and not what has been for its namesake meanwhile.
+func TestCommitsOfATopicMadeAgain(t *testing.T) {
+	b := startInside(t)
+	c, ctx, tp := b.groups, context.Background(), group.TopicPartition{Topic: "t"}
+	// The id of the topic that is gone was not noted, as any is the new one's that can be committed now.
+	was, is := group.Commit{Offset: 1}, group.Commit{Offset: 2, TopicID: b.node.Topic("t").ID}
+	producers := int64(0)
+	put := func(name string, x group.Commit) {
+		t.Helper()
+		if err := c.commit(ctx, name, noMember, map[group.TopicPartition]group.Commit{tp: x}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pend := func(name string, x group.Commit) {
+		t.Helper()
+		producers++
+		e := &txnEntry{producer: txn.Producer{ID: producers}}
+		newTxnGuards().add(e)
+		if err := c.commitPending(ctx, name, noMember, e, map[group.TopicPartition]group.Commit{tp: x}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("old", was)
+	put("new", is)
+	pend("old pending", was)
+	pend("new pending", is)
+	put("both", was)
+	pend("both", is)
+	pend("both pending", was)
+	pend("both pending", is)
+	put("coming", was)
+	if err := c.within("coming", func(s *shard) {
+		record := commitRecord("coming", tp, is, 1)
+		if _, err := c.propose(s, plainHeader, []recordbatch.Record{record}, func(error) { s.setCommit("coming", tp, is) }); err != nil {
+			t.Error(err)
+		}
+		if coming := s.coming(); len(coming) != 1 || !coming[string(record.Key)] {
+			t.Errorf("%d are coming", len(coming))
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.removeTopic(ctx, cluster.Dropped{Name: "t", ID: [16]byte{1}}); err != nil {
+		t.Fatal(err)
+	}
+	check := func(when string, want map[string]int64) {
+		t.Helper()
+		for _, name := range []string{"old", "new", "old pending", "new pending", "both", "both pending", "coming"} {
+			eventually(t, "the groups are loaded", func() bool {
+				return c.within(name, func(s *shard) {
+					if x, ok := s.offsets.Get(name, tp); x.Offset != want[name] || ok != (want[name] > 0) {
+						t.Errorf("%s, %s: committed %d", when, name, x.Offset)
+					}
+				}) == nil
+			})
+		}
+	}
+	check("before the markers", map[string]int64{"new": 2, "both": 1, "coming": 2})
+	end := func() {
+		t.Helper()
+		if err := c.each(func(s *shard) {
+			for producer := range producers {
+				s.endPending(producer+1, s.partition.HighWatermark(), true)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string]int64{"new": 2, "new pending": 2, "both": 2, "both pending": 2, "coming": 2}
+	end()
+	check("after the markers", want)
+	for i := range int32(2) {
+		s := c.shard(i)
+		s.mu.Lock()
+		s.unload()
+		s.mu.Unlock()
+	}
+	check("as the topic has it", map[string]int64{"new": 2, "both": 1, "coming": 2})
+	end()
+	check("as the topic has it, after the markers", want)
 }
 
 // TestRewriteWaitsForTransactions: what a transaction has committed stays where it is in the topic until it ends; when the topic

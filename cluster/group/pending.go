@@ -75,15 +75,37 @@ func (p *Pending) Supersede(group string, tp TopicPartition, position int64) {
 	}
 }
 
-// Select lists the partitions that pick picks of those that have a commit pending, by group.
-func (p *Pending) Select(pick func(TopicPartition) bool) map[string][]TopicPartition {
+// Select lists the partitions that have commits pending, all of which pick picks, by group.
+func (p *Pending) Select(pick func(group string, tp TopicPartition, c Commit) bool) map[string][]TopicPartition {
+	picked := make(map[pendingKey]int)
+	for _, of := range p.byProducer {
+		for k, x := range of {
+			if pick(k.group, k.tp, x.commit) {
+				picked[k]++
+			}
+		}
+	}
 	found := make(map[string][]TopicPartition)
-	for k := range p.holders {
-		if pick(k.tp) {
+	for k, n := range picked {
+		if n == p.holders[k] {
 			found[k.group] = append(found[k.group], k.tp)
 		}
 	}
 	return found
+}
+
+// Commits lists what is pending of a partition, in no order.
+func (p *Pending) Commits(group string, tp TopicPartition) (all []Commit) {
+	k := pendingKey{group, tp}
+	if p.holders[k] == 0 {
+		return nil
+	}
+	for _, of := range p.byProducer {
+		if x, ok := of[k]; ok {
+			all = append(all, x.commit)
+		}
+	}
+	return all
 }
 
 func (p *Pending) remove(producer int64, k pendingKey) {

@@ -50,7 +50,14 @@ func TestPending(t *testing.T) {
 	if got := p.Partitions("h"); len(got) != 1 || got[0] != tpB || p.Partitions("g") != nil {
 		t.Errorf("left are %v", got)
 	}
-	for name, tps := range p.Select(func(tp TopicPartition) bool { return tp == tpB }) {
+	p.Set(3, "h", tpB, Commit{Offset: 8}, 15)
+	if got := p.Commits("h", tpB); len(got) != 2 || p.Commits("g", tpB) != nil {
+		t.Errorf("of one partition are pending %v", got)
+	}
+	if got := p.Select(func(_ string, _ TopicPartition, c Commit) bool { return c.Offset == 8 }); len(got) != 0 {
+		t.Errorf("%v is picked, by one of its commits", got)
+	}
+	for name, tps := range p.Select(func(_ string, tp TopicPartition, _ Commit) bool { return tp == tpB }) {
 		for _, tp := range tps {
 			p.Supersede(name, tp, math.MaxInt64)
 		}

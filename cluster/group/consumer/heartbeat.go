@@ -187,18 +187,21 @@ func (g *Group) add(r *Request) (*member, error) {
 // restart has a member begin again that joins under an id that the group knows: it has nothing.
 func (g *Group) restart(m *member) {
 	g.move(m, joinEpoch, nil, nil)
-	m.epoch, m.previous, m.state = joinEpoch, noneEpoch, group.MemberStable
+	m.epoch, m.previous, m.state, m.revokeBy = joinEpoch, noneEpoch, group.MemberStable, time.Time{}
 	g.touch(m, group.FactCurrent)
 }
 
-// replace has a static member that left go on under another id, with what was kept for it.
+// replace has a static member that left, or one of the classic protocol that does not say when, go on under another
+// id, with what was kept for it. What it was to give up is free: nobody uses it any more.
 func (g *Group) replace(old *member, id string) *member {
 	g.forget(old)
 	m := *old
+	g.move(old, joinEpoch, nil, nil) // owners are members, not ids
 	m.id, m.epoch, m.previous, m.waiting = id, joinEpoch, noneEpoch, 0
+	m.state, m.revokeBy, m.revoking = group.MemberStable, time.Time{}, nil
 	g.members[id] = &m
 	g.static[m.instance] = id
-	g.move(&m, joinEpoch, old.assigned, nil)
+	g.move(&m, joinEpoch, m.assigned, nil)
 	g.touch(&m, group.FactMember, group.FactTargetMember, group.FactCurrent)
 	return &m
 }

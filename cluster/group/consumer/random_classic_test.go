@@ -38,10 +38,14 @@ func (p *play) joinClassic(a *actor) {
 	if len(a.topics) == 0 {
 		topic = "v"
 	}
-	p.take(p.g.Join(p.now, group.JoinRequest{
+	r := group.JoinRequest{
 		Ticket: p.ticket(a), MemberID: a.id, InstanceID: a.instance, Session: 10 * time.Second, Rebalance: 20 * time.Second,
 		ProtocolType: group.ConsumerType, Protocols: []group.Protocol{{Name: "p", Metadata: metadataOf(topic, owned)}},
-	}))
+	}
+	if a.epoch == joinEpoch {
+		r.MemberID, r.NewMemberID = "", a.id
+	}
+	p.take(p.g.Join(p.now, r))
 }
 
 // lost has a classic member begin again that the group does not know as it knows itself.

@@ -76,9 +76,9 @@ func newPlay(t *testing.T, seed uint64) *play {
 	p.world.set("t", 5)
 	p.world.set("u", 3)
 	p.g = New(p.world, p.now)
-	for i := range 8 {
-		a := &actor{name: fmt.Sprintf("m%d", i), obedient: i < 3, classic: i == 2 || i > 5, eager: i == 6}
-		if i%3 == 1 {
+	for i := range 9 {
+		a := &actor{name: fmt.Sprintf("m%d", i), obedient: i < 3 || i == 8, classic: i == 2 || i > 5, eager: i == 6}
+		if i%3 == 1 || i == 8 {
 			a.instance = "i" + a.name
 		}
 		p.begin(a)
@@ -132,8 +132,8 @@ func (p *play) step() {
 			a.full, a.toJoin = true, true
 		}
 	case 9:
-		if !a.obedient && a.instance == "" && p.rng.IntN(3) == 0 {
-			p.begin(a) // it has died
+		if died := a.instance == "" && !a.obedient || a.instance != "" && a.classic; died && p.rng.IntN(3) == 0 {
+			p.begin(a) // a static classic one takes its own place over
 		}
 	case 10:
 		if p.rng.IntN(3) == 0 {
