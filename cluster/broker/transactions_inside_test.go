@@ -348,7 +348,11 @@ func TestCommitsOfATopicMadeAgain(t *testing.T) {
 	pend("both", is)
 	pend("both pending", was)
 	pend("both pending", is)
+	other := group.TopicPartition{Topic: "t", Partition: 1} // goes without the first
 	put("coming", was)
+	if err := c.commit(ctx, "coming", noMember, map[group.TopicPartition]group.Commit{other: was}); err != nil {
+		t.Fatal(err)
+	}
 	if err := c.within("coming", func(s *shard) {
 		record := commitRecord("coming", tp, is, 1)
 		if _, err := c.propose(s, plainHeader, []recordbatch.Record{record}, func(error) { s.setCommit("coming", tp, is) }); err != nil {
@@ -358,6 +362,10 @@ func TestCommitsOfATopicMadeAgain(t *testing.T) {
 			t.Errorf("%d are coming", len(coming))
 		}
 	}); err != nil {
+		t.Fatal(err)
+	}
+	unnoted := func(_ *shard, _ string, _ group.TopicPartition, x group.Commit) bool { return x.TopicID == [16]byte{} }
+	if err := c.removeIf(ctx, "coming", []group.TopicPartition{tp, other}, unnoted); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.removeTopic(ctx, cluster.Dropped{Name: "t", ID: [16]byte{1}}); err != nil {
