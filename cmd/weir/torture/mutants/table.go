@@ -325,10 +325,8 @@ func (encodedState) Release() {}
 	{
 		Name: "M18", Bug: "a producer that is fenced may end the transaction of its successor",
 		Edits: []Edit{{"cluster/txn/transaction.go",
-			`	case s.Producer.Epoch != p.Epoch:
-		return ErrFenced`,
-			`	case s.Producer.Epoch < p.Epoch:
-		return ErrFenced`,
+			`case s.Producer.Epoch != p.Epoch || p.Epoch > lastEpoch:`,
+			`case s.Producer.Epoch < p.Epoch || p.Epoch > lastEpoch:`,
 		}},
 		Caught: []Harness{
 			attack("^TestCoordinatorKilledInEveryState$", `a zombie of .* tries to (commit|abort|add), and is answered: <nil>|what was late of the transaction before has ended`, "WEIR_TORTURE_TXN_COORDINATORS=1"),
