@@ -369,15 +369,16 @@ func TestTopicGoesWhileItMoves(t *testing.T) {
 		deleteTopic(t, n, n.Topic("t"))
 		gate.Open()
 		awaitMoves(t, n)
+		awaitTrue(t, func() bool {
+			_, directory, err := n.home(id, 0)
+			return directory == nil && err == nil // the last of it is forgotten
+		})
 		for _, f := range n.folders {
 			if _, err := os.Stat(f.topic(id)); !errors.Is(err, fs.ErrNotExist) || f.failed() != nil {
 				t.Errorf("the topic is left in %s: %v, %v", f.root, err, f.failed())
 			}
 		}
 		wantNoLeftover(t, n, id)
-		if home, directory, err := n.home(id, 0); directory != nil || err != nil {
-			t.Errorf("its folder is remembered: %v, %v", home, err)
-		}
 		closeNode(t, n)
 	}
 }

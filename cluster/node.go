@@ -86,7 +86,7 @@ const raftLinesPerSecond = 10
 func openOn(ctx context.Context, fsys vfs.FS, cfg *config.Broker, endpoints []metadata.Endpoint, logger *slog.Logger) (*Node, error) {
 	n := &Node{
 		logger: logger, fs: fsys, static: cfg, fatal: make(chan error, 1), watchdog: partition.NewWatchdog(cfg.WriteTimeout),
-		retired: retired{wake: make(chan struct{}, 1), closing: make(map[partitionKey]error), growing: make(map[partitionKey]bool)},
+		retired: retired{wake: make(chan struct{}, 1), closing: make(map[partitionKey]closingReplica), growing: make(map[partitionKey]bool)},
 		leaders: newLeaders(), logLimit: controller.NewLogLimit(raftLinesPerSecond), dropped: dropped{wake: make(chan struct{}, 1)}, membersWake: make(chan struct{}, 1), throttle: &throttle{now: time.Now}, cleaner: newCleaner(), moves: newMoves(), room: newRoom(), peers: peers{
 			seeds: make(map[int32]string), lost: make(map[int32]time.Time), there: make(map[int32]bool), news: make(chan struct{}),
 		},

@@ -129,8 +129,8 @@ func (n *Node) topicFor(mt *metadata.Topic, old *Topic, cfg *config.Broker, crow
 			if old == nil && !listed {
 				todo = append(todo, func() { n.removeLeft(t, int32(i)) })
 			}
-		case n.retired.closing[partitionKey{t.ID, int32(i)}] != nil:
-			t.offline[i] = n.retired.closing[partitionKey{t.ID, int32(i)}]
+		case n.retired.closing[partitionKey{t.ID, int32(i)}].p != nil:
+			t.offline[i] = n.retired.closing[partitionKey{t.ID, int32(i)}].why
 		case n.retired.isLeaving(partitionKey{t.ID, int32(i)}):
 			t.offline[i] = errHung
 		default:
@@ -322,9 +322,29 @@ func (n *Node) removeLeft(t *Topic, index int32) {
 	}
 }
 
-// drop closes a topic that was deleted and removes its data.
+// drop closes a topic that was deleted and removes its data. What is being closed already is waited for, beside: a close
+// that finds its folder gone would take the disk for failed.
 func (n *Node) drop(t *Topic) {
 	n.abandonAll(t)
+	closing := n.retired.closingOf(t)
+	if len(closing) == 0 {
+		n.remove(t)
+		return
+	}
+	n.running.Go(func() {
+		for _, p := range closing {
+			select {
+			case <-p.Gone():
+			case <-n.ctx.Done():
+				return // the next start finds an orphan
+			}
+		}
+		n.remove(t)
+	})
+}
+
+// remove removes the data of a topic that was deleted, of which nothing is open.
+func (n *Node) remove(t *Topic) {
 	var err error
 	for _, f := range n.folders {
 		if f.failed() == nil { // else the next start finds an orphan

@@ -20,10 +20,15 @@ type retired struct {
 
 	mu      sync.Mutex // guards news
 	news    []retiredReplica
-	closing map[partitionKey]error // why; guarded by Node.reconciling: they are nobody's to open
-	growing map[partitionKey]bool  // are to leave for errGrows, and have not been taken offline; guarded likewise
-	leaving sync.Map               // partitionKey: has moved elsewhere, and its disk hangs
-	opened  sync.Map               // partitionKey: was open in this process, so that all written since is to be found; true: and is damaged
+	closing map[partitionKey]closingReplica // guarded by Node.reconciling: they are nobody's to open
+	growing map[partitionKey]bool           // are to leave for errGrows, and have not been taken offline; guarded likewise
+	leaving sync.Map                        // partitionKey: has moved elsewhere, and its disk hangs
+	opened  sync.Map                        // partitionKey: was open in this process, so that all written since is to be found; true: and is damaged
+}
+
+type closingReplica struct {
+	why error
+	p   *partition.Partition
 }
 
 type retiredReplica struct {
@@ -74,8 +79,8 @@ const growers = 32
 // by which one of these is. It is called with Node.reconciling held.
 func (r *retired) grow(k partitionKey) bool {
 	busy := len(r.growing)
-	for _, why := range r.closing {
-		if why == errGrows {
+	for _, c := range r.closing {
+		if c.why == errGrows {
 			busy++
 		}
 	}
@@ -84,6 +89,17 @@ func (r *retired) grow(k partitionKey) bool {
 	}
 	r.growing[k] = true
 	return true
+}
+
+// closingOf are the replicas of a topic that are being closed, but for those in folders that have failed, where nothing is
+// removed. It is called with Node.reconciling held.
+func (r *retired) closingOf(t *Topic) (all []*partition.Partition) {
+	for k, c := range r.closing {
+		if f := t.folders[k.partition]; k.topic == t.ID && (f == nil || f.failed() == nil) {
+			all = append(all, c.p)
+		}
+	}
+	return all
 }
 
 // keepReplicas is the goroutine that looks after them.
@@ -165,7 +181,7 @@ func (n *Node) takeOfflineLocked(r retiredReplica) *partition.Partition {
 	topics := slices.Clone(set.byName)
 	topics[slices.Index(topics, t)] = &without
 	n.topics.Store(newTopicSet(set.image, topics...))
-	n.retired.closing[r.key] = r.why
+	n.retired.closing[r.key] = closingReplica{r.why, p}
 	n.leaders.notify()
 	return p
 }

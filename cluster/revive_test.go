@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -56,6 +57,36 @@ func tryAppend(t *testing.T, topic *Topic) error {
 		t.Fatal(err)
 	}
 	return p.Propose(testBatch(t, time.Now(), "v"), partition.AcksAll).Wait(context.Background())
+}
+
+// TestDeletedWhileItCloses: a topic that is deleted while one of its replicas is being closed, to be opened again, goes when
+// that is closed; nothing takes the disk for failed.
+func TestDeletedWhileItCloses(t *testing.T) {
+	inj, gate, dir := vfs.NewInjector(), vfs.NewGate(), t.TempDir()
+	n := startOn(t, dir, inj)
+	defer closeNode(t, n)
+	topic := mustTopic(t, n, "t", 2, nil)
+	appendRecord(t, topic, 0, time.Now(), "x")
+	inj.Add(vfs.Rule{Kinds: vfs.OpTruncate, Path: "*.log", Gate: gate})
+	topic.partitions[0].Retire(errors.New("for the test"))
+	<-gate.Entered()
+	deleteTopic(t, n, topic)
+	there := func() bool {
+		_, err := os.Stat(n.dir.topic(topic.ID))
+		return err == nil
+	}
+	if !there() {
+		t.Error("the folder has gone from under a log that is being closed")
+	}
+	gate.Open()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	eventually(t, ctx, "its folder has gone", func() bool { return !there() })
+	select {
+	case err := <-n.Fatal():
+		t.Error("the node ends: ", err)
+	default:
+	}
 }
 
 // TestHungDisk: a partition whose disk hangs goes offline and says why, the others do not suffer, and
