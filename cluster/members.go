@@ -225,8 +225,12 @@ func (n *Node) completeReassignment(mt *metadata.Topic, index int32, replicas []
 	n.proposeUpkeep(metadata.CompleteReassignment{ID: mt.ID, Partition: index, Replicas: slices.Clone(replicas)})
 }
 
-// proposeUpkeep proposes what is tried again at the next look if it fails.
+// proposeUpkeep proposes what is tried again at the next look if it fails. A look at many groups has much of it, and must
+// end soon when there is no controller to be reached: what this broker leads may have to be handed over (escape).
 func (n *Node) proposeUpkeep(cmd metadata.Command) {
+	if n.unheard() {
+		return
+	}
 	ctx, cancel := context.WithTimeout(n.ctx, memberTimeout)
 	defer cancel()
 	if _, err := n.Propose(ctx, cmd); err != nil && n.ctx.Err() == nil {

@@ -48,6 +48,7 @@ func (p *Partition) install(r io.Reader) error {
 	}
 	p.mu.Lock()
 	p.state = s.state
+	p.state.producers.limit = p.settings.MaxProducers // which may be another by now
 	p.setAborted(s.state.aborted)
 	err = p.applyRetold()
 	p.log.SetAppliedFloor(s.at.raftIndex)

@@ -209,9 +209,10 @@ func Open(cfg Config) (*Partition, error) {
 	p.log = l
 	p.watch()
 	if err := p.start(); err != nil {
+		p.shut() // it may have joined its group
+		err = errors.Join(err, p.finish(false))
 		p.unwatch()
-		close(p.closing)
-		return nil, errors.Join(err, p.stopRaft(), l.Close())
+		return nil, err
 	}
 	return p, nil
 }

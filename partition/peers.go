@@ -235,8 +235,11 @@ func (p *Partition) decodeSnapshot(b []byte) (*peerState, error) {
 	if s.entry.Kind == log.KindRemoved {
 		s.entry.NextOffset = s.at.nextOffset
 	}
+	p.mu.Lock()
+	maxProducers := p.settings.MaxProducers
+	p.mu.Unlock()
 	var err error
-	if s.state, err = decodeState(b[size:], p.settings.MaxProducers); err != nil {
+	if s.state, err = decodeState(b[size:], maxProducers); err != nil {
 		return nil, err
 	}
 	s.state.at = s.at // what it tells of later entries they tell again
