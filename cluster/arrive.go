@@ -33,6 +33,9 @@ func (n *Node) decide(m *move) (old []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := vfs.MkdirAllSync(m.to.fs, m.to.topic(k.topic), 0o755); err != nil { // arrive needs it, and must not fail for want of room
+		return before, err
+	}
 	if err := m.to.fs.Rename(m.to.moving(k)+partName, m.to.moving(k)); err != nil {
 		return before, err
 	}
@@ -47,6 +50,7 @@ func (n *Node) decide(m *move) (old []string, err error) {
 	old, err = n.arrive(m.to, k)
 	if err != nil {
 		n.failFolder(m.to, err)
+		return before, err // the other one stays in the trash: the next start sees what becomes of it
 	}
 	return append(old, before...), nil
 }

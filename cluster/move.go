@@ -125,11 +125,11 @@ func (n *Node) moveClosed(m *move, p *partition.Partition) error {
 		return errNotWanted
 	}
 	m.closed = true
-	select {
-	case <-p.Gone():
-	case <-n.ctx.Done():
+	m.disk.Begin()
+	if !n.awaitGone(p) {
 		return n.ctx.Err() // the process ends, with or without the disk
 	}
+	m.disk.End()
 	n.retired.opened.Store(m.key, p.Damaged())
 	if err == nil {
 		m.disk.Begin()

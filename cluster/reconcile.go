@@ -267,17 +267,13 @@ func (n *Node) dropReplica(t *Topic, p *partition.Partition, remove bool) {
 	if !remove {
 		return
 	}
-	select {
-	case <-p.Gone():
+	if hasGone(p) {
 		n.removeReplica(t, p.Index())
 		return
-	default: // the disk hangs
 	}
-	n.retired.leaving.Store(k, true)
+	n.retired.leaving.Store(k, p) // the disk hangs
 	n.running.Go(func() {
-		select {
-		case <-p.Gone():
-		case <-n.ctx.Done():
+		if !n.awaitGone(p) {
 			return
 		}
 		n.removeReplica(t, p.Index())
@@ -331,15 +327,18 @@ func (n *Node) drop(t *Topic) {
 		n.remove(t)
 		return
 	}
+	if n.ctx.Err() != nil {
+		return // the next start finds an orphan
+	}
 	n.running.Go(func() {
 		for _, p := range closing {
-			select {
-			case <-p.Gone():
-			case <-n.ctx.Done():
-				return // the next start finds an orphan
+			if !n.awaitGone(p) {
+				return
 			}
 		}
-		n.remove(t)
+		if n.ctx.Err() == nil {
+			n.remove(t)
+		}
 	})
 }
 

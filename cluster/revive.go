@@ -22,7 +22,7 @@ type retired struct {
 	news    []retiredReplica
 	closing map[partitionKey]closingReplica // guarded by Node.reconciling: they are nobody's to open
 	growing map[partitionKey]bool           // are to leave for errGrows, and have not been taken offline; guarded likewise
-	leaving sync.Map                        // partitionKey: has moved elsewhere, and its disk hangs
+	leaving sync.Map                        // partitionKey to *partition.Partition: has moved elsewhere, and its disk hangs
 	opened  sync.Map                        // partitionKey: was open in this process, so that all written since is to be found; true: and is damaged
 }
 
@@ -91,15 +91,42 @@ func (r *retired) grow(k partitionKey) bool {
 	return true
 }
 
-// closingOf are the replicas of a topic that are being closed, but for those in folders that have failed, where nothing is
-// removed. It is called with Node.reconciling held.
+// closingOf are the replicas of a topic whose closing has begun and not ended, but for those in folders that have failed,
+// where nothing is removed. It is called with Node.reconciling held.
 func (r *retired) closingOf(t *Topic) (all []*partition.Partition) {
-	for k, c := range r.closing {
-		if f := t.folders[k.partition]; k.topic == t.ID && (f == nil || f.failed() == nil) {
-			all = append(all, c.p)
+	add := func(p *partition.Partition, f *folder) {
+		if p != nil && !hasGone(p) && (f == nil || f.failed() == nil) {
+			all = append(all, p)
+		}
+	}
+	for i, p := range t.partitions {
+		k := partitionKey{t.ID, int32(i)}
+		add(p, t.folders[i]) // has been closed for good, and its disk may hang
+		add(r.closing[k].p, t.folders[i])
+		if leaving, ok := r.leaving.Load(k); ok {
+			add(leaving.(*partition.Partition), nil)
 		}
 	}
 	return all
+}
+
+// awaitGone waits for what is being closed; false: the node ends, and the disk has not come back.
+func (n *Node) awaitGone(p *partition.Partition) bool {
+	select {
+	case <-p.Gone():
+		return true
+	case <-n.ctx.Done():
+		return hasGone(p)
+	}
+}
+
+func hasGone(p *partition.Partition) bool {
+	select {
+	case <-p.Gone():
+		return true
+	default:
+		return false
+	}
 }
 
 // keepReplicas is the goroutine that looks after them.
@@ -133,9 +160,7 @@ func (n *Node) putAway(k partitionKey, p *partition.Partition) bool {
 	if err := p.Abandon(); err != nil {
 		n.logger.Warn("a replica that has left its group did not close cleanly", "topic", p.Topic(), "partition", p.Index(), "err", err)
 	}
-	select {
-	case <-p.Gone():
-	case <-n.ctx.Done():
+	if !n.awaitGone(p) {
 		return false
 	}
 	n.retired.opened.Store(k, p.Damaged())

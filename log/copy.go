@@ -35,8 +35,10 @@ type copied struct {
 	indexes bool  // those of a sealed one
 }
 
-// copyBytes is how much is read and written at a time.
-const copyBytes = 256 << 10
+const (
+	copyBytes     = 256 << 10 // are read and written at a time
+	copySyncBytes = 8 << 20   // are synced at a time: others wait for the same disk
+)
 
 // errSwapped: the file is not the one it was.
 var errSwapped = errors.New("log: the segment was replaced while it was copied")
@@ -200,12 +202,17 @@ func (c *Copy) copyFile(ctx context.Context, name string, from, to int64) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	for at := from; at < to; {
+	for at, synced := from, from; at < to; {
 		n, err := c.copyPiece(ctx, in, out, at, min(to-at, copyBytes))
 		if err != nil {
 			return err
 		}
-		at += n
+		if at += n; at-synced >= copySyncBytes {
+			if err := out.Sync(); err != nil {
+				return err
+			}
+			synced = at
+		}
 		if strings.HasSuffix(name, ".log") {
 			c.bytes.Add(n)
 		}

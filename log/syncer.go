@@ -122,7 +122,6 @@ func (s *Syncer) syncLocked(l *Log) {
 	begun := time.Now()
 	q.syncing.Store(true)
 	due, err := l.syncOnce()
-	q.syncing.Store(false)
 	s.ended.Add(1)
 	s.times.Observe(time.Since(begun))
 	durable := l.DurableOffset()
@@ -133,6 +132,7 @@ func (s *Syncer) syncLocked(l *Log) {
 		// The error, if any, has been handed to fatal.
 		_ = l.failIfSync(l.advanceRecoveryPoint())
 	}
+	q.syncing.Store(false)
 	clear(batch)
 
 	s.mu.Lock()

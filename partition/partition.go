@@ -295,11 +295,11 @@ func (p *Partition) end(save bool) error {
 	}
 	done := make(chan error, 1)
 	go func() { // ends with what hangs
-		defer close(p.gone)
 		p.disk.close.Begin()
 		err := p.finish(save)
 		p.disk.close.End()
 		p.unwatch()
+		close(p.gone)
 		done <- err
 	}()
 	select {
