@@ -19,7 +19,7 @@ func TestManyGrowFromOne(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	const many = 4 * growers
 	assignment := make([][]int32, many)
