@@ -36,6 +36,7 @@ func (n *Node) runMove(m *move) {
 	n.watchdog.Watch(&m.disk, func() {
 		logger.Error("the disk hangs", "err", &partition.HungError{Op: "a move between data folders", Limit: n.watchdog.Limit()})
 		giveSlot() // it may be for long, and others are to go on
+		m.hungOnce.Do(func() { close(m.hung) })
 	})
 	defer n.watchdog.Forget(&m.disk)
 	m.disk.Begin()
@@ -132,9 +133,9 @@ func (n *Node) moveClosed(m *move, p *partition.Partition) error {
 	m.disk.End()
 	n.retired.opened.Store(m.key, p.Damaged())
 	if err == nil {
-		m.disk.Begin()
-		err = m.copy.Load().Finish(m.ctx)
-		m.disk.End()
+		var ended <-chan struct{}
+		ended, err = n.finishCopy(m)
+		defer func() { <-ended }()
 		if n.TopicByID(m.key.topic) == nil {
 			err = errNotWanted // and its files are in the trash
 		}
@@ -148,6 +149,25 @@ func (n *Node) moveClosed(m *move, p *partition.Partition) error {
 		n.logger.Error("what a replica has left in another data folder is not removed", "err", removed)
 	}
 	return err
+}
+
+// finishCopy copies the rest. A disk that hangs meanwhile is *partition.HungError, so that the replica comes back where it
+// was; ended closes when nothing writes to the copy any more.
+func (n *Node) finishCopy(m *move) (ended <-chan struct{}, err error) {
+	done := make(chan struct{})
+	var result error
+	go func() {
+		defer close(done)
+		m.disk.Begin()
+		defer m.disk.End()
+		result = m.copy.Load().Finish(m.ctx)
+	}()
+	select {
+	case <-done:
+		return done, result
+	case <-m.hung:
+		return done, &partition.HungError{Op: "the end of a move", Limit: n.watchdog.Limit()}
+	}
 }
 
 // closeToMove takes a replica offline and closes it, unless another one is there by now. It holds reconciling, so that

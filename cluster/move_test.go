@@ -361,6 +361,33 @@ func TestMoveCalledOff(t *testing.T) {
 	}
 }
 
+// TestTargetHangs: a replica whose target hangs when it has been closed is led again where it was, and nothing is left of
+// the move when the disk comes back.
+func TestTargetHangs(t *testing.T) {
+	_, setting := threeFolders(t)
+	inj, gate := vfs.NewInjector(), vfs.NewGate()
+	n, err := openOn(context.Background(), vfs.Inject(vfs.OS, inj), brokerConfig(t, setting, map[string]string{"log.write.timeout.ms": "500"}),
+		[]metadata.Endpoint{{Listener: "PLAINTEXT", Host: "127.0.0.1", Port: 1}}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeNode(t, n)
+	defer gate.Open()
+	mustTopic(t, n, "t", 1, smallSegments)
+	produceValues(t, n, "t", 20)
+	at := inTheEnd
+	at.Gate = gate
+	inj.Add(at)
+	mustMove(t, n, "t", 1)
+	<-gate.Entered()
+	awaitLed(t, n, "t")
+	appendRecord(t, n.Topic("t"), 0, time.Now(), "20")
+	gate.Open()
+	awaitMoves(t, n)
+	wantOnly(t, n, "t", 0)
+	wantValues(t, n, "t", 21)
+}
+
 // TestTopicGoesWhileItMoves: nothing is left of it, and no folder is taken for failed.
 func TestTopicGoesWhileItMoves(t *testing.T) {
 	for _, at := range []vfs.Rule{inTheCopy, inTheEnd} {

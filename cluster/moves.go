@@ -50,6 +50,9 @@ type move struct {
 	next   *folder                  // where the replica is to go instead, once this is called off; nil: nowhere; guarded by moves.mu
 	copy   atomic.Pointer[log.Copy] // nil until it has begun
 
+	hung     chan struct{} // closed when a disk has not come back in time
+	hungOnce sync.Once
+
 	disk   partition.Watched // the rest is the goroutine's of the move
 	closed bool              // the replica
 	noted  bool              // perhaps, that the copy counts: it is not to be removed
@@ -116,7 +119,7 @@ func (n *Node) MoveReplica(topic string, index int32, path string) error {
 
 // startMove is called with moves.mu held.
 func (n *Node) startMove(key partitionKey, to *folder) {
-	m := &move{key: key, to: to}
+	m := &move{key: key, to: to, hung: make(chan struct{})}
 	m.ctx, m.cancel = context.WithCancel(n.ctx)
 	n.moves.running[key] = m
 	n.running.Go(func() {
