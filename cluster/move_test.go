@@ -366,7 +366,7 @@ func TestMoveCalledOff(t *testing.T) {
 func TestTargetHangs(t *testing.T) {
 	_, setting := threeFolders(t)
 	inj, gate := vfs.NewInjector(), vfs.NewGate()
-	n, err := openOn(context.Background(), vfs.Inject(vfs.OS, inj), brokerConfig(t, setting, map[string]string{"log.write.timeout.ms": "500"}),
+	n, err := openOn(context.Background(), vfs.Inject(vfs.OS, inj), brokerConfig(t, setting, map[string]string{"log.write.timeout.ms": "2000"}),
 		[]metadata.Endpoint{{Listener: "PLAINTEXT", Host: "127.0.0.1", Port: 1}}, quiet)
 	if err != nil {
 		t.Fatal(err)
