@@ -207,7 +207,7 @@ func (encodedState) Release() {}
 		},
 		Caught: []Harness{
 			attack("^TestKill$", `lost: partition.*the log starts at`),
-			inside("partition", "^TestLibrarySettings$", `the library took a snapshot`),
+			inside("partition", "^TestLibrarySettings$", `the machine gives snapshots`),
 		},
 	},
 	{
