@@ -17,7 +17,7 @@ import (
 const moveRest = 8 << 20
 
 // errMoves is why a replica is offline at the end of its move.
-var errMoves = errors.New("cluster: the replica is being opened in another data folder")
+var errMoves error = &partition.RetiredError{Err: errors.New("cluster: it moves to another data folder")}
 
 // errNothingToCopy: files of the log are not where they should be.
 var errNothingToCopy = errors.New("cluster: what is missing in the copy cannot be found in the log's folder")

@@ -80,7 +80,7 @@ const growers = 32
 func (r *retired) grow(k partitionKey) bool {
 	busy := len(r.growing)
 	for _, c := range r.closing {
-		if c.why == errGrows {
+		if errors.Is(c.why, errGrows) {
 			busy++
 		}
 	}

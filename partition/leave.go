@@ -21,6 +21,15 @@ func (e *HungError) Error() string {
 	return fmt.Sprintf("partition: the disk has not come back from %s within %v", e.Op, e.Limit)
 }
 
+// RetiredError says that the replica is opened again, and that its disk is not why: to clients it is one that does not
+// lead any more.
+type RetiredError struct{ Err error }
+
+func (e *RetiredError) Error() string {
+	return "partition: the replica is opened again: " + e.Err.Error()
+}
+func (e *RetiredError) Unwrap() error { return e.Err }
+
 // activities are what a replica has the disk do, side by side.
 type activities struct {
 	write Watched // StoreLogs, suffix deletes

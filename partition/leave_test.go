@@ -53,8 +53,9 @@ func TestWriteEndsWhileLeaving(t *testing.T) {
 		}
 	}
 	leave.Open()
-	if err := await(t, a); err == nil {
-		t.Error("acknowledged by a replica that leaves")
+	var retired *RetiredError
+	if err := await(t, a); !errors.As(err, &retired) {
+		t.Errorf("told %v by a replica that leaves", err)
 	}
 	held := a.Held()
 	<-reopen

@@ -110,8 +110,8 @@ func (p *Partition) Transfer(ctx context.Context, id raft.ServerID) error {
 
 // Retire has the replica closed and opened again, for what cannot be changed while it is open: a leadership that cannot be
 // handed over any more (ErrTransferred), or its Timing. Meanwhile the others elect a leader if it is one. Who waits for an
-// append here is told that it is not known whether it stays.
-func (p *Partition) Retire(why error) { p.retire(why) }
+// append here is told that it is not known whether it stays: *RetiredError.
+func (p *Partition) Retire(why error) { p.retire(&RetiredError{Err: why}) }
 
 // Timing is what the replica was opened with.
 func (p *Partition) Timing() Timing { return p.cfg.Replication.Timing }

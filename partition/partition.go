@@ -400,7 +400,11 @@ func (p *Partition) LogStartOffset() int64 { return p.log.LogStartOffset() }
 func (p *Partition) HighWatermark() int64  { return p.highWatermark.Load() }
 func (p *Partition) LogEndOffset() int64   { return p.log.LogEndOffset() }
 
+// storageError makes err one of the partition's disk, unless it is one already, or of a replica that only is opened again.
 func (p *Partition) storageError(err error) error {
+	if retired := (*RetiredError)(nil); errors.As(err, &retired) {
+		return err
+	}
 	if storage := (*StorageError)(nil); errors.As(err, &storage) {
 		return err
 	}

@@ -61,6 +61,7 @@ var errorTable = []errorEntry{
 	{typed[*partition.CoordinatorEpochError], protocol.CodeTransactionCoordinatorFenced},
 	{sentinel(partition.ErrClosed), protocol.CodeNotLeaderOrFollower}, // retriable: outcome unknown
 	{typed[*partition.NotLeaderError], protocol.CodeNotLeaderOrFollower},
+	{typed[*partition.RetiredError], protocol.CodeNotLeaderOrFollower}, // likewise; also of one that is offline for that
 	{typed[*partition.StorageError], protocol.CodeKafkaStorageError},
 	{typed[*partition.LostError], protocol.CodeKafkaStorageError},
 	{typed[*log.OffsetOutOfRangeError], protocol.CodeOffsetOutOfRange},

@@ -49,6 +49,8 @@ func TestErrorCodes(t *testing.T) {
 		{txn.ErrTooManyPartitions, protocol.CodePolicyViolation},
 		{partition.ErrClosed, protocol.CodeNotLeaderOrFollower},
 		{&partition.NotLeaderError{}, protocol.CodeNotLeaderOrFollower},
+		{&partition.RetiredError{Err: partition.ErrTransferred}, protocol.CodeNotLeaderOrFollower},
+		{&cluster.OfflineError{Err: &partition.RetiredError{Err: errors.New("it grows")}}, protocol.CodeNotLeaderOrFollower},
 		{&partition.LostError{}, protocol.CodeKafkaStorageError},
 		{&partition.StorageError{Err: errors.New("disk")}, protocol.CodeKafkaStorageError},
 		{&partition.LeaderEpochError{Got: 1, Want: 2}, protocol.CodeFencedLeaderEpoch},
